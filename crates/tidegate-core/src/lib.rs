@@ -1,1 +1,19 @@
-//! Placeholder.
+//! The product, pure: what a deployment is, and every decision about it.
+//! No clock, no randomness, no I/O, no logging, no async, no hash map: the same inputs give the
+//! same events on every machine, for ever.
+//!
+//! Five verbs carry everything: [`decide`] (what follows from an input), [`apply`] (what an event
+//! changes), [`outstanding`] (what must be done in the world), [`next_deadline`] (when to look
+//! again) and [`waiting_on`] (for whom or what everything waits).
+
+pub mod digest;
+pub mod effect;
+pub mod event;
+pub mod ids;
+pub mod input;
+pub mod plan;
+pub mod state;
+pub mod verdict;
+pub mod weight;
+
+pub use effect::outstanding;

@@ -1,0 +1,100 @@
+//! D: the digest of all that will run, over named components in a fixed order.
+//! Must never depend on the order in which components are given, nor on their clock.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// SHA-256, lower-case hex.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Digest(String);
+
+impl Digest {
+    /// The digest of some bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(hex(&Sha256::digest(bytes)))
+    }
+
+    /// Lower-case hex.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The twelve things that approvals, gates and evidence are bound to. One byte changes: void.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Component {
+    /// Digests of everything built.
+    Artifacts,
+    /// The configuration that the application sees.
+    Config,
+    /// Declared feature flags.
+    Flags,
+    /// Migrations that will run.
+    Migrations,
+    /// The steps of the plan.
+    PlanSteps,
+    /// The policy in force.
+    Policy,
+    /// The owners file at the base commit.
+    Owners,
+    /// Source commit and tree.
+    Source,
+    /// The environment.
+    Environment,
+    /// The machines or slots that are touched.
+    Targets,
+    /// Versions of the tools that act.
+    Tools,
+    /// Where the artifact says it comes from.
+    Provenance,
+}
+
+/// D over canonical bytes of each component; absent components count as empty.
+#[must_use]
+pub fn bind(components: &BTreeMap<Component, Vec<u8>>) -> Digest {
+    const ALL: [Component; 12] = [
+        Component::Artifacts,
+        Component::Config,
+        Component::Flags,
+        Component::Migrations,
+        Component::PlanSteps,
+        Component::Policy,
+        Component::Owners,
+        Component::Source,
+        Component::Environment,
+        Component::Targets,
+        Component::Tools,
+        Component::Provenance,
+    ];
+    let mut hasher = Sha256::new();
+    hasher.update(b"tidegate.D.v1\0");
+    for component in ALL {
+        let bytes = components.get(&component).map_or(&[][..], Vec::as_slice);
+        // Length first, so that moving a byte between neighbours changes the digest.
+        hasher.update((bytes.len() as u64).to_be_bytes());
+        hasher.update(bytes);
+    }
+    Digest(hex(&hasher.finalize()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes
+        .iter()
+        .flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]])
+        .map(char::from)
+        .collect()
+}

@@ -1,0 +1,289 @@
+//! What must be done in the world, derived from the state each time anew.
+//! Must never depend on what was already dispatched: doing an effect twice is harmless by design.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+
+use crate::ids::{DeploymentId, PartName, SlotName};
+use crate::plan::{Part, Plan, Route, Rule};
+use crate::state::{Backend, Phase, SlotState, Stage, State, TaskId, TaskProgress, Tenant};
+use crate::weight::Split;
+
+/// One thing to bring about. Values carry all that a driver needs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// The slot runs this, or nothing.
+    EnsureSlot {
+        /// The part.
+        part: PartName,
+        /// The slot.
+        slot: SlotName,
+        /// What it is meant to run.
+        tenant: Option<Tenant>,
+    },
+    /// The data plane serves this table.
+    EnsureSplit {
+        /// The table.
+        table: Box<RouteTable>,
+    },
+    /// One attempt of a task.
+    Run {
+        /// Which deployment.
+        deployment: DeploymentId,
+        /// Which task.
+        task: TaskId,
+        /// Which attempt.
+        attempt: u32,
+        /// Give up after this and report no-data.
+        timeout: SignedDuration,
+        /// The work.
+        job: Job,
+    },
+}
+
+/// The work of a task.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Job {
+    /// Export the commit, build it, digest the result.
+    Prepare(Arc<Plan>),
+    /// Ask every probe of every target until each answers, or its retries are used up.
+    Probe(Vec<ProbeTarget>),
+    /// Run a part's smoke suite against one instance.
+    Smoke {
+        /// The part.
+        part: Box<Part>,
+        /// Digest of the artifact that holds the suite.
+        artifact: String,
+        /// `address:port` of the instance.
+        endpoint: String,
+    },
+    /// Weigh the evidence.
+    Gates(Arc<Plan>),
+    /// Make and verify a backup.
+    Backup(Arc<Plan>),
+}
+
+/// The instances of a slot that are to be asked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProbeTarget {
+    /// The part with its probes.
+    pub part: Part,
+    /// The slot.
+    pub slot: SlotName,
+    /// Digest of the artifact: probes that are commands run in it.
+    pub artifact: String,
+    /// `address:port` of each instance.
+    pub endpoints: Vec<String>,
+    /// How many instances must answer.
+    pub instances: u32,
+}
+
+/// What the data plane is meant to serve for one part.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RouteTable {
+    /// The part.
+    pub part: PartName,
+    /// Which wish this is; greater replaces smaller.
+    pub generation: u64,
+    /// Where requests come in.
+    pub route: Route,
+    /// The shares; `None` answers 503.
+    pub split: Option<Split>,
+    /// Where each share goes.
+    pub backends: Vec<Backend>,
+    /// The slot of the candidate while a deployment is in flight.
+    pub candidate: Option<SlotName>,
+    /// The slot that carries the live role.
+    pub live: Option<SlotName>,
+    /// Where to go back to without asking.
+    pub fallback: Option<Split>,
+    /// Go back when nothing was heard for this long.
+    pub lease: Option<SignedDuration>,
+    /// Rules that the data plane enforces by itself.
+    pub brake: Vec<Rule>,
+    /// Limits in milliseconds that must be exact edges of its histogram.
+    pub limits_ms: Vec<f64>,
+    /// The override that this table knows of.
+    pub adopted_override: Option<u64>,
+}
+
+/// Everything that is not yet as it should be. Order: capacity before traffic, traffic before
+/// tasks. Nothing at all while the state is at rest.
+#[must_use]
+pub fn outstanding(state: &State) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    for (name, part) in &state.parts {
+        for (slot, slot_state) in &part.slots {
+            if !slot_state.settled() {
+                effects.push(Effect::EnsureSlot {
+                    part: name.clone(),
+                    slot: slot.clone(),
+                    tenant: slot_state.want.clone(),
+                });
+            }
+        }
+    }
+    for (name, part) in &state.parts {
+        if part.table.as_ref().is_some_and(|table| !table.confirmed)
+            && let Some(table) = route_table(state, name)
+        {
+            effects.push(Effect::EnsureSplit { table: Box::new(table) });
+        }
+    }
+    if state.fault.is_none() {
+        effects.extend(tasks(state));
+    }
+    effects
+}
+
+/// Tables whose lease must be renewed while the control plane lives, with their generations.
+#[must_use]
+pub fn leases(state: &State) -> BTreeMap<PartName, u64> {
+    state
+        .parts
+        .iter()
+        .filter_map(|(name, part)| {
+            let table = part.table.as_ref().filter(|table| table.leased)?;
+            Some((name.clone(), table.generation))
+        })
+        .collect()
+}
+
+/// The table that a part is meant to be served by, confirmed or not.
+#[must_use]
+pub fn route_table(state: &State, name: &PartName) -> Option<RouteTable> {
+    let part = state.parts.get(name)?;
+    let table = part.table.as_ref()?;
+    let plan = governing_plan(state)?;
+    Some(RouteTable {
+        part: name.clone(),
+        generation: table.generation,
+        route: route_of(state, name)?,
+        split: table.split.clone(),
+        backends: table.backends.clone(),
+        candidate: state.current.as_ref().and_then(|d| d.candidates.get(name).cloned()),
+        live: part.live.clone(),
+        fallback: table.fallback.clone(),
+        lease: table.leased.then_some(plan.limits.traffic_lease),
+        brake: if table.leased { plan.traffic.rollback_if.clone() } else { Vec::new() },
+        limits_ms: latency_limits(plan),
+        adopted_override: table.adopted_override,
+    })
+}
+
+/// The route of the live revision: a route that a candidate changes comes with its promotion to
+/// the live role, so that a split never spans two addresses.
+fn route_of(state: &State, name: &PartName) -> Option<Route> {
+    let part = state.parts.get(name)?;
+    let of_live = part
+        .live
+        .as_ref()
+        .and_then(|slot| part.slots.get(slot))
+        .and_then(|slot| slot.want.as_ref())
+        .and_then(|tenant| tenant.part.route());
+    let of_plan = || governing_plan(state)?.part(name)?.route();
+    of_live.or_else(of_plan).cloned()
+}
+
+/// The plan in flight, or the one that ended last.
+fn governing_plan(state: &State) -> Option<&Plan> {
+    match &state.current {
+        Some(deployment) => Some(deployment.plan.as_ref()),
+        None => state.history.last().map(|ended| ended.plan.as_ref()),
+    }
+}
+
+fn latency_limits(plan: &Plan) -> Vec<f64> {
+    let rules = plan.traffic.advance_if.iter().chain(&plan.traffic.rollback_if);
+    let mut limits: Vec<f64> =
+        rules.filter(|rule| rule.metric.unit() == "ms").map(|rule| rule.limit).collect();
+    limits.sort_by(f64::total_cmp);
+    limits.dedup();
+    limits
+}
+
+fn tasks(state: &State) -> Vec<Effect> {
+    let Some(deployment) = &state.current else { return Vec::new() };
+    deployment
+        .tasks
+        .iter()
+        .filter(|(_, task)| task.progress == TaskProgress::Running)
+        .filter_map(|(id, task)| {
+            let (job, timeout) = job(state, id)?;
+            Some(Effect::Run {
+                deployment: deployment.id.clone(),
+                task: id.clone(),
+                attempt: task.attempt,
+                timeout,
+                job,
+            })
+        })
+        .collect()
+}
+
+fn job(state: &State, task: &TaskId) -> Option<(Job, SignedDuration)> {
+    let deployment = state.current.as_ref()?;
+    let plan = &deployment.plan;
+    let limits = &plan.limits;
+    Some(match task {
+        TaskId::CheckLive | TaskId::VerifyLive => {
+            (Job::Probe(live_targets(state)), limits.check)
+        }
+        TaskId::Gates => (Job::Gates(Arc::clone(plan)), limits.check),
+        TaskId::Backup => (Job::Backup(Arc::clone(plan)), limits.check),
+        TaskId::Prepare => {
+            // The export itself is local and short; the command brings its own limit.
+            let build = plan.build.as_ref().map_or(SignedDuration::ZERO, |step| step.timeout);
+            (Job::Prepare(Arc::clone(plan)), limits.check.saturating_add(build))
+        }
+        TaskId::Health(part) => {
+            let slot = deployment.candidates.get(part)?;
+            (Job::Probe(vec![probe_target(state, part, slot)?]), limits.check)
+        }
+        TaskId::Smoke(part) => {
+            let definition = plan.part(part)?;
+            let slot = deployment.candidates.get(part)?;
+            let observed = &state.parts.get(part)?.slots.get(slot)?.observed;
+            let job = Job::Smoke {
+                part: Box::new(definition.clone()),
+                artifact: deployment.artifact.as_ref()?.as_str().to_owned(),
+                endpoint: observed.endpoints.first().cloned().unwrap_or_default(),
+            };
+            (job, definition.smoke.as_ref().map_or(limits.check, |smoke| smoke.timeout))
+        }
+    })
+}
+
+fn live_targets(state: &State) -> Vec<ProbeTarget> {
+    let Some(deployment) = &state.current else { return Vec::new() };
+    deployment
+        .targets
+        .iter()
+        .filter_map(|(part, target)| probe_target(state, part, &target.slot))
+        .collect()
+}
+
+fn probe_target(state: &State, part: &PartName, slot: &SlotName) -> Option<ProbeTarget> {
+    let slot_state: &SlotState = state.parts.get(part)?.slots.get(slot)?;
+    let tenant = slot_state.want.as_ref()?;
+    Some(ProbeTarget {
+        part: tenant.part.clone(),
+        slot: slot.clone(),
+        artifact: tenant.revision.artifact.clone(),
+        endpoints: slot_state.observed.endpoints.clone(),
+        instances: tenant.instances,
+    })
+}
+
+/// Whether user requests may be moving in this phase, so that the proxy needs a lease.
+#[must_use]
+pub(crate) fn shifting(phase: Phase) -> bool {
+    matches!(
+        phase,
+        Phase::Traffic { .. }
+            | Phase::Rollback { stage: Stage::Capacity | Stage::Traffic }
+            | Phase::NeedsPerson { stage: Stage::Capacity | Stage::Traffic }
+    )
+}

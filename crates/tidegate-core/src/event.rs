@@ -1,0 +1,394 @@
+//! What happened, in the past tense: the journal's content and the only thing that changes state.
+//! Must never carry a sample, a secret or anything that can be derived from earlier events.
+//!
+//! Every kind is kept readable for ever: a field is added with a default, a kind is never reused.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::ids::{Actor, DeploymentId, PartName, SlotName};
+use crate::plan::{HoldEnd, Plan};
+use crate::state::{
+    Backend, Hold, Phase, PhaseResult, Reason, SlotObserved, TaskId, Tenant,
+};
+use crate::verdict::{Outcome, Verdict};
+use crate::weight::Split;
+
+/// Version of the event encoding that this build writes.
+pub const EVENT_SCHEMA: u32 = 1;
+
+/// One line of a stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recorded {
+    /// Position in its stream, from 1 without gaps.
+    pub seq: u64,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// Who caused it.
+    pub actor: Actor,
+    /// The command's key: the same key takes effect once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// What happened.
+    pub event: Event,
+}
+
+/// Everything that can happen to a service in an environment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    /// A deployment began. Nothing in the world has changed yet.
+    DeploymentStarted {
+        /// Its id.
+        deployment: DeploymentId,
+        /// Why there is one.
+        kind: DeploymentKind,
+        /// All it will do.
+        plan: Arc<Plan>,
+        /// The slot that each part will use.
+        candidates: BTreeMap<PartName, SlotName>,
+        /// What runs live and is gone back to: pinned for the whole deployment.
+        targets: BTreeMap<PartName, Target>,
+    },
+    /// A newer deployment waits for this one to go back.
+    DeploymentQueued {
+        /// The waiting deployment.
+        deployment: DeploymentId,
+        /// Its plan.
+        plan: Arc<Plan>,
+        /// Whether a quarantined artifact was explicitly allowed.
+        despite_quarantine: bool,
+    },
+    /// The process moved on.
+    PhaseEntered {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// The phase that begins.
+        phase: Phase,
+        /// How the phase before it ended.
+        before: PhaseResult,
+    },
+    /// One attempt of a task ended.
+    TaskFinished {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// Which task.
+        task: TaskId,
+        /// Which attempt, from 1.
+        attempt: u32,
+        /// How it ended.
+        outcome: Outcome,
+        /// One line for people.
+        summary: String,
+        /// Set when another attempt will follow: not before this time.
+        retry_at: Option<Timestamp>,
+    },
+    /// The next attempt of a task is due.
+    TaskRetried {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// Which task.
+        task: TaskId,
+        /// The attempt that begins.
+        attempt: u32,
+    },
+    /// The artifact exists, and with it the digest of all that will run.
+    ArtifactPinned {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// Digest of the artifact.
+        artifact: Digest,
+        /// D over everything declared.
+        binding: Digest,
+    },
+    /// Somebody agreed to exactly this D.
+    ApprovalGiven {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// What was approved.
+        binding: Digest,
+    },
+    /// A slot is meant to run this, or nothing.
+    SlotWanted {
+        /// The part.
+        part: PartName,
+        /// The slot.
+        slot: SlotName,
+        /// What it is meant to run.
+        tenant: Option<Tenant>,
+    },
+    /// A slot was seen in another condition than before.
+    SlotChanged {
+        /// The part.
+        part: PartName,
+        /// The slot.
+        slot: SlotName,
+        /// Its condition.
+        observed: SlotObserved,
+    },
+    /// User requests are meant to be divided so. The event's sequence is the route generation.
+    SplitWanted {
+        /// The part.
+        part: PartName,
+        /// The shares; `None` answers every request with 503.
+        split: Option<Split>,
+        /// Where each share goes.
+        backends: Vec<Backend>,
+        /// Where to go back to without asking; `None` when there is nothing to go back to.
+        fallback: Option<Split>,
+        /// Whether the proxy must go back by itself when it hears nothing more.
+        leased: bool,
+    },
+    /// The data plane read back exactly this generation.
+    SplitConfirmed {
+        /// The part.
+        part: PartName,
+        /// The generation.
+        generation: u64,
+    },
+    /// The data plane was found with something else than what was confirmed.
+    SplitLost {
+        /// The part.
+        part: PartName,
+        /// What was found.
+        found: String,
+    },
+    /// The data plane moved the traffic by itself. Adopted, never undone.
+    SplitOverridden {
+        /// The part.
+        part: PartName,
+        /// Number of the override at the proxy.
+        sequence: u64,
+        /// Why the proxy acted.
+        kind: OverrideKind,
+        /// What it says.
+        why: String,
+        /// The shares that it set.
+        split: Option<Split>,
+    },
+    /// All parts carry the step's weight: the clock of the step starts.
+    StepConverged {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// The step, from 0.
+        step: u32,
+    },
+    /// A step is good.
+    StepPassed {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// The step, from 0.
+        step: u32,
+        /// Set when a person went on before the rules allowed it: what was missing.
+        bypassed: Option<String>,
+    },
+    /// Back to an earlier step's weight.
+    StepBraked {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// The step that is returned to, from 0.
+        to: u32,
+        /// The judge's sentence.
+        why: String,
+    },
+    /// The judge's advice changed.
+    VerdictChanged {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// The advice with its numbers.
+        verdict: Verdict,
+    },
+    /// Nothing goes forward until this ends.
+    HoldBegan {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// Reason, deadline and default.
+        hold: Hold,
+    },
+    /// The hold is over.
+    HoldEnded {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// Why.
+        why: String,
+    },
+    /// A hold reached its end and keeps its weights: a person is called.
+    PersonCalled {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// What for.
+        why: String,
+        /// What the hold's end was declared to do.
+        then: HoldEnd,
+    },
+    /// The way back began. Nothing goes forward after this.
+    RollbackBegan {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// Why.
+        reason: Reason,
+        /// One line for people, with numbers.
+        why: String,
+    },
+    /// The live role moved.
+    RolesMoved {
+        /// The part.
+        part: PartName,
+        /// The slot that is live.
+        live: SlotName,
+    },
+    /// The deployment is over.
+    DeploymentEnded {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// How.
+        ending: Ending,
+        /// One line for people.
+        why: String,
+    },
+    /// An invariant broke: this deployment is frozen with its traffic held.
+    Faulted {
+        /// The code.
+        code: String,
+        /// What was found.
+        what: String,
+    },
+}
+
+impl Event {
+    /// The kind as it stands in the journal.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::DeploymentStarted { .. } => "deployment_started",
+            Self::DeploymentQueued { .. } => "deployment_queued",
+            Self::PhaseEntered { .. } => "phase_entered",
+            Self::TaskFinished { .. } => "task_finished",
+            Self::TaskRetried { .. } => "task_retried",
+            Self::ArtifactPinned { .. } => "artifact_pinned",
+            Self::ApprovalGiven { .. } => "approval_given",
+            Self::SlotWanted { .. } => "slot_wanted",
+            Self::SlotChanged { .. } => "slot_changed",
+            Self::SplitWanted { .. } => "split_wanted",
+            Self::SplitConfirmed { .. } => "split_confirmed",
+            Self::SplitLost { .. } => "split_lost",
+            Self::SplitOverridden { .. } => "split_overridden",
+            Self::StepConverged { .. } => "step_converged",
+            Self::StepPassed { .. } => "step_passed",
+            Self::StepBraked { .. } => "step_braked",
+            Self::VerdictChanged { .. } => "verdict_changed",
+            Self::HoldBegan { .. } => "hold_began",
+            Self::HoldEnded { .. } => "hold_ended",
+            Self::PersonCalled { .. } => "person_called",
+            Self::RollbackBegan { .. } => "rollback_began",
+            Self::RolesMoved { .. } => "roles_moved",
+            Self::DeploymentEnded { .. } => "deployment_ended",
+            Self::Faulted { .. } => "faulted",
+        }
+    }
+
+    /// Every kind: the corpus holds a file of each.
+    pub const KINDS: [&'static str; 24] = [
+        "deployment_started",
+        "deployment_queued",
+        "phase_entered",
+        "task_finished",
+        "task_retried",
+        "artifact_pinned",
+        "approval_given",
+        "slot_wanted",
+        "slot_changed",
+        "split_wanted",
+        "split_confirmed",
+        "split_lost",
+        "split_overridden",
+        "step_converged",
+        "step_passed",
+        "step_braked",
+        "verdict_changed",
+        "hold_began",
+        "hold_ended",
+        "person_called",
+        "rollback_began",
+        "roles_moved",
+        "deployment_ended",
+        "faulted",
+    ];
+}
+
+/// Why there is a deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeploymentKind {
+    /// A release goes forward.
+    Release {
+        /// Whether a quarantined artifact was explicitly allowed.
+        despite_quarantine: bool,
+    },
+    /// An earlier release comes back, without steps and without waiting for anyone.
+    Return {
+        /// The person's reason.
+        reason: String,
+    },
+}
+
+/// What runs live and is gone back to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// The slot.
+    pub slot: SlotName,
+    /// Label of the revision in it.
+    pub revision: String,
+}
+
+/// Why the data plane acted by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OverrideKind {
+    /// It heard nothing from the control plane for longer than the lease.
+    Lease,
+    /// Its own rule saw the candidate fail.
+    Brake,
+    /// A person asked at its socket.
+    Emergency,
+}
+
+/// How a deployment ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// Live, watched and good.
+    Succeeded,
+    /// Everything is on the previous revision again, and that was verified.
+    RolledBack,
+    /// Everything is on the previous revision, but it did not answer as it should.
+    RolledBackUnverified,
+    /// A check failed before anything was changed.
+    Stopped,
+    /// A person ended it before any traffic.
+    Aborted,
+    /// A person refused it.
+    Rejected,
+    /// A newer deployment took its place.
+    Superseded,
+}
+
+impl Ending {
+    /// The words in every output.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::RolledBack => "rolled back",
+            Self::RolledBackUnverified => "rolled back, unverified",
+            Self::Stopped => "stopped",
+            Self::Aborted => "aborted",
+            Self::Rejected => "rejected",
+            Self::Superseded => "superseded",
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! What the state machine is told: commands by people, observations of the world, and that time
+//! has passed. Must never be journaled itself: only the events that follow from it are.
+
+use jiff::SignedDuration;
+
+use crate::digest::Digest;
+use crate::event::OverrideKind;
+use crate::ids::{Actor, DeploymentId, PartName, SlotName};
+use crate::plan::Plan;
+use crate::state::{SlotObserved, TaskId};
+use crate::verdict::{Outcome, Verdict};
+use crate::weight::Split;
+
+/// One thing to decide about.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// A person wants something.
+    Command {
+        /// Who.
+        actor: Actor,
+        /// A repeat with the same key changes nothing.
+        key: Option<String>,
+        /// What.
+        command: Command,
+    },
+    /// The world answered.
+    Observation(Observation),
+    /// A deadline may have passed.
+    Elapsed,
+}
+
+/// What people can ask for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Begin a deployment.
+    Deploy {
+        /// Its id, chosen by the caller.
+        deployment: DeploymentId,
+        /// All it will do.
+        plan: Box<Plan>,
+        /// Take the place of a deployment in flight.
+        supersede: bool,
+        /// Deploy an artifact that was rolled back before.
+        despite_quarantine: bool,
+    },
+    /// Go no further.
+    Hold {
+        /// Which deployment.
+        deployment: DeploymentId,
+        /// Why.
+        reason: String,
+        /// For how long; one hour by default.
+        lasts: Option<SignedDuration>,
+    },
+    /// End a hold.
+    Resume {
+        /// Which deployment.
+        deployment: DeploymentId,
+    },
+    /// Go to the next step without waiting out this one.
+    Advance {
+        /// Which deployment.
+        deployment: DeploymentId,
+        /// The step that the person believes is running, from 0.
+        step: u32,
+    },
+    /// Agree to exactly this.
+    Approve {
+        /// Which deployment.
+        deployment: DeploymentId,
+        /// D as the person saw it.
+        binding: Digest,
+    },
+    /// Refuse.
+    Reject {
+        /// Which deployment.
+        deployment: DeploymentId,
+        /// Why.
+        reason: String,
+    },
+    /// Stop and return to the safe state.
+    Abort {
+        /// Which deployment.
+        deployment: DeploymentId,
+        /// Why.
+        reason: String,
+    },
+    /// Return the traffic to what was live before.
+    Rollback {
+        /// The id to use when nothing is in flight and a deployment of the earlier release begins.
+        deployment: DeploymentId,
+        /// A version to go back to; the previous live one by default.
+        to: Option<String>,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What the world answered.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Observation {
+    /// An attempt of a task ended.
+    Task {
+        /// Which deployment.
+        deployment: DeploymentId,
+        /// Which task.
+        task: TaskId,
+        /// Which attempt.
+        attempt: u32,
+        /// How it ended.
+        report: TaskReport,
+    },
+    /// A slot's condition.
+    Slot {
+        /// The part.
+        part: PartName,
+        /// The slot.
+        slot: SlotName,
+        /// What was seen.
+        observed: SlotObserved,
+    },
+    /// What the data plane serves.
+    Split {
+        /// The part.
+        part: PartName,
+        /// What was read back.
+        read: SplitRead,
+    },
+    /// The judge's advice on the running step.
+    Verdict {
+        /// Which deployment.
+        deployment: DeploymentId,
+        /// Which step it is about; the bake is the number of steps.
+        step: u32,
+        /// The advice.
+        verdict: Verdict,
+    },
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskReport {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// One line for people.
+    pub summary: String,
+    /// Whether trying again may help.
+    pub retryable: bool,
+    /// What it made: the artifact's digest and D.
+    pub made: Option<(Digest, Digest)>,
+}
+
+/// What was read back from the data plane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SplitRead {
+    /// The generation in force; `None` when it has none.
+    pub generation: Option<u64>,
+    /// Set when it acted by itself.
+    pub overridden: Option<Overridden>,
+}
+
+/// The data plane acted by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overridden {
+    /// Number of the override at the proxy, growing.
+    pub sequence: u64,
+    /// Why.
+    pub kind: OverrideKind,
+    /// Who asked, or which part of the proxy.
+    pub actor: String,
+    /// What it says.
+    pub why: String,
+    /// The shares that it set.
+    pub split: Option<Split>,
+}

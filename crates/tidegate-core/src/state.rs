@@ -1,0 +1,555 @@
+//! What is known of a service in an environment: a fold over its events.
+//! Must never be changed but by [`crate::apply`]; must never hold what no event said.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::event::{DeploymentKind, Ending, Target};
+use crate::ids::{Actor, DeploymentId, PartName, Revision, Scope, SlotName};
+use crate::plan::{HoldEnd, Part, Plan};
+use crate::verdict::{Outcome, Verdict};
+use crate::weight::Split;
+
+/// Ended deployments that the state remembers, newest last; older ones are in the journal.
+pub const HISTORY_MAX: usize = 20;
+/// Command keys remembered against repeats.
+pub const KEYS_MAX: usize = 128;
+/// Tags remembered against being moved.
+pub const TAGS_MAX: usize = 512;
+
+/// Everything known of one service in one environment.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct State {
+    /// Sequence of the last event; 0 before the first.
+    pub seq: u64,
+    /// Whose state this is; `None` before the first deployment.
+    pub scope: Option<Scope>,
+    /// The parts that exist, with their slots.
+    pub parts: BTreeMap<PartName, PartState>,
+    /// The deployment in flight.
+    pub current: Option<Deployment>,
+    /// A deployment that waits for the current one to go back.
+    pub queued: Option<Queued>,
+    /// Ended deployments, newest last.
+    pub history: Vec<Ended>,
+    /// Artifacts that failed in production.
+    pub quarantine: Vec<Digest>,
+    /// Which commit each tag named when it was first deployed.
+    pub tags: BTreeMap<String, String>,
+    /// Keys of commands that took effect, oldest first.
+    pub keys: Vec<String>,
+    /// Set when an invariant broke.
+    pub fault: Option<Fault>,
+}
+
+/// A broken invariant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// The code.
+    pub code: String,
+    /// What was found.
+    pub what: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A deployment that waits for its turn.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Queued {
+    /// Its id.
+    pub deployment: DeploymentId,
+    /// Its plan.
+    pub plan: Arc<Plan>,
+    /// Who asked for it.
+    pub actor: Actor,
+    /// Whether a quarantined artifact was explicitly allowed.
+    pub despite_quarantine: bool,
+}
+
+/// One part with its two slots.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PartState {
+    /// The slots by name.
+    pub slots: BTreeMap<SlotName, SlotState>,
+    /// The slot that carries the live role.
+    pub live: Option<SlotName>,
+    /// How user requests are divided; `None` for a worker and before the first deployment.
+    pub table: Option<TableState>,
+}
+
+/// One slot.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct SlotState {
+    /// What it is meant to run.
+    pub want: Option<Tenant>,
+    /// What was last seen in it.
+    pub observed: SlotObserved,
+    /// Since when it is meant to run this.
+    pub wanted_at: Option<Timestamp>,
+}
+
+impl SlotState {
+    /// Whether what was seen is what is wanted.
+    #[must_use]
+    pub fn settled(&self) -> bool {
+        match &self.want {
+            None => self.observed.total == 0,
+            Some(tenant) => self.observed.runs(tenant) && self.observed.total == tenant.instances,
+        }
+    }
+
+    /// Whether it runs what it is meant to, with every instance ready.
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        self.want.as_ref().is_some_and(|tenant| self.observed.runs(tenant))
+    }
+}
+
+/// What runs in a slot.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Tenant {
+    /// Which bytes.
+    pub revision: Revision,
+    /// How they are run.
+    pub part: Part,
+    /// How many instances, 0 to the part's number.
+    pub instances: u32,
+}
+
+/// What was seen in a slot.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SlotObserved {
+    /// Label of the revision that runs there.
+    pub revision: Option<String>,
+    /// Instances that accept work.
+    pub ready: u32,
+    /// Instances that exist, ready or not.
+    pub total: u32,
+    /// `address:port` of each instance that listens, in instance order.
+    pub endpoints: Vec<String>,
+    /// What is wrong, in one line.
+    pub problem: Option<String>,
+}
+
+impl SlotObserved {
+    /// Whether every instance of this tenant is ready.
+    #[must_use]
+    pub fn runs(&self, tenant: &Tenant) -> bool {
+        tenant.instances == 0
+            || (self.revision.as_deref() == Some(tenant.revision.label().as_str())
+                && self.ready >= tenant.instances)
+    }
+}
+
+/// How user requests of a part are divided.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TableState {
+    /// The shares; `None` answers 503.
+    pub split: Option<Split>,
+    /// Where each share goes.
+    pub backends: Vec<Backend>,
+    /// Where to go back to without asking.
+    pub fallback: Option<Split>,
+    /// Whether the proxy goes back by itself when it hears nothing.
+    pub leased: bool,
+    /// The generation: the sequence of the event that wanted it.
+    pub generation: u64,
+    /// Whether it was read back.
+    pub confirmed: bool,
+    /// Since when it is wanted.
+    pub wanted_at: Timestamp,
+    /// The last override of the proxy that was adopted.
+    pub adopted_override: Option<u64>,
+}
+
+/// Where a share goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backend {
+    /// The slot.
+    pub slot: SlotName,
+    /// Label of the revision in it.
+    pub revision: String,
+    /// `address:port` of its instances.
+    pub endpoints: Vec<String>,
+}
+
+/// One run of the process.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// Its id.
+    pub id: DeploymentId,
+    /// Why there is one.
+    pub kind: DeploymentKind,
+    /// All it will do.
+    pub plan: Arc<Plan>,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// Who began it.
+    pub started_by: Actor,
+    /// The slot that each part uses.
+    pub candidates: BTreeMap<PartName, SlotName>,
+    /// What runs live and is gone back to; empty for the first deployment.
+    pub targets: BTreeMap<PartName, Target>,
+    /// Where the process is.
+    pub phase: Phase,
+    /// Since when.
+    pub phase_since: Timestamp,
+    /// The phases that ended, in order.
+    pub passed: Vec<PhaseRecord>,
+    /// Tasks of the current phase.
+    pub tasks: BTreeMap<TaskId, TaskState>,
+    /// Digest of the artifact, once built.
+    pub artifact: Option<Digest>,
+    /// D, once known.
+    pub binding: Option<Digest>,
+    /// Who approved D.
+    pub approvals: Vec<Actor>,
+    /// Since when all parts carry the step's weight.
+    pub converged_at: Option<Timestamp>,
+    /// The last step that passed.
+    pub step_passed: Option<u32>,
+    /// The judge's last advice on the running step.
+    pub verdict: Option<Verdict>,
+    /// Set while nothing may go forward.
+    pub hold: Option<Hold>,
+    /// Set once the way back began.
+    pub going_back: Option<GoingBack>,
+}
+
+impl Deployment {
+    /// Whether the release is the first of its service: nothing to go back to, nothing to split.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        self.targets.is_empty()
+    }
+
+    /// The revision that it brings, once the artifact is pinned.
+    #[must_use]
+    pub fn revision(&self) -> Option<Revision> {
+        self.artifact.as_ref().map(|artifact| Revision {
+            version: self.plan.release.version.clone(),
+            artifact: artifact.as_str().to_owned(),
+        })
+    }
+
+    /// The number that verdicts carry for the current phase; `None` when nothing is judged.
+    #[must_use]
+    pub fn judged_step(&self) -> Option<u32> {
+        match self.phase {
+            Phase::Traffic { step } => Some(step),
+            Phase::Bake => Some(u32::try_from(self.plan.traffic.steps.len()).unwrap_or(u32::MAX)),
+            _ => None,
+        }
+    }
+}
+
+/// The way back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GoingBack {
+    /// Why.
+    pub reason: Reason,
+    /// One line for people.
+    pub why: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Whether user requests had reached the candidate.
+    pub had_traffic: bool,
+    /// Who asked, or Tidegate.
+    pub by: Actor,
+}
+
+/// Why a deployment goes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// A rule fired.
+    Verdict,
+    /// A check of the candidate failed.
+    Check,
+    /// The candidate stopped running.
+    CandidateLost,
+    /// A hold reached its deadline.
+    HoldExpired,
+    /// A wait reached its deadline.
+    TimedOut,
+    /// A person asked.
+    Person,
+    /// A person ended it.
+    Abort,
+    /// A person refused it.
+    Rejected,
+    /// A newer deployment takes its place.
+    Superseded,
+    /// The data plane had gone back by itself.
+    ProxyActed,
+}
+
+impl Reason {
+    /// Whether the artifact itself is to blame: it is quarantined then.
+    #[must_use]
+    pub fn blames_the_artifact(self) -> bool {
+        matches!(self, Self::Verdict | Self::Check | Self::CandidateLost)
+    }
+}
+
+/// Where the process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// The release is known; the live side is checked.
+    Ready,
+    /// Evidence is weighed.
+    Gates,
+    /// The artifact is made and D computed.
+    Plan,
+    /// People decide.
+    Approvals,
+    /// A copy is made and verified.
+    Backup,
+    /// The candidate is started.
+    Deploy,
+    /// The candidate answers its probes.
+    Health,
+    /// The candidate does its work.
+    Smoke,
+    /// User requests move.
+    Traffic {
+        /// Which step, from 0.
+        step: u32,
+    },
+    /// All requests are on the candidate, the rules are still armed.
+    Bake,
+    /// Roles move.
+    Finish,
+    /// The way back.
+    Rollback {
+        /// How far.
+        stage: Stage,
+    },
+    /// The way back is stuck: a person must look.
+    NeedsPerson {
+        /// The stage that it cannot complete.
+        stage: Stage,
+    },
+}
+
+impl Phase {
+    /// The word in every output.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Gates => "gates",
+            Self::Plan => "plan",
+            Self::Approvals => "approvals",
+            Self::Backup => "backup",
+            Self::Deploy => "deploy",
+            Self::Health => "health",
+            Self::Smoke => "smoke",
+            Self::Traffic { .. } => "traffic",
+            Self::Bake => "bake",
+            Self::Finish => "finish",
+            Self::Rollback { .. } => "rollback",
+            Self::NeedsPerson { .. } => "needs-person",
+        }
+    }
+
+    /// Whether something in the world was changed that a rollback has to undo.
+    #[must_use]
+    pub fn rollback_is_armed(self) -> bool {
+        self >= Self::Deploy && !self.is_going_back()
+    }
+
+    /// Whether the way back has begun.
+    #[must_use]
+    pub fn is_going_back(self) -> bool {
+        matches!(self, Self::Rollback { .. } | Self::NeedsPerson { .. })
+    }
+
+    /// The phases in their order, as a rail shows them.
+    pub const RAIL: [&'static str; 11] = [
+        "ready", "gates", "plan", "approvals", "backup", "deploy", "health", "smoke", "traffic",
+        "bake", "finish",
+    ];
+}
+
+/// The four stages of the way back, always in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// The previous revision has all its instances.
+    Capacity,
+    /// All requests are on it.
+    Traffic,
+    /// It answers.
+    Verify,
+    /// The candidate is stopped.
+    ScaleDown,
+}
+
+impl Stage {
+    /// The word in every output.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Capacity => "capacity",
+            Self::Traffic => "traffic",
+            Self::Verify => "verify",
+            Self::ScaleDown => "scale-down",
+        }
+    }
+}
+
+/// How a phase ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PhaseResult {
+    /// There was evidence and it was good.
+    Passed,
+    /// The plan has no rules for it.
+    NotRequired,
+    /// It does not apply: the first deployment has nothing to split.
+    Skipped,
+    /// It did not pass.
+    Failed,
+}
+
+/// A phase that ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhaseRecord {
+    /// Which.
+    pub phase: Phase,
+    /// How.
+    pub result: PhaseResult,
+    /// When it began.
+    pub since: Timestamp,
+    /// When it ended.
+    pub until: Timestamp,
+}
+
+/// A piece of outside work that has an end.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskId {
+    /// The live revision answers its probes.
+    CheckLive,
+    /// Evidence is weighed.
+    Gates,
+    /// The release is exported, built and digested.
+    Prepare,
+    /// A backup is made and verified.
+    Backup,
+    /// The candidate of this part answers its probes.
+    Health(PartName),
+    /// The candidate of this part passes its suite.
+    Smoke(PartName),
+    /// The previous revision answers after a rollback.
+    VerifyLive,
+}
+
+impl TaskId {
+    /// The words in every output.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::CheckLive => "the check of the live revision".to_owned(),
+            Self::Gates => "the gates".to_owned(),
+            Self::Prepare => "the build".to_owned(),
+            Self::Backup => "the backup".to_owned(),
+            Self::Health(part) => format!("the health of {part}"),
+            Self::Smoke(part) => format!("the smoke suite of {part}"),
+            Self::VerifyLive => "the check after the rollback".to_owned(),
+        }
+    }
+}
+
+/// How far a task is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskState {
+    /// The attempt that runs, or ran last, from 1.
+    pub attempt: u32,
+    /// When the phase gave it out.
+    pub since: Timestamp,
+    /// What it is doing.
+    pub progress: TaskProgress,
+}
+
+/// What a task is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskProgress {
+    /// An attempt is out.
+    Running,
+    /// The next attempt is due then.
+    Waiting {
+        /// Not before.
+        until: Timestamp,
+        /// What the last attempt said.
+        said: String,
+    },
+    /// It ended.
+    Done {
+        /// How.
+        outcome: Outcome,
+        /// One line for people.
+        summary: String,
+    },
+}
+
+/// Nothing goes forward until this ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Whose hold it is.
+    pub cause: HoldCause,
+    /// One line for people.
+    pub why: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Until when; `None` only after a person was called.
+    pub until: Option<Timestamp>,
+    /// What happens then.
+    pub then: HoldEnd,
+}
+
+/// Whose hold it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldCause {
+    /// A person's; only a person ends it.
+    Person,
+    /// The judge's; a better verdict ends it.
+    Verdict,
+    /// The data plane did not confirm; its confirmation ends it.
+    Unconfirmed,
+}
+
+/// A deployment that is over.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ended {
+    /// Its id.
+    pub deployment: DeploymentId,
+    /// Its plan.
+    pub plan: Arc<Plan>,
+    /// Why there was one.
+    pub kind: DeploymentKind,
+    /// Digest of its artifact, if it came so far.
+    pub artifact: Option<Digest>,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// Who began it.
+    pub started_by: Actor,
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// How.
+    pub ending: Ending,
+    /// One line for people.
+    pub why: String,
+    /// When the way back began.
+    pub went_back_at: Option<Timestamp>,
+    /// The phases that ended, in order.
+    pub passed: Vec<PhaseRecord>,
+}

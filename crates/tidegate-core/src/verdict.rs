@@ -1,0 +1,154 @@
+//! What the judge says, as the state machine needs it. Core never looks at a sample:
+//! it sees the call, the zones and the sentence. Must never turn a missing reading into a pass.
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::Metric;
+
+/// The outcome of any check. Four values: what is missing is neither good nor bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Positive evidence.
+    Pass,
+    /// Negative evidence.
+    Fail,
+    /// No evidence: empty, late, broken, unreachable.
+    NoData,
+    /// Set aside by a named person, with a reason and an end.
+    Waived,
+}
+
+impl Outcome {
+    /// Whether the process may go on.
+    #[must_use]
+    pub fn allows_progress(self) -> bool {
+        matches!(self, Self::Pass | Self::Waived)
+    }
+
+    /// The worst of two: fail, then no-data, then waived, then pass.
+    #[must_use]
+    pub fn worst(self, other: Self) -> Self {
+        let rank = |outcome| match outcome {
+            Self::Pass => 0,
+            Self::Waived => 1,
+            Self::NoData => 2,
+            Self::Fail => 3,
+        };
+        if rank(self) >= rank(other) { self } else { other }
+    }
+
+    /// Combines checks. The empty set is no evidence, never a pass.
+    pub fn combine(outcomes: impl IntoIterator<Item = Self>) -> Self {
+        outcomes.into_iter().reduce(Self::worst).unwrap_or(Self::NoData)
+    }
+
+    /// The word in every output.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::NoData => "no-data",
+            Self::Waived => "waived",
+        }
+    }
+}
+
+/// What the judge advises for the whole deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "call", content = "reason")]
+pub enum Call {
+    /// The step may pass.
+    Advance,
+    /// Stay.
+    Hold(HoldReason),
+    /// Back to the last step that passed.
+    Brake,
+    /// Go back entirely.
+    Rollback,
+}
+
+/// Why the judge says hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldReason {
+    /// Too few requests to say anything.
+    InsufficientEvidence,
+    /// A metric lies between its advance and its rollback limit.
+    BetweenLimits,
+    /// The live side breaches as well.
+    Environment,
+    /// Readings are missing.
+    Telemetry,
+}
+
+impl HoldReason {
+    /// The words in a sentence.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::InsufficientEvidence => "too few requests to judge",
+            Self::BetweenLimits => "between the advance and the rollback limit",
+            Self::Environment => "the live revision breaches too",
+            Self::Telemetry => "readings are missing",
+        }
+    }
+}
+
+/// Where one metric stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Zone {
+    /// Good enough to go on.
+    Advance,
+    /// Neither good nor bad enough.
+    Hold,
+    /// Bad enough to go back.
+    Rollback,
+    /// Nothing to judge.
+    NoData,
+}
+
+/// One metric's line in a verdict.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reading {
+    /// What was measured.
+    pub metric: Metric,
+    /// The live side's value, in the metric's unit.
+    pub live: Option<f64>,
+    /// The candidate's value.
+    pub candidate: Option<f64>,
+    /// Its zone.
+    pub zone: Zone,
+    /// Requests (or probes) behind the candidate's value in this step.
+    pub sample: u64,
+    /// How many the advance rule needs.
+    pub needed: u64,
+}
+
+/// The judge's word on a moment of one step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// The advice.
+    #[serde(flatten)]
+    pub call: Call,
+    /// One line a person understands, with the numbers that decided.
+    pub sentence: String,
+    /// Every metric's line.
+    pub readings: Vec<Reading>,
+}
+
+impl Verdict {
+    /// Whether two verdicts say the same apart from moving numbers: only changes are journaled.
+    #[must_use]
+    pub fn same_advice(&self, other: &Self) -> bool {
+        self.call == other.call
+            && self.readings.len() == other.readings.len()
+            && self
+                .readings
+                .iter()
+                .zip(&other.readings)
+                .all(|(a, b)| a.metric == b.metric && a.zone == b.zone)
+    }
+}

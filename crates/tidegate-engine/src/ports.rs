@@ -1,0 +1,434 @@
+//! What the engine needs of the world, as traits that journal and drivers implement.
+//! A driver makes one attempt with a deadline: retry, backoff and giving up are core's decisions.
+//! Must never name a vendor.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use tidegate_core::digest::Digest;
+use tidegate_core::effect::{ProbeTarget, RouteTable};
+use tidegate_core::event::{Ending, Recorded};
+use tidegate_core::ids::{Actor, DeploymentId, PartName, Scope, SlotName};
+use tidegate_core::input::SplitRead;
+use tidegate_core::plan::{Part, Plan};
+use tidegate_core::state::{SlotObserved, Tenant};
+use tidegate_core::verdict::Outcome;
+
+/// The world said no.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{what}")]
+pub struct Failure {
+    /// Whether to try again, and whom to tell.
+    pub kind: FailureKind,
+    /// `TGxxxx`, for people.
+    pub code: &'static str,
+    /// One line: who, which, the values needed to act. No secrets.
+    pub what: String,
+}
+
+impl Failure {
+    /// A failure that another attempt may not meet.
+    pub fn retryable(code: &'static str, what: impl fmt::Display) -> Self {
+        Self { kind: FailureKind::Retryable, code, what: what.to_string() }
+    }
+
+    /// A failure that another attempt would meet again.
+    pub fn permanent(code: &'static str, what: impl fmt::Display) -> Self {
+        Self { kind: FailureKind::Permanent, code, what: what.to_string() }
+    }
+}
+
+/// What kind of no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// Another attempt may succeed.
+    Retryable,
+    /// It will not.
+    Permanent,
+    /// This driver cannot do that at all.
+    Unsupported,
+    /// Not allowed.
+    Denied,
+    /// Somebody newer is in charge: a lower epoch or generation was refused.
+    Conflict,
+}
+
+/// Where events are kept. The append is the only thing that makes anything true.
+///
+/// # Guarantees
+/// After `append` returned `Ok`, the events survive the death of every process and of the power.
+/// Each stream's sequence has no gaps. A writer with an old epoch appends nothing.
+/// # Idempotency
+/// None: an append whose reply was lost is found out by reading the stream again.
+#[async_trait]
+pub trait Journal: Send + Sync + fmt::Debug {
+    /// Takes the writer's lease with a higher epoch than anyone before.
+    ///
+    /// # Errors
+    /// [`JournalError::Held`] when another writer holds it.
+    async fn acquire(&self, holder: &str, now: Timestamp) -> Result<u64, JournalError>;
+
+    /// Appends all or nothing. `events` are numbered `expected + 1 ..`.
+    ///
+    /// # Errors
+    /// [`JournalError::Conflict`] when the stream is not at `expected`,
+    /// [`JournalError::Fenced`] when `epoch` is not the current one.
+    async fn append(
+        &self,
+        scope: &Scope,
+        expected: u64,
+        epoch: u64,
+        events: &[Recorded],
+    ) -> Result<(), JournalError>;
+
+    /// Events of a stream after a sequence, oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`JournalError::Damaged`] when a row cannot be read: its stream alone is affected.
+    async fn read(
+        &self,
+        scope: &Scope,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<Recorded>, JournalError>;
+
+    /// All streams with their last sequence.
+    ///
+    /// # Errors
+    /// Only those of the store itself.
+    async fn streams(&self) -> Result<Vec<(Scope, u64)>, JournalError>;
+
+    /// Keeps a snapshot; replaces the stream's older one. Losing it costs time, nothing else.
+    ///
+    /// # Errors
+    /// Only those of the store itself.
+    async fn put_snapshot(&self, scope: &Scope, snapshot: &Snapshot) -> Result<(), JournalError>;
+
+    /// The newest snapshot, if any.
+    ///
+    /// # Errors
+    /// Only those of the store itself.
+    async fn snapshot(&self, scope: &Scope) -> Result<Option<Snapshot>, JournalError>;
+
+    /// Deployments, newest first, at most `limit`, of one stream or of all.
+    ///
+    /// # Errors
+    /// Only those of the store itself.
+    async fn deployments(
+        &self,
+        scope: Option<&Scope>,
+        limit: u32,
+    ) -> Result<Vec<DeploymentRow>, JournalError>;
+
+    /// Where a deployment's events are.
+    ///
+    /// # Errors
+    /// Only those of the store itself.
+    async fn find(&self, id: &DeploymentId) -> Result<Option<DeploymentRow>, JournalError>;
+
+    /// Checks every leaf, every sequence and every root against the stored events.
+    ///
+    /// # Errors
+    /// [`JournalError::Damaged`] names the first entry that does not fit.
+    async fn verify(&self) -> Result<Verified, JournalError>;
+}
+
+/// A state at a sequence, encoded by the engine. Thrown away when its schema is another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The sequence it stands at.
+    pub seq: u64,
+    /// Version of its encoding.
+    pub schema: u32,
+    /// The encoded state.
+    pub bytes: Vec<u8>,
+}
+
+/// One line of the list of deployments, kept in the same transaction as its events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeploymentRow {
+    /// Its id.
+    pub deployment: DeploymentId,
+    /// Whose it is.
+    pub scope: Scope,
+    /// The version it brings.
+    pub version: String,
+    /// Sequence of its first event.
+    pub first_seq: u64,
+    /// Sequence of its last event; `None` while it is in flight.
+    pub last_seq: Option<u64>,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// Who began it.
+    pub started_by: Actor,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// How.
+    pub ending: Option<Ending>,
+    /// One line for people.
+    pub why: Option<String>,
+}
+
+/// What a verification counted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Verified {
+    /// Events, each with its leaf.
+    pub events: u64,
+    /// Streams.
+    pub streams: u64,
+    /// Root of the tree over all leaves, lower-case hex.
+    pub root: String,
+}
+
+/// What the store said.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum JournalError {
+    /// The stream is not where the writer thought.
+    #[error("the stream is at {actual}, not at {expected}")]
+    Conflict {
+        /// What the writer thought.
+        expected: u64,
+        /// Where it is.
+        actual: u64,
+    },
+    /// The writer's epoch is not the current one.
+    #[error("epoch {epoch} was replaced by {current}")]
+    Fenced {
+        /// The writer's.
+        epoch: u64,
+        /// The current one.
+        current: u64,
+    },
+    /// Another writer holds the lease.
+    #[error("{holder} holds this state directory")]
+    Held {
+        /// Who.
+        holder: String,
+    },
+    /// Stored content does not fit.
+    #[error("{what}")]
+    Damaged {
+        /// `TGxxxx`.
+        code: &'static str,
+        /// Which entry, and how.
+        what: String,
+    },
+    /// The store did not do it; whether it took effect is unknown.
+    #[error("{what}")]
+    Unavailable {
+        /// `TGxxxx`.
+        code: &'static str,
+        /// What it said.
+        what: String,
+    },
+}
+
+/// What runs the application.
+///
+/// # Idempotency
+/// `ensure` states the desired end: doing it twice, or after a crash, is harmless.
+/// # Assumptions
+/// Whoever implements it keeps the application alive when Tidegate dies, and finds it again.
+#[async_trait]
+pub trait Runtime: Send + Sync + fmt::Debug {
+    /// Brings the slot toward the tenant, or empties it. Returns when that is under way;
+    /// `observe` tells when it is done. A smaller epoch than one seen before is refused.
+    ///
+    /// # Errors
+    /// [`Failure`] when it cannot even begin.
+    async fn ensure(&self, place: &Place, tenant: Option<&Tenant>, epoch: u64)
+    -> Result<(), Failure>;
+
+    /// What is in the slot.
+    ///
+    /// # Errors
+    /// [`Failure`] when nothing can be said; that is not the same as an empty slot.
+    async fn observe(&self, place: &Place) -> Result<SlotObserved, Failure>;
+
+    /// How busy the slot's instances are.
+    ///
+    /// # Errors
+    /// [`Failure`] when nothing can be said.
+    async fn usage(&self, place: &Place) -> Result<Usage, Failure>;
+
+    /// The last bytes of the slot's logs, at most `bytes_max`, oldest first.
+    ///
+    /// # Errors
+    /// [`Failure`] when there are none to be had.
+    async fn logs(&self, place: &Place, bytes_max: u64) -> Result<Vec<u8>, Failure>;
+}
+
+/// One slot of one part of one service.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The service in its environment.
+    pub scope: Scope,
+    /// The part.
+    pub part: PartName,
+    /// The slot.
+    pub slot: SlotName,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.scope, self.part, self.slot)
+    }
+}
+
+/// How busy a slot is: the worst of its instances.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct Usage {
+    /// Percent of the processors it may use, 0 to 100.
+    pub cpu_percent: Option<f64>,
+    /// Percent of its memory limit, 0 and up.
+    pub memory_percent: Option<f64>,
+}
+
+/// What divides user requests.
+#[async_trait]
+pub trait Traffic: Send + Sync + fmt::Debug {
+    /// Makes the data plane serve this table. Returns when it was taken.
+    ///
+    /// # Errors
+    /// [`FailureKind::Conflict`] when the data plane serves something newer or has acted itself.
+    async fn ensure(&self, scope: &Scope, table: &RouteTable, epoch: u64) -> Result<(), Failure>;
+
+    /// What it serves for each part of a service.
+    ///
+    /// # Errors
+    /// [`Failure`] when it does not answer.
+    async fn read(&self, scope: &Scope) -> Result<BTreeMap<PartName, SplitRead>, Failure>;
+
+    /// Says that the control plane lives, for these generations.
+    ///
+    /// # Errors
+    /// [`Failure`] when it does not answer or serves another generation.
+    async fn renew(
+        &self,
+        scope: &Scope,
+        leases: &BTreeMap<PartName, u64>,
+        epoch: u64,
+    ) -> Result<(), Failure>;
+
+    /// Statistics after a tick number, oldest first.
+    ///
+    /// # Errors
+    /// [`Failure`] when it does not answer. An empty list is no statistics, never good ones.
+    async fn ticks(
+        &self,
+        scope: &Scope,
+        part: &PartName,
+        after: u64,
+    ) -> Result<Vec<TrafficTick>, Failure>;
+}
+
+/// One tick of a part's statistics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrafficTick {
+    /// Its number, growing without gaps as long as the data plane lives.
+    pub number: u64,
+    /// End of the tick, milliseconds since the epoch.
+    pub at_ms: u64,
+    /// Its length, milliseconds.
+    pub length_ms: u64,
+    /// The generation that was in force at its end.
+    pub generation: u64,
+    /// What each slot served.
+    pub slots: BTreeMap<SlotName, SlotTick>,
+}
+
+/// What one slot served in one tick.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SlotTick {
+    /// Requests that ended.
+    pub requests: u64,
+    /// Of those, failed: status 5xx, a failing gRPC status, no connection, no answer, cut short.
+    pub failures: u64,
+    /// Counts by cell of the latency histogram: `(cell, count)`.
+    pub latency: Vec<(u16, u32)>,
+}
+
+/// What turns a tag into bytes.
+#[async_trait]
+pub trait Releases: Send + Sync + fmt::Debug {
+    /// The commit that a tag names.
+    ///
+    /// # Errors
+    /// [`Failure`] with the tags that are near when it does not exist.
+    async fn resolve(&self, repository: &str, version: &str) -> Result<String, Failure>;
+
+    /// A file as it stands in a commit; `None` when it is not there. Never the work tree.
+    ///
+    /// # Errors
+    /// [`Failure`] when the repository cannot be read or the file is larger than `bytes_max`.
+    async fn file(
+        &self,
+        repository: &str,
+        commit: &str,
+        path: &str,
+        bytes_max: u64,
+    ) -> Result<Option<Vec<u8>>, Failure>;
+
+    /// Exports the commit, runs the build, and keeps the result under its digest.
+    /// Output goes to the deployment's log.
+    ///
+    /// # Errors
+    /// [`Failure`] with the last lines of the build.
+    async fn prepare(&self, deployment: &DeploymentId, plan: &Plan) -> Result<Digest, Failure>;
+
+    /// The last bytes of a deployment's build and suite logs, at most `bytes_max`.
+    ///
+    /// # Errors
+    /// [`Failure`] when there are none.
+    async fn logs(&self, deployment: &DeploymentId, bytes_max: u64) -> Result<Vec<u8>, Failure>;
+}
+
+/// What asks the application.
+#[async_trait]
+pub trait Checks: Send + Sync + fmt::Debug {
+    /// Asks every probe of every instance until each has answered well, or has used up its
+    /// retries after its start period, or `timeout` has passed.
+    async fn probe(&self, targets: &[ProbeTarget], timeout: SignedDuration) -> CheckReport;
+
+    /// Asks every probe of every instance once.
+    async fn ask(&self, target: &ProbeTarget) -> Asked;
+
+    /// Runs a part's smoke suite against one instance.
+    async fn smoke(
+        &self,
+        deployment: &DeploymentId,
+        part: &Part,
+        artifact: &str,
+        endpoint: &str,
+        timeout: SignedDuration,
+    ) -> CheckReport;
+}
+
+/// How a check ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckReport {
+    /// The outcome. Nothing asked is no-data.
+    pub outcome: Outcome,
+    /// One line for people: what failed, at which instance, expected and found.
+    pub summary: String,
+    /// Whether another attempt may end otherwise.
+    pub retryable: bool,
+}
+
+/// What one round of questions gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Asked {
+    /// Questions asked.
+    pub asked: u64,
+    /// Of those, answered badly or not at all.
+    pub failed: u64,
+}
+
+/// The time, as an argument.
+pub trait Clock: Send + Sync + fmt::Debug {
+    /// Now.
+    fn now(&self) -> Timestamp;
+}
