@@ -1,2 +1,29 @@
-//! Placeholder.
-fn main() {}
+//! Chores of this repository: `cargo xtask <chore>`.
+//!
+//! One chore is one file beside this one and one variant of [`Chore`]. This crate imports no crate
+//! of the product: a chore that needs the product runs it as a process, so that a broken product
+//! still builds its own checker. It must never change what the product does or ship inside it.
+
+use clap::{Parser, Subcommand};
+
+mod tidy;
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Chores of this repository")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+/// To add a chore: a new file with `Args` and `run`, its `mod` line above, one variant and one arm.
+#[derive(Debug, Subcommand)]
+enum Chore {
+    /// Check the rules of the house that neither rustc nor clippy knows.
+    Tidy(tidy::Args),
+}
+
+fn main() -> anyhow::Result<std::process::ExitCode> {
+    match Arguments::parse().chore {
+        Chore::Tidy(args) => tidy::run(&args),
+    }
+}
