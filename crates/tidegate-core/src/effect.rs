@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 
 use crate::ids::{DeploymentId, PartName, SlotName};
 use crate::plan::{Part, Plan, Route, Rule};
-use crate::state::{Backend, Phase, SlotState, Stage, State, TaskId, TaskProgress, Tenant};
+use crate::state::{Backend, SlotState, State, TaskId, TaskProgress, Tenant};
 use crate::weight::Split;
 
 /// One thing to bring about. Values carry all that a driver needs.
@@ -129,7 +129,9 @@ pub fn outstanding(state: &State) -> Vec<Effect> {
         if part.table.as_ref().is_some_and(|table| !table.confirmed)
             && let Some(table) = route_table(state, name)
         {
-            effects.push(Effect::EnsureSplit { table: Box::new(table) });
+            effects.push(Effect::EnsureSplit {
+                table: Box::new(table),
+            });
         }
     }
     if state.fault.is_none() {
@@ -163,11 +165,18 @@ pub fn route_table(state: &State, name: &PartName) -> Option<RouteTable> {
         route: route_of(state, name)?,
         split: table.split.clone(),
         backends: table.backends.clone(),
-        candidate: state.current.as_ref().and_then(|d| d.candidates.get(name).cloned()),
+        candidate: state
+            .current
+            .as_ref()
+            .and_then(|d| d.candidates.get(name).cloned()),
         live: part.live.clone(),
         fallback: table.fallback.clone(),
         lease: table.leased.then_some(plan.limits.traffic_lease),
-        brake: if table.leased { plan.traffic.rollback_if.clone() } else { Vec::new() },
+        brake: if table.leased {
+            plan.traffic.rollback_if.clone()
+        } else {
+            Vec::new()
+        },
         limits_ms: latency_limits(plan),
         adopted_override: table.adopted_override,
     })
@@ -196,16 +205,24 @@ fn governing_plan(state: &State) -> Option<&Plan> {
 }
 
 fn latency_limits(plan: &Plan) -> Vec<f64> {
-    let rules = plan.traffic.advance_if.iter().chain(&plan.traffic.rollback_if);
-    let mut limits: Vec<f64> =
-        rules.filter(|rule| rule.metric.unit() == "ms").map(|rule| rule.limit).collect();
+    let rules = plan
+        .traffic
+        .advance_if
+        .iter()
+        .chain(&plan.traffic.rollback_if);
+    let mut limits: Vec<f64> = rules
+        .filter(|rule| rule.metric.unit() == "ms")
+        .map(|rule| rule.limit)
+        .collect();
     limits.sort_by(f64::total_cmp);
     limits.dedup();
     limits
 }
 
 fn tasks(state: &State) -> Vec<Effect> {
-    let Some(deployment) = &state.current else { return Vec::new() };
+    let Some(deployment) = &state.current else {
+        return Vec::new();
+    };
     deployment
         .tasks
         .iter()
@@ -228,19 +245,26 @@ fn job(state: &State, task: &TaskId) -> Option<(Job, SignedDuration)> {
     let plan = &deployment.plan;
     let limits = &plan.limits;
     Some(match task {
-        TaskId::CheckLive | TaskId::VerifyLive => {
-            (Job::Probe(live_targets(state)), limits.check)
-        }
+        TaskId::CheckLive | TaskId::VerifyLive => (Job::Probe(live_targets(state)), limits.check),
         TaskId::Gates => (Job::Gates(Arc::clone(plan)), limits.check),
         TaskId::Backup => (Job::Backup(Arc::clone(plan)), limits.check),
         TaskId::Prepare => {
             // The export itself is local and short; the command brings its own limit.
-            let build = plan.build.as_ref().map_or(SignedDuration::ZERO, |step| step.timeout);
-            (Job::Prepare(Arc::clone(plan)), limits.check.saturating_add(build))
+            let build = plan
+                .build
+                .as_ref()
+                .map_or(SignedDuration::ZERO, |step| step.timeout);
+            (
+                Job::Prepare(Arc::clone(plan)),
+                limits.check.saturating_add(build),
+            )
         }
         TaskId::Health(part) => {
             let slot = deployment.candidates.get(part)?;
-            (Job::Probe(vec![probe_target(state, part, slot)?]), limits.check)
+            (
+                Job::Probe(vec![probe_target(state, part, slot)?]),
+                limits.check,
+            )
         }
         TaskId::Smoke(part) => {
             let definition = plan.part(part)?;
@@ -251,13 +275,21 @@ fn job(state: &State, task: &TaskId) -> Option<(Job, SignedDuration)> {
                 artifact: deployment.artifact.as_ref()?.as_str().to_owned(),
                 endpoint: observed.endpoints.first().cloned().unwrap_or_default(),
             };
-            (job, definition.smoke.as_ref().map_or(limits.check, |smoke| smoke.timeout))
+            (
+                job,
+                definition
+                    .smoke
+                    .as_ref()
+                    .map_or(limits.check, |smoke| smoke.timeout),
+            )
         }
     })
 }
 
 fn live_targets(state: &State) -> Vec<ProbeTarget> {
-    let Some(deployment) = &state.current else { return Vec::new() };
+    let Some(deployment) = &state.current else {
+        return Vec::new();
+    };
     deployment
         .targets
         .iter()
@@ -275,15 +307,4 @@ fn probe_target(state: &State, part: &PartName, slot: &SlotName) -> Option<Probe
         endpoints: slot_state.observed.endpoints.clone(),
         instances: tenant.instances,
     })
-}
-
-/// Whether user requests may be moving in this phase, so that the proxy needs a lease.
-#[must_use]
-pub(crate) fn shifting(phase: Phase) -> bool {
-    matches!(
-        phase,
-        Phase::Traffic { .. }
-            | Phase::Rollback { stage: Stage::Capacity | Stage::Traffic }
-            | Phase::NeedsPerson { stage: Stage::Capacity | Stage::Traffic }
-    )
 }

@@ -12,9 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::ids::{Actor, DeploymentId, PartName, SlotName};
 use crate::plan::{HoldEnd, Plan};
-use crate::state::{
-    Backend, Hold, Phase, PhaseResult, Reason, SlotObserved, TaskId, Tenant,
-};
+use crate::state::{Backend, Hold, Phase, PhaseResult, Reason, SlotObserved, TaskId, Tenant};
 use crate::verdict::{Outcome, Verdict};
 use crate::weight::Split;
 
@@ -363,6 +361,8 @@ pub enum OverrideKind {
 pub enum Ending {
     /// Live, watched and good.
     Succeeded,
+    /// Live, but nobody used it enough to say that it is good.
+    LiveUnverified,
     /// Everything is on the previous revision again, and that was verified.
     RolledBack,
     /// Everything is on the previous revision, but it did not answer as it should.
@@ -378,11 +378,18 @@ pub enum Ending {
 }
 
 impl Ending {
+    /// Whether the release it brought became live.
+    #[must_use]
+    pub fn is_live(self) -> bool {
+        matches!(self, Self::Succeeded | Self::LiveUnverified)
+    }
+
     /// The words in every output.
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {
             Self::Succeeded => "succeeded",
+            Self::LiveUnverified => "live, unverified",
             Self::RolledBack => "rolled back",
             Self::RolledBackUnverified => "rolled back, unverified",
             Self::Stopped => "stopped",

@@ -10,7 +10,9 @@ pub const NAME_BYTES_MAX: usize = 64;
 
 /// Why a text cannot be a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a name: use 1 to {NAME_BYTES_MAX} of a-z, 0-9, `-`, `_`, `.`, beginning with a letter or digit")]
+#[error(
+    "`{text}` is not a name: use 1 to {NAME_BYTES_MAX} of a-z, 0-9, `-`, `_`, `.`, beginning with a letter or digit"
+)]
 pub struct InvalidName {
     /// The refused text, cut to a printable length.
     pub text: String,
@@ -19,8 +21,10 @@ pub struct InvalidName {
 /// Says whether a text may name something: it becomes part of file names and URLs.
 #[must_use]
 pub fn valid_name(text: &str) -> bool {
-    let first_is_plain =
-        text.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let first_is_plain = text
+        .bytes()
+        .next()
+        .is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     first_is_plain
         && text.len() <= NAME_BYTES_MAX
         && text.bytes().all(|b| {

@@ -6,14 +6,25 @@
 //! changes), [`outstanding`] (what must be done in the world), [`next_deadline`] (when to look
 //! again) and [`waiting_on`] (for whom or what everything waits).
 
+mod apply;
+pub mod check;
+pub mod deadline;
+mod decide;
 pub mod digest;
 pub mod effect;
 pub mod event;
 pub mod ids;
 pub mod input;
 pub mod plan;
+pub mod rejection;
 pub mod state;
 pub mod verdict;
+pub mod waiting;
 pub mod weight;
 
+pub use apply::apply;
+pub use check::check;
+pub use deadline::next_deadline;
+pub use decide::decide;
 pub use effect::outstanding;
+pub use waiting::waiting_on;

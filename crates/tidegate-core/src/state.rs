@@ -105,7 +105,9 @@ impl SlotState {
     /// Whether it runs what it is meant to, with every instance ready.
     #[must_use]
     pub fn ready(&self) -> bool {
-        self.want.as_ref().is_some_and(|tenant| self.observed.runs(tenant))
+        self.want
+            .as_ref()
+            .is_some_and(|tenant| self.observed.runs(tenant))
     }
 }
 
@@ -225,6 +227,12 @@ impl Deployment {
     #[must_use]
     pub fn is_first(&self) -> bool {
         self.targets.is_empty()
+    }
+
+    /// Whether an earlier release comes back: no steps, no waiting for anyone.
+    #[must_use]
+    pub fn is_return(&self) -> bool {
+        matches!(self.kind, DeploymentKind::Return { .. })
     }
 
     /// The revision that it brings, once the artifact is pinned.
@@ -372,8 +380,17 @@ impl Phase {
 
     /// The phases in their order, as a rail shows them.
     pub const RAIL: [&'static str; 11] = [
-        "ready", "gates", "plan", "approvals", "backup", "deploy", "health", "smoke", "traffic",
-        "bake", "finish",
+        "ready",
+        "gates",
+        "plan",
+        "approvals",
+        "backup",
+        "deploy",
+        "health",
+        "smoke",
+        "traffic",
+        "bake",
+        "finish",
     ];
 }
 

@@ -1,0 +1,385 @@
+//! What each event changes. The one place where state is written.
+//! Must never decide, and must never fail: an event that happened is a fact.
+
+use jiff::Timestamp;
+
+use crate::event::{Event, Recorded};
+use crate::ids::{Actor, DeploymentId};
+use crate::state::{
+    Deployment, Ended, Fault, GoingBack, HISTORY_MAX, KEYS_MAX, PartState, Phase, PhaseRecord,
+    PhaseResult, Queued, SlotState, State, TAGS_MAX, TableState, TaskId, TaskProgress, TaskState,
+};
+
+/// Folds one event into the state.
+pub fn apply(state: &mut State, recorded: &Recorded) {
+    state.seq = recorded.seq;
+    if let Some(key) = &recorded.key
+        && state.keys.last() != Some(key)
+    {
+        state.keys.push(key.clone());
+        keep_newest(&mut state.keys, KEYS_MAX);
+    }
+    let at = recorded.at;
+    match &recorded.event {
+        Event::DeploymentStarted { .. } => start(state, recorded),
+        Event::DeploymentQueued {
+            deployment,
+            plan,
+            despite_quarantine,
+        } => {
+            state.queued = Some(Queued {
+                deployment: deployment.clone(),
+                plan: plan.clone(),
+                actor: recorded.actor.clone(),
+                despite_quarantine: *despite_quarantine,
+            });
+        }
+        Event::SlotWanted { .. }
+        | Event::SlotChanged { .. }
+        | Event::SplitWanted { .. }
+        | Event::SplitConfirmed { .. }
+        | Event::SplitLost { .. }
+        | Event::SplitOverridden { .. }
+        | Event::RolesMoved { .. } => apply_to_part(state, recorded),
+        Event::DeploymentEnded { deployment, .. } => end(state, recorded, deployment),
+        Event::Faulted { code, what } => {
+            state.fault = Some(Fault {
+                code: code.clone(),
+                what: what.clone(),
+                at,
+            });
+        }
+        Event::PhaseEntered { deployment, .. }
+        | Event::TaskFinished { deployment, .. }
+        | Event::TaskRetried { deployment, .. }
+        | Event::ArtifactPinned { deployment, .. }
+        | Event::ApprovalGiven { deployment, .. }
+        | Event::StepConverged { deployment, .. }
+        | Event::StepPassed { deployment, .. }
+        | Event::StepBraked { deployment, .. }
+        | Event::VerdictChanged { deployment, .. }
+        | Event::HoldBegan { deployment, .. }
+        | Event::HoldEnded { deployment, .. }
+        | Event::PersonCalled { deployment, .. }
+        | Event::RollbackBegan { deployment, .. } => {
+            if matches!(recorded.event, Event::RollbackBegan { .. }) {
+                state.fault = None;
+            }
+            if let Some(current) = state.current.as_mut().filter(|d| d.id == *deployment) {
+                apply_to_deployment(current, &recorded.event, at, &recorded.actor);
+            }
+        }
+    }
+}
+
+fn start(state: &mut State, recorded: &Recorded) {
+    let Event::DeploymentStarted {
+        deployment,
+        kind,
+        plan,
+        candidates,
+        targets,
+    } = &recorded.event
+    else {
+        return;
+    };
+    state.scope = Some(plan.scope.clone());
+    if state
+        .queued
+        .as_ref()
+        .is_some_and(|queued| queued.deployment == *deployment)
+    {
+        state.queued = None;
+    }
+    state
+        .tags
+        .insert(plan.release.version.clone(), plan.release.commit.clone());
+    if state.tags.len() > TAGS_MAX {
+        state.tags.pop_first();
+    }
+    for part in &plan.parts {
+        let entry = state
+            .parts
+            .entry(part.name.clone())
+            .or_insert_with(|| PartState {
+                slots: std::collections::BTreeMap::new(),
+                live: None,
+                table: None,
+            });
+        for slot in &part.slots {
+            entry.slots.entry(slot.clone()).or_default();
+        }
+    }
+    let mut current = Deployment {
+        id: deployment.clone(),
+        kind: kind.clone(),
+        plan: plan.clone(),
+        started_at: recorded.at,
+        started_by: recorded.actor.clone(),
+        candidates: candidates.clone(),
+        targets: targets.clone(),
+        phase: Phase::Ready,
+        phase_since: recorded.at,
+        passed: Vec::new(),
+        tasks: std::collections::BTreeMap::new(),
+        artifact: None,
+        binding: None,
+        approvals: Vec::new(),
+        converged_at: None,
+        step_passed: None,
+        verdict: None,
+        hold: None,
+        going_back: None,
+    };
+    give_out_tasks(&mut current, recorded.at);
+    state.current = Some(current);
+}
+
+fn end(state: &mut State, recorded: &Recorded, deployment: &DeploymentId) {
+    let Event::DeploymentEnded { ending, why, .. } = &recorded.event else {
+        return;
+    };
+    let Some(current) = state.current.take_if(|d| d.id == *deployment) else {
+        return;
+    };
+    if let (Some(back), Some(artifact)) = (&current.going_back, &current.artifact)
+        && back.reason.blames_the_artifact()
+        && !state.quarantine.contains(artifact)
+    {
+        state.quarantine.push(artifact.clone());
+        keep_newest(&mut state.quarantine, TAGS_MAX);
+    }
+    let mut passed = current.passed;
+    passed.push(PhaseRecord {
+        phase: current.phase,
+        result: if current.going_back.is_some() {
+            PhaseResult::Failed
+        } else {
+            PhaseResult::Passed
+        },
+        since: current.phase_since,
+        until: recorded.at,
+    });
+    state.history.push(Ended {
+        deployment: current.id,
+        plan: current.plan,
+        kind: current.kind,
+        artifact: current.artifact,
+        started_at: current.started_at,
+        started_by: current.started_by,
+        ended_at: recorded.at,
+        ending: *ending,
+        why: why.clone(),
+        went_back_at: current.going_back.map(|back| back.since),
+        passed,
+    });
+    keep_newest(&mut state.history, HISTORY_MAX);
+}
+
+fn apply_to_part(state: &mut State, recorded: &Recorded) {
+    let (Event::SlotWanted { part: name, .. }
+    | Event::SlotChanged { part: name, .. }
+    | Event::SplitWanted { part: name, .. }
+    | Event::SplitConfirmed { part: name, .. }
+    | Event::SplitLost { part: name, .. }
+    | Event::SplitOverridden { part: name, .. }
+    | Event::RolesMoved { part: name, .. }) = &recorded.event
+    else {
+        return;
+    };
+    let Some(part) = state.parts.get_mut(name) else {
+        return;
+    };
+    match &recorded.event {
+        Event::SlotWanted { slot, tenant, .. } => {
+            let slot: &mut SlotState = part.slots.entry(slot.clone()).or_default();
+            slot.want.clone_from(tenant);
+            slot.wanted_at = Some(recorded.at);
+        }
+        Event::SlotChanged { slot, observed, .. } => {
+            part.slots.entry(slot.clone()).or_default().observed = observed.clone();
+        }
+        Event::SplitWanted {
+            split,
+            backends,
+            fallback,
+            leased,
+            ..
+        } => {
+            let adopted = part.table.as_ref().and_then(|table| table.adopted_override);
+            part.table = Some(TableState {
+                split: split.clone(),
+                backends: backends.clone(),
+                fallback: fallback.clone(),
+                leased: *leased,
+                generation: recorded.seq,
+                confirmed: false,
+                wanted_at: recorded.at,
+                adopted_override: adopted,
+            });
+        }
+        Event::SplitConfirmed { generation, .. } => {
+            if let Some(table) = part.table.as_mut().filter(|t| t.generation == *generation) {
+                table.confirmed = true;
+            }
+        }
+        Event::SplitLost { .. } => {
+            if let Some(table) = part.table.as_mut() {
+                table.confirmed = false;
+            }
+        }
+        Event::SplitOverridden { sequence, .. } => {
+            if let Some(table) = part.table.as_mut() {
+                table.adopted_override = Some(*sequence);
+                table.confirmed = false;
+            }
+        }
+        Event::RolesMoved { live, .. } => part.live = Some(live.clone()),
+        _ => {}
+    }
+}
+
+fn apply_to_deployment(current: &mut Deployment, event: &Event, at: Timestamp, actor: &Actor) {
+    match event {
+        Event::PhaseEntered { phase, before, .. } => enter(current, *phase, *before, at),
+        Event::TaskFinished {
+            task,
+            attempt,
+            outcome,
+            summary,
+            retry_at,
+            ..
+        } => {
+            if let Some(state) = current
+                .tasks
+                .get_mut(task)
+                .filter(|t| t.attempt == *attempt)
+            {
+                state.progress = match retry_at {
+                    Some(until) => TaskProgress::Waiting {
+                        until: *until,
+                        said: summary.clone(),
+                    },
+                    None => TaskProgress::Done {
+                        outcome: *outcome,
+                        summary: summary.clone(),
+                    },
+                };
+            }
+        }
+        Event::TaskRetried { task, attempt, .. } => {
+            if let Some(state) = current.tasks.get_mut(task) {
+                state.attempt = *attempt;
+                state.progress = TaskProgress::Running;
+            }
+        }
+        Event::ArtifactPinned {
+            artifact, binding, ..
+        } => {
+            current.artifact = Some(artifact.clone());
+            current.binding = Some(binding.clone());
+        }
+        Event::ApprovalGiven { .. } => {
+            if !current.approvals.contains(actor) {
+                current.approvals.push(actor.clone());
+            }
+        }
+        Event::StepConverged { .. } => {
+            current.converged_at = Some(at);
+            current.verdict = None;
+        }
+        Event::StepPassed { step, .. } => current.step_passed = Some(*step),
+        Event::StepBraked { to, .. } => {
+            enter(
+                current,
+                Phase::Traffic { step: *to },
+                PhaseResult::Failed,
+                at,
+            );
+            current.hold = None;
+        }
+        Event::VerdictChanged { verdict, .. } => current.verdict = Some(verdict.clone()),
+        Event::HoldBegan { hold, .. } => current.hold = Some(hold.clone()),
+        Event::HoldEnded { .. } => current.hold = None,
+        Event::PersonCalled { .. } => {
+            if let Some(hold) = current.hold.as_mut() {
+                hold.until = None;
+            }
+        }
+        Event::RollbackBegan { reason, why, .. } => {
+            current.hold = None;
+            current.tasks.clear();
+            current.going_back = Some(GoingBack {
+                reason: *reason,
+                why: why.clone(),
+                since: at,
+                had_traffic: matches!(
+                    current.phase,
+                    Phase::Traffic { .. } | Phase::Bake | Phase::Finish
+                ),
+                by: actor.clone(),
+            });
+        }
+        _ => {}
+    }
+}
+
+fn enter(current: &mut Deployment, phase: Phase, before: PhaseResult, at: Timestamp) {
+    current.passed.push(PhaseRecord {
+        phase: current.phase,
+        result: before,
+        since: current.phase_since,
+        until: at,
+    });
+    current.phase = phase;
+    current.phase_since = at;
+    current.converged_at = None;
+    current.verdict = None;
+    give_out_tasks(current, at);
+}
+
+/// The tasks of a phase exist from the moment it is entered: entering it is the intent.
+fn give_out_tasks(current: &mut Deployment, at: Timestamp) {
+    let ids: Vec<TaskId> = match current.phase {
+        Phase::Ready if !current.is_first() && !current.is_return() => vec![TaskId::CheckLive],
+        Phase::Gates if current.plan.required.gates => vec![TaskId::Gates],
+        Phase::Plan if current.artifact.is_none() => vec![TaskId::Prepare],
+        Phase::Backup if current.plan.required.backup => vec![TaskId::Backup],
+        Phase::Health => {
+            let web = current
+                .plan
+                .parts
+                .iter()
+                .filter(|part| part.route().is_some());
+            web.map(|part| TaskId::Health(part.name.clone())).collect()
+        }
+        Phase::Smoke if !current.is_return() => {
+            let with_smoke = current
+                .plan
+                .parts
+                .iter()
+                .filter(|part| part.smoke.is_some());
+            with_smoke
+                .map(|part| TaskId::Smoke(part.name.clone()))
+                .collect()
+        }
+        Phase::Rollback {
+            stage: crate::state::Stage::Verify,
+        } if !current.is_first() => {
+            vec![TaskId::VerifyLive]
+        }
+        _ => Vec::new(),
+    };
+    let task = TaskState {
+        attempt: 1,
+        since: at,
+        progress: TaskProgress::Running,
+    };
+    current.tasks = ids.into_iter().map(|id| (id, task.clone())).collect();
+}
+
+fn keep_newest<T>(items: &mut Vec<T>, most: usize) {
+    if items.len() > most {
+        items.drain(..items.len() - most);
+    }
+}

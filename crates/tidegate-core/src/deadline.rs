@@ -1,0 +1,81 @@
+//! When to look again. Every wait of the state machine has an end here or in a driver's timeout.
+//! Must never name a time that depends on anything but the state.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::state::{Deployment, Phase, State, TaskProgress};
+
+/// A time at which something follows although nobody said anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deadline {
+    /// When.
+    pub at: Timestamp,
+    /// What ends then, for logs.
+    pub what: &'static str,
+}
+
+/// The next deadline after which [`crate::decide`] has to be asked with elapsed time.
+#[must_use]
+pub fn next_deadline(state: &State) -> Option<Deadline> {
+    if state.fault.is_some() {
+        return None;
+    }
+    let deployment = state.current.as_ref()?;
+    let after = |since: Timestamp, length: SignedDuration, what| {
+        since
+            .checked_add(length)
+            .ok()
+            .map(|at| Deadline { at, what })
+    };
+    let limits = &deployment.plan.limits;
+    let of_phase = match deployment.phase {
+        Phase::Deploy => after(deployment.phase_since, limits.start, "the start limit"),
+        Phase::Traffic { .. } if deployment.converged_at.is_none() && deployment.hold.is_none() => {
+            after(deployment.phase_since, limits.split, "the split limit")
+        }
+        Phase::Traffic { .. } if deployment.hold.is_none() => {
+            let dwell = deployment.plan.traffic.dwell;
+            deployment
+                .converged_at
+                .and_then(|since| after(since, dwell, "the dwell"))
+        }
+        Phase::Bake if deployment.hold.is_none() => {
+            let watch = deployment.plan.bake.watch;
+            deployment
+                .converged_at
+                .and_then(|since| after(since, watch, "the bake"))
+        }
+        Phase::Rollback { .. } => after(
+            deployment.phase_since,
+            limits.rollback_stage,
+            "the rollback stage limit",
+        ),
+        _ => None,
+    };
+    let of_hold = deployment
+        .hold
+        .as_ref()
+        .and_then(|hold| hold.until)
+        .map(|at| Deadline {
+            at,
+            what: "the hold",
+        });
+    of_phase
+        .into_iter()
+        .chain(of_hold)
+        .chain(retries(deployment))
+        .min_by_key(|d| d.at)
+}
+
+fn retries(deployment: &Deployment) -> impl Iterator<Item = Deadline> + '_ {
+    deployment
+        .tasks
+        .values()
+        .filter_map(|task| match &task.progress {
+            TaskProgress::Waiting { until, .. } => Some(Deadline {
+                at: *until,
+                what: "the next attempt",
+            }),
+            TaskProgress::Running | TaskProgress::Done { .. } => None,
+        })
+}

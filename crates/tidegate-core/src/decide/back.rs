@@ -1,0 +1,293 @@
+//! The way back, always in the order capacity, traffic, verify, scale-down.
+//! Must never wait for a person, a window or a measurement, and never empty a slot that carries
+//! user requests.
+
+use jiff::Timestamp;
+
+use super::forward::{candidate_slot, deployment_ended, phase_entered, web};
+use crate::event::{Ending, Event};
+use crate::ids::PartName;
+use crate::plan::PartKind;
+use crate::state::{Backend, Deployment, Phase, PhaseResult, Reason, Stage, State, Tenant};
+use crate::verdict::Outcome;
+use crate::weight::Split;
+
+/// Begins the way back from wherever the deployment is.
+pub(super) fn go_back(state: &State, reason: Reason, why: impl Into<String>) -> Vec<Event> {
+    let Some(deployment) = &state.current else {
+        return Vec::new();
+    };
+    if !deployment.phase.rollback_is_armed() {
+        return Vec::new();
+    }
+    let had_traffic = matches!(
+        deployment.phase,
+        Phase::Traffic { .. } | Phase::Bake | Phase::Finish
+    );
+    let mut events = vec![Event::RollbackBegan {
+        deployment: deployment.id.clone(),
+        reason,
+        why: why.into(),
+    }];
+    if had_traffic && !deployment.is_first() {
+        events.extend(enter_capacity(state, deployment));
+    } else {
+        events.extend(enter_scale_down(state, deployment));
+    }
+    events
+}
+
+/// What follows while a deployment is on its way back.
+pub(super) fn following(state: &State, deployment: &Deployment, now: Timestamp) -> Vec<Event> {
+    let (stage, stuck) = match deployment.phase {
+        Phase::Rollback { stage } => (stage, false),
+        Phase::NeedsPerson { stage } => (stage, true),
+        _ => return Vec::new(),
+    };
+    let done = match stage {
+        Stage::Capacity => {
+            targets_are_ready(state, deployment).then(|| enter_traffic(state, deployment))
+        }
+        Stage::Traffic => tables_confirmed(state, deployment).then(|| enter_verify(deployment)),
+        Stage::Verify => return verify(state, deployment),
+        Stage::ScaleDown => candidates_are_empty(state, deployment).then(|| end(deployment, None)),
+    };
+    if let Some(events) = done {
+        return events;
+    }
+    let overdue =
+        now.duration_since(deployment.phase_since) >= deployment.plan.limits.rollback_stage;
+    match (overdue, stuck, stage) {
+        (false, _, _) | (_, true, _) => Vec::new(),
+        // The traffic is safe and verified: a candidate that does not stop is not a reason to
+        // keep people waiting. The runtime keeps trying.
+        (true, false, Stage::ScaleDown) => {
+            end(deployment, Some("the candidate is still being stopped"))
+        }
+        (true, false, _) => {
+            vec![phase_entered(
+                deployment,
+                Phase::NeedsPerson { stage },
+                PhaseResult::Failed,
+            )]
+        }
+    }
+}
+
+fn enter_capacity(state: &State, deployment: &Deployment) -> Vec<Event> {
+    let stage = Phase::Rollback {
+        stage: Stage::Capacity,
+    };
+    let mut events = vec![phase_entered(deployment, stage, PhaseResult::Failed)];
+    for part in deployment.plan.parts.iter().rev() {
+        let Some(target) = deployment.targets.get(&part.name) else {
+            continue;
+        };
+        let slots = state.parts.get(&part.name).map(|p| &p.slots);
+        let Some(tenant) = slots
+            .and_then(|s| s.get(&target.slot))
+            .and_then(|s| s.want.as_ref())
+        else {
+            continue;
+        };
+        if tenant.instances < tenant.part.instances {
+            events.push(Event::SlotWanted {
+                part: part.name.clone(),
+                slot: target.slot.clone(),
+                tenant: Some(Tenant {
+                    instances: tenant.part.instances,
+                    ..tenant.clone()
+                }),
+            });
+        }
+    }
+    events
+}
+
+fn targets_are_ready(state: &State, deployment: &Deployment) -> bool {
+    deployment.targets.iter().all(|(part, target)| {
+        let slot = state
+            .parts
+            .get(part)
+            .and_then(|p| p.slots.get(&target.slot));
+        // One instance that answers is better than a candidate that was found bad: waiting for
+        // the last instance would keep users on it.
+        slot.is_some_and(|slot| slot.ready() || slot.observed.ready > 0)
+    })
+}
+
+fn enter_traffic(state: &State, deployment: &Deployment) -> Vec<Event> {
+    let stage = Phase::Rollback {
+        stage: Stage::Traffic,
+    };
+    let mut events = vec![phase_entered(deployment, stage, PhaseResult::Passed)];
+    for part in deployment
+        .plan
+        .parts
+        .iter()
+        .rev()
+        .filter(|part| part.route().is_some())
+    {
+        events.push(split_back(state, deployment, &part.name));
+    }
+    for (part, target) in &deployment.targets {
+        let live = state.parts.get(part).and_then(|p| p.live.as_ref());
+        if live != Some(&target.slot) {
+            events.push(Event::RolesMoved {
+                part: part.clone(),
+                live: target.slot.clone(),
+            });
+        }
+    }
+    events
+}
+
+/// All requests of a part to what was live before, or 503 where there was nothing.
+pub(super) fn split_back(state: &State, deployment: &Deployment, part: &PartName) -> Event {
+    let target = deployment.targets.get(part);
+    let backends = target
+        .and_then(|target| backend_of(state, part, &target.slot))
+        .into_iter()
+        .collect();
+    Event::SplitWanted {
+        part: part.clone(),
+        split: target.map(|target| Split::all_to(target.slot.clone())),
+        backends,
+        fallback: None,
+        leased: false,
+    }
+}
+
+/// A slot as a backend, with the endpoints that were last seen.
+pub(super) fn backend_of(
+    state: &State,
+    part: &PartName,
+    slot: &crate::ids::SlotName,
+) -> Option<Backend> {
+    let slot_state = state.parts.get(part)?.slots.get(slot)?;
+    let tenant = slot_state.want.as_ref()?;
+    Some(Backend {
+        slot: slot.clone(),
+        revision: tenant.revision.label(),
+        endpoints: slot_state.observed.endpoints.clone(),
+    })
+}
+
+fn tables_confirmed(state: &State, deployment: &Deployment) -> bool {
+    web(deployment).all(|part| {
+        state
+            .parts
+            .get(&part.name)
+            .and_then(|p| p.table.as_ref())
+            .is_some_and(|table| table.confirmed)
+    })
+}
+
+fn enter_verify(deployment: &Deployment) -> Vec<Event> {
+    let stage = Phase::Rollback {
+        stage: Stage::Verify,
+    };
+    vec![phase_entered(deployment, stage, PhaseResult::Passed)]
+}
+
+fn verify(state: &State, deployment: &Deployment) -> Vec<Event> {
+    if deployment.tasks.is_empty() {
+        return enter_scale_down(state, deployment);
+    }
+    match super::forward::tasks_outcome(deployment) {
+        None => Vec::new(),
+        Some((outcome, _)) if outcome.allows_progress() => enter_scale_down(state, deployment),
+        Some((outcome, summary)) => {
+            // Both slots stay as they are: with one in doubt, neither is taken away.
+            let word = if outcome == Outcome::Fail {
+                "failed"
+            } else {
+                "gave no answer"
+            };
+            let why = format!(
+                "{}; the check after the rollback {word}: {summary}",
+                why_of(deployment)
+            );
+            vec![deployment_ended(
+                deployment,
+                Ending::RolledBackUnverified,
+                why,
+            )]
+        }
+    }
+}
+
+fn enter_scale_down(state: &State, deployment: &Deployment) -> Vec<Event> {
+    let stage = Phase::Rollback {
+        stage: Stage::ScaleDown,
+    };
+    let before = if matches!(
+        deployment.phase,
+        Phase::Rollback { .. } | Phase::NeedsPerson { .. }
+    ) {
+        PhaseResult::Passed
+    } else {
+        PhaseResult::Failed
+    };
+    let mut events = Vec::new();
+    // Without a target nobody may be sent to the candidate that is about to stop.
+    for part in web(deployment).filter(|part| !deployment.targets.contains_key(&part.name)) {
+        let carries = state
+            .parts
+            .get(&part.name)
+            .and_then(|p| p.table.as_ref())
+            .is_some_and(|t| t.split.is_some());
+        if carries {
+            events.push(split_back(state, deployment, &part.name));
+        }
+    }
+    events.push(phase_entered(deployment, stage, before));
+    for part in deployment.plan.parts.iter().rev() {
+        if let Some(slot) = candidate_slot(deployment, &part.name) {
+            events.push(Event::SlotWanted {
+                part: part.name.clone(),
+                slot,
+                tenant: None,
+            });
+        }
+    }
+    events
+}
+
+fn candidates_are_empty(state: &State, deployment: &Deployment) -> bool {
+    deployment.candidates.iter().all(|(part, slot)| {
+        state
+            .parts
+            .get(part)
+            .and_then(|p| p.slots.get(slot))
+            .is_none_or(|slot| slot.settled())
+    })
+}
+
+fn why_of(deployment: &Deployment) -> String {
+    deployment
+        .going_back
+        .as_ref()
+        .map(|back| back.why.clone())
+        .unwrap_or_default()
+}
+
+fn end(deployment: &Deployment, remark: Option<&str>) -> Vec<Event> {
+    let back = deployment.going_back.as_ref();
+    let ending = match back.map(|back| (back.reason, back.had_traffic)) {
+        Some((Reason::Abort, false)) => Ending::Aborted,
+        Some((Reason::Superseded, _)) => Ending::Superseded,
+        Some((Reason::Rejected, _)) => Ending::Rejected,
+        _ => Ending::RolledBack,
+    };
+    let mut why = why_of(deployment);
+    if let Some(remark) = remark {
+        why = format!("{why}; {remark}");
+    }
+    vec![deployment_ended(deployment, ending, why)]
+}
+
+/// Whether a part takes user requests.
+pub(super) fn is_web(kind: &PartKind) -> bool {
+    matches!(kind, PartKind::Web(_))
+}

@@ -1,0 +1,446 @@
+//! What people ask for. A command names what the person saw; when that is not what is, it is
+//! refused with what is. Must never take effect in part.
+
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+
+use super::Draft;
+use super::back::go_back;
+use super::forward::{deployment_ended, enter_finish, may_advance, pass_step, started};
+use crate::digest::Digest;
+use crate::event::{DeploymentKind, Ending, Event};
+use crate::ids::DeploymentId;
+use crate::input::Command;
+use crate::plan::{HoldEnd, INSTANCES_MAX, PARTS_MAX, Plan, STEPS_MAX};
+use crate::rejection::Rejection;
+use crate::state::{Deployment, Ended, Hold, HoldCause, Phase, PhaseResult, Reason, Stage, State};
+use crate::verdict::{Call, HoldReason};
+use crate::weight::Weight;
+
+/// How long a person's hold lasts when they do not say.
+const HOLD_DEFAULT: SignedDuration = SignedDuration::from_hours(1);
+
+pub(super) fn decide(draft: &mut Draft, command: &Command) -> Result<(), Rejection> {
+    if let Some(fault) = &draft.state.fault
+        && !matches!(command, Command::Rollback { .. } | Command::Abort { .. })
+    {
+        return Err(Rejection::Frozen {
+            code: fault.code.clone(),
+            what: fault.what.clone(),
+        });
+    }
+    match command {
+        Command::Deploy {
+            deployment,
+            plan,
+            supersede,
+            despite_quarantine,
+        } => deploy(draft, deployment, plan, *supersede, *despite_quarantine),
+        Command::Hold {
+            deployment,
+            reason,
+            lasts,
+        } => hold(draft, deployment, reason, *lasts),
+        Command::Resume { deployment } => resume(draft, deployment),
+        Command::Advance { deployment, step } => advance(draft, deployment, *step),
+        Command::Approve {
+            deployment,
+            binding,
+        } => approve(draft, deployment, binding),
+        Command::Reject { deployment, reason } => reject(draft, deployment, reason),
+        Command::Abort { deployment, reason } => {
+            in_flight(&draft.state, deployment)?;
+            leave(draft, Reason::Abort, reason)
+        }
+        Command::Rollback {
+            deployment,
+            to,
+            reason,
+        } => rollback(draft, deployment, to.as_deref(), reason),
+    }
+}
+
+fn in_flight<'a>(state: &'a State, id: &DeploymentId) -> Result<&'a Deployment, Rejection> {
+    state
+        .current
+        .as_ref()
+        .filter(|current| current.id == *id)
+        .ok_or_else(|| Rejection::NotInFlight {
+            deployment: id.clone(),
+        })
+}
+
+/// In flight and not on its way back.
+fn going_forward<'a>(state: &'a State, id: &DeploymentId) -> Result<&'a Deployment, Rejection> {
+    let current = in_flight(state, id)?;
+    match &current.going_back {
+        Some(back) => Err(Rejection::GoingBack {
+            deployment: id.clone(),
+            why: back.why.clone(),
+        }),
+        None => Ok(current),
+    }
+}
+
+fn deploy(
+    draft: &mut Draft,
+    id: &DeploymentId,
+    plan: &Plan,
+    supersede: bool,
+    despite_quarantine: bool,
+) -> Result<(), Rejection> {
+    check_plan(&draft.state, plan)?;
+    let plan = Arc::new(plan.clone());
+    let Some(current) = &draft.state.current else {
+        let kind = DeploymentKind::Release { despite_quarantine };
+        let event = started(&draft.state, id.clone(), kind, plan);
+        draft.emit(event);
+        return Ok(());
+    };
+    if !supersede {
+        return Err(Rejection::Occupied {
+            deployment: current.id.clone(),
+            version: current.plan.release.version.clone(),
+            phase: current.phase.word().to_owned(),
+        });
+    }
+    let why = format!("{} takes its place", plan.release.version);
+    let going_back = current.phase.is_going_back();
+    draft.emit(Event::DeploymentQueued {
+        deployment: id.clone(),
+        plan,
+        despite_quarantine,
+    });
+    if going_back {
+        Ok(())
+    } else {
+        leave(draft, Reason::Superseded, &why)
+    }
+}
+
+/// What no file check can know, and what must hold whoever made the plan.
+fn check_plan(state: &State, plan: &Plan) -> Result<(), Rejection> {
+    let invalid = |what: &str| {
+        Err(Rejection::PlanInvalid {
+            what: what.to_owned(),
+        })
+    };
+    let steps = &plan.traffic.steps;
+    if steps.is_empty() || steps.len() > STEPS_MAX {
+        return invalid("it has no traffic steps, or too many");
+    }
+    if !steps.is_sorted_by(|a, b| a < b) || steps.last() != Some(&Weight::WHOLE) {
+        return invalid("its steps do not grow to 100 %");
+    }
+    if plan.parts.is_empty() || plan.parts.len() > PARTS_MAX {
+        return invalid("it has no parts, or too many");
+    }
+    for (index, part) in plan.parts.iter().enumerate() {
+        if plan.parts[..index]
+            .iter()
+            .any(|other| other.name == part.name)
+        {
+            return invalid("two parts have the same name");
+        }
+        if part.slots[0] == part.slots[1] {
+            return invalid("a part has the same slot twice");
+        }
+        if part.instances == 0 || part.instances > INSTANCES_MAX {
+            return invalid("a part has no instances, or too many");
+        }
+    }
+    if let Some(scope) = state.scope.as_ref().filter(|scope| **scope != plan.scope) {
+        return Err(Rejection::PlanInvalid {
+            what: format!("it belongs to another service than {scope}"),
+        });
+    }
+    let release = &plan.release;
+    match state.tags.get(&release.version) {
+        Some(first) if *first != release.commit => Err(Rejection::TagMoved {
+            version: release.version.clone(),
+            first: first.clone(),
+            found: release.commit.clone(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn hold(
+    draft: &mut Draft,
+    id: &DeploymentId,
+    reason: &str,
+    lasts: Option<SignedDuration>,
+) -> Result<(), Rejection> {
+    let current = going_forward(&draft.state, id)?;
+    if current.phase == Phase::Finish {
+        return Err(wrong_phase(
+            current,
+            "its roles have moved, there is nothing left to hold",
+        ));
+    }
+    let then = if current.phase == Phase::Bake {
+        HoldEnd::Page
+    } else {
+        HoldEnd::Rollback
+    };
+    let until = draft.now.checked_add(lasts.unwrap_or(HOLD_DEFAULT)).ok();
+    let hold = Hold {
+        cause: HoldCause::Person,
+        why: reason.to_owned(),
+        since: draft.now,
+        until,
+        then,
+    };
+    draft.emit(Event::HoldBegan {
+        deployment: id.clone(),
+        hold,
+    });
+    Ok(())
+}
+
+fn resume(draft: &mut Draft, id: &DeploymentId) -> Result<(), Rejection> {
+    let current = going_forward(&draft.state, id)?;
+    match &current.hold {
+        None => Err(Rejection::NotHeld {
+            deployment: id.clone(),
+        }),
+        Some(hold) if hold.cause == HoldCause::Person => {
+            draft.emit(Event::HoldEnded {
+                deployment: id.clone(),
+                why: "resumed".to_owned(),
+            });
+            Ok(())
+        }
+        Some(hold) => Err(Rejection::HeldByJudge {
+            deployment: id.clone(),
+            why: hold.why.clone(),
+        }),
+    }
+}
+
+fn advance(draft: &mut Draft, id: &DeploymentId, named: u32) -> Result<(), Rejection> {
+    let current = going_forward(&draft.state, id)?;
+    let Some(running) = current.judged_step() else {
+        return Err(wrong_phase(
+            current,
+            "only a traffic step or the bake can be advanced",
+        ));
+    };
+    if running != named {
+        let running = if current.phase == Phase::Bake {
+            "the bake runs".to_owned()
+        } else {
+            format!("step {} runs", running + 1)
+        };
+        return Err(Rejection::WrongStep {
+            named: named.saturating_add(1),
+            running,
+        });
+    }
+    if let Some(hold) = current
+        .hold
+        .as_ref()
+        .filter(|hold| hold.cause == HoldCause::Person)
+    {
+        return Err(Rejection::HeldByPerson {
+            deployment: id.clone(),
+            why: hold.why.clone(),
+        });
+    }
+    let no_readings = |what: &str| {
+        Err(Rejection::NoReadings {
+            deployment: id.clone(),
+            what: what.to_owned(),
+        })
+    };
+    if current.converged_at.is_none() {
+        return no_readings("the split is not confirmed by the data plane");
+    }
+    match current.verdict.as_ref().map(|verdict| verdict.call) {
+        None => return no_readings("there is no verdict on this step yet"),
+        Some(Call::Hold(HoldReason::Telemetry)) => return no_readings("readings are missing"),
+        Some(_) => {}
+    }
+    let bypassed = may_advance(&draft.state, current).err();
+    let in_bake = current.phase == Phase::Bake;
+    let ended_hold = current.hold.is_some();
+    let unproven = bypassed.is_some();
+    let events = if in_bake {
+        let result = if unproven {
+            PhaseResult::Skipped
+        } else {
+            PhaseResult::Passed
+        };
+        let mut events = vec![Event::StepPassed {
+            deployment: id.clone(),
+            step: named,
+            bypassed,
+        }];
+        events.extend(enter_finish(&draft.state, current, result));
+        events
+    } else {
+        let bypassed = Some(bypassed.unwrap_or_else(|| "its dwell was not over".to_owned()));
+        pass_step(&draft.state, current, named, bypassed)
+    };
+    if ended_hold {
+        draft.emit(Event::HoldEnded {
+            deployment: id.clone(),
+            why: "advanced".to_owned(),
+        });
+    }
+    for event in events {
+        draft.emit(event);
+    }
+    Ok(())
+}
+
+fn approve(draft: &mut Draft, id: &DeploymentId, named: &Digest) -> Result<(), Rejection> {
+    let current = going_forward(&draft.state, id)?;
+    if current.phase != Phase::Approvals {
+        return Err(wrong_phase(current, "nothing waits for an approval"));
+    }
+    match &current.binding {
+        Some(binding) if binding == named => {
+            draft.emit(Event::ApprovalGiven {
+                deployment: id.clone(),
+                binding: named.clone(),
+            });
+            Ok(())
+        }
+        other => Err(Rejection::BindingChanged {
+            deployment: id.clone(),
+            named: named.to_string(),
+            current: other.as_ref().map(ToString::to_string).unwrap_or_default(),
+        }),
+    }
+}
+
+fn reject(draft: &mut Draft, id: &DeploymentId, reason: &str) -> Result<(), Rejection> {
+    let current = going_forward(&draft.state, id)?;
+    if current.phase >= Phase::Deploy {
+        return Err(wrong_phase(
+            current,
+            "it is past the approvals; abort or roll back instead",
+        ));
+    }
+    let event = deployment_ended(current, Ending::Rejected, reason);
+    draft.emit(event);
+    Ok(())
+}
+
+/// Ends the deployment in flight on the shortest safe way from where it is.
+fn leave(draft: &mut Draft, reason: Reason, why: &str) -> Result<(), Rejection> {
+    let Some(current) = &draft.state.current else {
+        return Ok(());
+    };
+    if let Phase::NeedsPerson { .. } = current.phase {
+        // Asking again starts the way back anew, with fresh limits.
+        let event = Event::PhaseEntered {
+            deployment: current.id.clone(),
+            phase: Phase::Rollback {
+                stage: Stage::Capacity,
+            },
+            before: PhaseResult::Failed,
+        };
+        draft.emit(event);
+        return Ok(());
+    }
+    if current.going_back.is_some() {
+        return Ok(());
+    }
+    if current.phase.rollback_is_armed() {
+        for event in go_back(&draft.state, reason, why) {
+            draft.emit(event);
+        }
+        return Ok(());
+    }
+    let ending = match reason {
+        Reason::Superseded => Ending::Superseded,
+        _ => Ending::Aborted,
+    };
+    let event = deployment_ended(current, ending, why);
+    draft.emit(event);
+    Ok(())
+}
+
+fn rollback(
+    draft: &mut Draft,
+    id: &DeploymentId,
+    to: Option<&str>,
+    reason: &str,
+) -> Result<(), Rejection> {
+    if let Some(current) = &draft.state.current {
+        let other = to.filter(|to| !returns_to(&draft.state, current, to));
+        if let Some(to) = other {
+            return Err(Rejection::NothingToGoBackTo {
+                what: format!(
+                    "{} is in flight and goes back to what is live; roll it back first, then to {to}",
+                    current.id
+                ),
+            });
+        }
+        return leave(draft, Reason::Person, reason);
+    }
+    let earlier = earlier_release(&draft.state, to)?;
+    let mut plan = earlier.plan.as_ref().clone();
+    // Coming back is one step and asks nobody.
+    plan.traffic.steps = vec![Weight::WHOLE];
+    plan.required = crate::plan::Required::default();
+    let artifact = earlier.artifact.clone();
+    let binding = artifact.clone();
+    let kind = DeploymentKind::Return {
+        reason: reason.to_owned(),
+    };
+    let event = started(&draft.state, id.clone(), kind, Arc::new(plan));
+    draft.emit(event);
+    if let (Some(artifact), Some(binding)) = (artifact, binding) {
+        draft.emit(Event::ArtifactPinned {
+            deployment: id.clone(),
+            artifact,
+            binding,
+        });
+    }
+    Ok(())
+}
+
+fn returns_to(state: &State, current: &Deployment, version: &str) -> bool {
+    current.targets.iter().any(|(part, target)| {
+        let slot = state
+            .parts
+            .get(part)
+            .and_then(|p| p.slots.get(&target.slot));
+        slot.and_then(|s| s.want.as_ref())
+            .is_some_and(|t| t.revision.version == version)
+    })
+}
+
+/// The newest earlier release that was live and is not what is live.
+fn earlier_release<'a>(state: &'a State, to: Option<&str>) -> Result<&'a Ended, Rejection> {
+    let live: Vec<&str> = state
+        .parts
+        .values()
+        .filter_map(|part| part.slots.get(part.live.as_ref()?)?.want.as_ref())
+        .map(|tenant| tenant.revision.artifact.as_str())
+        .collect();
+    let good = state.history.iter().rev().filter(|ended| {
+        let artifact = ended.artifact.as_ref().map(Digest::as_str);
+        ended.ending.is_live() && artifact.is_some_and(|artifact| !live.contains(&artifact))
+    });
+    let mut wanted =
+        good.filter(|ended| to.is_none_or(|version| ended.plan.release.version == version));
+    wanted.next().ok_or_else(|| Rejection::NothingToGoBackTo {
+        what: match to {
+            Some(version) => format!("{version} was never live here, or is live"),
+            None => "no earlier release was live here".to_owned(),
+        },
+    })
+}
+
+fn wrong_phase(current: &Deployment, what: &str) -> Rejection {
+    Rejection::WrongPhase {
+        deployment: current.id.clone(),
+        phase: current.phase.word().to_owned(),
+        what: what.to_owned(),
+    }
+}

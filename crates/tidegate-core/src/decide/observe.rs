@@ -1,0 +1,264 @@
+//! What the world answered. Only what changes the state becomes an event; what is stale, repeated
+//! or about something else is ignored. Must never trust an answer to a question not asked.
+
+use jiff::SignedDuration;
+
+use super::Draft;
+use super::back::{go_back, split_back};
+use super::forward::deployment_ended;
+use crate::event::{Ending, Event, OverrideKind};
+use crate::ids::{Actor, DeploymentId, PartName};
+use crate::input::{Observation, Overridden, SplitRead, TaskReport};
+use crate::state::{Phase, Reason, State, TaskId, TaskProgress};
+use crate::verdict::{Call, Verdict};
+use crate::weight::Weight;
+
+/// The wait before a second attempt; it doubles with each one.
+const RETRY_FIRST: SignedDuration = SignedDuration::from_secs(1);
+/// The longest wait between two attempts.
+const RETRY_MOST: SignedDuration = SignedDuration::from_secs(30);
+
+pub(super) fn decide(draft: &mut Draft, observation: &Observation) {
+    match observation {
+        Observation::Task {
+            deployment,
+            task,
+            attempt,
+            report,
+        } => {
+            finish_task(draft, deployment, task, *attempt, report);
+        }
+        Observation::Slot {
+            part,
+            slot,
+            observed,
+        } => {
+            let known = draft.state.parts.get(part).and_then(|p| p.slots.get(slot));
+            if known.is_some_and(|known| known.observed != *observed) {
+                draft.emit(Event::SlotChanged {
+                    part: part.clone(),
+                    slot: slot.clone(),
+                    observed: observed.clone(),
+                });
+            }
+        }
+        Observation::Split { part, read } => split(draft, part, read),
+        Observation::Verdict {
+            deployment,
+            step,
+            verdict,
+        } => {
+            take_verdict(draft, deployment, *step, verdict);
+        }
+    }
+}
+
+fn finish_task(
+    draft: &mut Draft,
+    id: &DeploymentId,
+    task: &TaskId,
+    attempt: u32,
+    report: &TaskReport,
+) {
+    let Some(current) = draft
+        .state
+        .current
+        .as_ref()
+        .filter(|current| current.id == *id)
+    else {
+        return;
+    };
+    let asked = current
+        .tasks
+        .get(task)
+        .is_some_and(|t| t.attempt == attempt && t.progress == TaskProgress::Running);
+    if !asked {
+        return;
+    }
+    let may_retry = report.retryable || *task == TaskId::VerifyLive;
+    let again =
+        !report.outcome.allows_progress() && may_retry && attempt < current.plan.limits.attempts;
+    let retry_at = again.then(|| draft.now.checked_add(backoff(attempt)).unwrap_or(draft.now));
+    if let (Some((artifact, binding)), true) = (&report.made, report.outcome.allows_progress()) {
+        draft.emit(Event::ArtifactPinned {
+            deployment: id.clone(),
+            artifact: artifact.clone(),
+            binding: binding.clone(),
+        });
+    }
+    draft.emit(Event::TaskFinished {
+        deployment: id.clone(),
+        task: task.clone(),
+        attempt,
+        outcome: report.outcome,
+        summary: report.summary.clone(),
+        retry_at,
+    });
+}
+
+fn backoff(attempt: u32) -> SignedDuration {
+    let doubled = 1_i32
+        .checked_shl(attempt.saturating_sub(1))
+        .filter(|factor| *factor > 0);
+    doubled
+        .and_then(|factor| RETRY_FIRST.checked_mul(factor))
+        .map_or(RETRY_MOST, |wait| wait.min(RETRY_MOST))
+}
+
+fn take_verdict(draft: &mut Draft, id: &DeploymentId, step: u32, verdict: &Verdict) {
+    let Some(current) = draft
+        .state
+        .current
+        .as_ref()
+        .filter(|current| current.id == *id)
+    else {
+        return;
+    };
+    if current.judged_step() != Some(step) {
+        return;
+    }
+    // Rollback rules are armed from the first request; credit counts only once the split is
+    // confirmed.
+    if current.converged_at.is_none() && verdict.call != Call::Rollback {
+        return;
+    }
+    if current
+        .verdict
+        .as_ref()
+        .is_some_and(|known| known.same_advice(verdict))
+    {
+        return;
+    }
+    draft.emit(Event::VerdictChanged {
+        deployment: id.clone(),
+        verdict: verdict.clone(),
+    });
+}
+
+fn split(draft: &mut Draft, part: &PartName, read: &SplitRead) {
+    let Some(table) = draft.state.parts.get(part).and_then(|p| p.table.as_ref()) else {
+        return;
+    };
+    if let Some(overridden) = &read.overridden
+        && table
+            .adopted_override
+            .is_none_or(|known| overridden.sequence > known)
+    {
+        adopt(draft, part, overridden);
+        return;
+    }
+    let served = read.generation == Some(table.generation)
+        && read.overridden_is_known(table.adopted_override);
+    let event = match (served, table.confirmed) {
+        (true, false) => Event::SplitConfirmed {
+            part: part.clone(),
+            generation: table.generation,
+        },
+        (false, true) => Event::SplitLost {
+            part: part.clone(),
+            found: read.generation.map_or_else(
+                || "no table".to_owned(),
+                |found| format!("generation {found}"),
+            ),
+        },
+        _ => return,
+    };
+    draft.emit(event);
+}
+
+impl SplitRead {
+    /// Whether what is in force is a table, not an override nobody answered.
+    fn overridden_is_known(&self, adopted: Option<u64>) -> bool {
+        self.overridden
+            .as_ref()
+            .is_none_or(|o| adopted.is_some_and(|known| o.sequence <= known))
+    }
+}
+
+/// The data plane acted by itself: its act stands, and everything else follows it.
+fn adopt(draft: &mut Draft, part: &PartName, overridden: &Overridden) {
+    let (actor, now_actor) = (Actor::Proxy(overridden.actor.clone()), draft.actor.clone());
+    draft.actor = actor;
+    draft.emit(Event::SplitOverridden {
+        part: part.clone(),
+        sequence: overridden.sequence,
+        kind: overridden.kind,
+        why: overridden.why.clone(),
+        split: overridden.split.clone(),
+    });
+    for event in after_override(&draft.state, part, overridden) {
+        draft.emit(event);
+    }
+    draft.actor = now_actor;
+}
+
+fn after_override(state: &State, part: &PartName, overridden: &Overridden) -> Vec<Event> {
+    let why = match overridden.kind {
+        OverrideKind::Lease => format!("control lost: {}", overridden.why),
+        OverrideKind::Brake => format!("the proxy's own rule: {}", overridden.why),
+        OverrideKind::Emergency => {
+            format!(
+                "emergency rollback by {}: {}",
+                overridden.actor, overridden.why
+            )
+        }
+    };
+    match &state.current {
+        Some(current) if current.phase.is_going_back() => {
+            // The table is made anew so that it carries the adopted override.
+            let past_traffic = !matches!(
+                current.phase,
+                Phase::Rollback {
+                    stage: crate::state::Stage::Capacity
+                } | Phase::NeedsPerson {
+                    stage: crate::state::Stage::Capacity
+                }
+            );
+            if past_traffic {
+                vec![split_back(state, current, part)]
+            } else {
+                Vec::new()
+            }
+        }
+        Some(current) if current.phase.rollback_is_armed() => {
+            go_back(state, Reason::ProxyActed, why)
+        }
+        Some(current) => {
+            let mut events = vec![deployment_ended(current, Ending::Stopped, why)];
+            events.extend(follow(state, part, overridden));
+            events
+        }
+        None => follow(state, part, overridden),
+    }
+}
+
+/// Nothing is in flight: the slot that the data plane moved to is live.
+fn follow(state: &State, part: &PartName, overridden: &Overridden) -> Vec<Event> {
+    let Some(split) = &overridden.split else {
+        return Vec::new();
+    };
+    let whole = split.shares().find(|(_, weight)| *weight == Weight::WHOLE);
+    let Some((slot, _)) = whole else {
+        return Vec::new();
+    };
+    let Some(known) = state.parts.get(part) else {
+        return Vec::new();
+    };
+    let mut events = Vec::new();
+    if known.live.as_ref() != Some(slot) {
+        events.push(Event::RolesMoved {
+            part: part.clone(),
+            live: slot.clone(),
+        });
+    }
+    if let Some(table) = &known.table {
+        events.push(Event::SplitWanted {
+            part: part.clone(),
+            split: Some(split.clone()),
+            backends: table.backends.clone(),
+            fallback: None,
+            leased: false,
+        });
+    }
+    events
+}

@@ -1,0 +1,151 @@
+//! Why core says no to a person. Shown as it is; branch on the variant, never on the text.
+//! Must never be used for what the world did: that is an observation.
+
+use crate::ids::{DeploymentId, SlotName};
+
+/// A command that does not fit the state. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// No such deployment is in flight.
+    #[error("{deployment} is not in flight")]
+    NotInFlight {
+        /// The one that was named.
+        deployment: DeploymentId,
+    },
+    /// Another deployment is in flight.
+    #[error("{deployment} is in flight ({version}, {phase}): one at a time for each service")]
+    Occupied {
+        /// Which.
+        deployment: DeploymentId,
+        /// What it brings.
+        version: String,
+        /// Where it is.
+        phase: String,
+    },
+    /// The person saw another step than the one that runs.
+    #[error("step {named} is not running: {running}")]
+    WrongStep {
+        /// The step that was named, from 1 as people count.
+        named: u32,
+        /// What runs.
+        running: String,
+    },
+    /// It is on its way back: nothing goes forward.
+    #[error("{deployment} is going back: {why}")]
+    GoingBack {
+        /// Which.
+        deployment: DeploymentId,
+        /// Why it went back.
+        why: String,
+    },
+    /// No earlier release is known to be good.
+    #[error("there is nothing to go back to: {what}")]
+    NothingToGoBackTo {
+        /// What is missing.
+        what: String,
+    },
+    /// The tag names another commit than when it was first deployed.
+    #[error("tag {version} was moved: it named {first}, it names {found}")]
+    TagMoved {
+        /// The tag.
+        version: String,
+        /// The commit at its first deployment.
+        first: String,
+        /// The commit that it names in this request.
+        found: String,
+    },
+    /// Nothing is held.
+    #[error("{deployment} is not held")]
+    NotHeld {
+        /// Which.
+        deployment: DeploymentId,
+    },
+    /// The judge holds it: only evidence ends that, or an explicit advance.
+    #[error("{deployment} is held by the judge, not by a person: {why}")]
+    HeldByJudge {
+        /// Which.
+        deployment: DeploymentId,
+        /// The judge's sentence.
+        why: String,
+    },
+    /// A person holds it.
+    #[error("{deployment} is held: {why}")]
+    HeldByPerson {
+        /// Which.
+        deployment: DeploymentId,
+        /// Their reason.
+        why: String,
+    },
+    /// The phase does not know this command.
+    #[error("{deployment} is in phase {phase}: {what}")]
+    WrongPhase {
+        /// Which.
+        deployment: DeploymentId,
+        /// Where it is.
+        phase: String,
+        /// Why that does not fit.
+        what: String,
+    },
+    /// There are no readings: absence never advances.
+    #[error("{deployment} cannot advance: {what}")]
+    NoReadings {
+        /// Which.
+        deployment: DeploymentId,
+        /// What is missing.
+        what: String,
+    },
+    /// What was approved is not what would run.
+    #[error("{deployment} changed since: you approved {named}, it would run {current}")]
+    BindingChanged {
+        /// Which.
+        deployment: DeploymentId,
+        /// D as the person saw it.
+        named: String,
+        /// D as it is.
+        current: String,
+    },
+    /// The plan cannot be carried out.
+    #[error("the plan cannot be carried out: {what}")]
+    PlanInvalid {
+        /// What is wrong.
+        what: String,
+    },
+    /// An invariant broke; only a rollback is accepted.
+    #[error("this service is frozen ({code}): {what}")]
+    Frozen {
+        /// The code of the fault.
+        code: String,
+        /// What was found.
+        what: String,
+    },
+    /// The slot that would be used carries user requests.
+    #[error("slot {slot} carries user requests and cannot take another revision")]
+    SlotInUse {
+        /// The slot.
+        slot: SlotName,
+    },
+}
+
+impl Rejection {
+    /// The code for people and machines.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotInFlight { .. } => "TG8001",
+            Self::Occupied { .. } => "TG8002",
+            Self::WrongStep { .. } => "TG8003",
+            Self::GoingBack { .. } => "TG8004",
+            Self::NothingToGoBackTo { .. } => "TG8005",
+            Self::TagMoved { .. } => "TG8006",
+            Self::NotHeld { .. } => "TG8007",
+            Self::HeldByJudge { .. } => "TG8008",
+            Self::HeldByPerson { .. } => "TG8009",
+            Self::WrongPhase { .. } => "TG8010",
+            Self::NoReadings { .. } => "TG8011",
+            Self::BindingChanged { .. } => "TG8012",
+            Self::PlanInvalid { .. } => "TG8013",
+            Self::Frozen { .. } => "TG8014",
+            Self::SlotInUse { .. } => "TG8015",
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! For what everything waits: on what, since when, who can end it, what happens at the deadline.
+//! The same words in the terminal, on the page, in chat and in the API.
+//! Must never say "waiting" without saying for what.
+
+use jiff::{SignedDuration, Timestamp, Unit};
+use serde::Serialize;
+
+use crate::deadline::next_deadline;
+use crate::plan::HoldEnd;
+use crate::state::{Deployment, HoldCause, Phase, Stage, State, TaskProgress};
+
+/// One wait.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Waiting {
+    /// What for, as a noun phrase.
+    pub on: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Who or what can end it.
+    pub who: String,
+    /// When it ends by itself; `None` when only `who` ends it.
+    pub until: Option<Timestamp>,
+    /// What happens then.
+    pub then: String,
+    /// The command that would end it, when a person can.
+    pub command: Option<String>,
+}
+
+/// What the deployment in flight waits for; `None` when none is.
+#[must_use]
+pub fn waiting_on(state: &State) -> Option<Waiting> {
+    let deployment = state.current.as_ref()?;
+    if let Some(fault) = &state.fault {
+        return Some(Waiting {
+            on: format!(
+                "a person: an invariant broke ({}: {})",
+                fault.code, fault.what
+            ),
+            since: fault.at,
+            who: "an operator".to_owned(),
+            until: None,
+            then: "nothing: traffic stays as it is".to_owned(),
+            command: Some("tidegate rollback".to_owned()),
+        });
+    }
+    Some(of_hold(deployment).unwrap_or_else(|| of_phase(state, deployment)))
+}
+
+fn of_hold(deployment: &Deployment) -> Option<Waiting> {
+    let hold = deployment.hold.as_ref()?;
+    let then = match (hold.until, hold.then) {
+        (None, _) => "nothing: a person was called",
+        (Some(_), HoldEnd::Rollback) if deployment.phase.rollback_is_armed() => "it rolls back",
+        (Some(_), HoldEnd::Rollback) => "it is aborted, nothing was changed",
+        (Some(_), HoldEnd::Page) => "a person is called, the weights stay",
+    };
+    let (who, command) = match hold.cause {
+        HoldCause::Person => ("a person", Some("tidegate resume".to_owned())),
+        HoldCause::Verdict => (
+            "the judge, as soon as the numbers allow it",
+            advance(deployment),
+        ),
+        HoldCause::Unconfirmed => ("the data plane, by confirming the split", None),
+    };
+    let on = match (&deployment.verdict, hold.cause) {
+        (Some(verdict), HoldCause::Verdict) => verdict.sentence.clone(),
+        _ => hold.why.clone(),
+    };
+    Some(Waiting {
+        on,
+        since: hold.since,
+        who: who.to_owned(),
+        until: hold.until,
+        then: then.to_owned(),
+        command,
+    })
+}
+
+fn advance(deployment: &Deployment) -> Option<String> {
+    let step = deployment.judged_step()?;
+    Some(format!("tidegate advance --step {}", step + 1))
+}
+
+fn of_phase(state: &State, deployment: &Deployment) -> Waiting {
+    let until = next_deadline(state).map(|deadline| deadline.at);
+    let waiting = |on: String, who: &str, then: &str| Waiting {
+        on,
+        since: deployment.phase_since,
+        who: who.to_owned(),
+        until,
+        then: then.to_owned(),
+        command: None,
+    };
+    match deployment.phase {
+        Phase::Ready
+        | Phase::Gates
+        | Phase::Plan
+        | Phase::Backup
+        | Phase::Health
+        | Phase::Smoke
+        | Phase::Rollback {
+            stage: Stage::Verify,
+        } => of_tasks(deployment, until),
+        Phase::Approvals => Waiting {
+            command: Some(format!("tidegate approve {}", deployment.id)),
+            ..waiting(
+                "an approval of exactly this plan".to_owned(),
+                "an approver",
+                "nothing",
+            )
+        },
+        Phase::Deploy => waiting(
+            unsettled(state, deployment),
+            "the application, by listening on its port",
+            "the candidate is taken down",
+        ),
+        Phase::Traffic { .. } if deployment.converged_at.is_none() => waiting(
+            "the data plane to confirm the split".to_owned(),
+            "the data plane",
+            "it holds",
+        ),
+        Phase::Traffic { step } => Waiting {
+            command: advance(deployment),
+            ..waiting(
+                format!(
+                    "the dwell of step {} of {}",
+                    step + 1,
+                    deployment.plan.traffic.steps.len()
+                ),
+                "time, while the rules hold",
+                "the next step begins if the judge says advance, else it holds",
+            )
+        },
+        Phase::Bake => waiting(
+            "the watch at 100 %".to_owned(),
+            "time, while the rules hold",
+            "the roles move if the judge says advance, else it holds",
+        ),
+        Phase::Finish => waiting(
+            "the data plane to confirm the final table".to_owned(),
+            "the data plane",
+            "nothing",
+        ),
+        Phase::Rollback { stage } => waiting(
+            format!("the way back, {}", stage.word()),
+            "Tidegate",
+            if stage == Stage::ScaleDown {
+                "it ends all the same"
+            } else {
+                "a person is called"
+            },
+        ),
+        Phase::NeedsPerson { stage } => Waiting {
+            command: Some("tidegate rollback".to_owned()),
+            ..waiting(
+                stuck(stage).to_owned(),
+                "an operator, or the world by recovering",
+                "nothing",
+            )
+        },
+    }
+}
+
+fn stuck(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Capacity => "a person: the previous revision has no running instance to go back to",
+        Stage::Traffic => "a person: the data plane does not confirm the way back",
+        Stage::Verify => "a person: the previous revision does not answer",
+        Stage::ScaleDown => "a person: the candidate does not stop",
+    }
+}
+
+fn of_tasks(deployment: &Deployment, until: Option<Timestamp>) -> Waiting {
+    let open = deployment
+        .tasks
+        .iter()
+        .find(|(_, task)| !matches!(task.progress, TaskProgress::Done { .. }));
+    let (on, since, then) = match open {
+        Some((id, task)) => {
+            let said = match &task.progress {
+                TaskProgress::Waiting { said, .. } => format!(" (the last attempt said: {said})"),
+                _ => String::new(),
+            };
+            let attempt = match task.attempt {
+                1 => String::new(),
+                attempt => format!(", attempt {attempt}"),
+            };
+            (
+                format!("{}{attempt}{said}", id.words()),
+                task.since,
+                "another attempt, or the end",
+            )
+        }
+        None => (
+            deployment.phase.word().to_owned(),
+            deployment.phase_since,
+            "the next phase",
+        ),
+    };
+    Waiting {
+        on,
+        since,
+        who: "Tidegate".to_owned(),
+        until,
+        then: then.to_owned(),
+        command: None,
+    }
+}
+
+fn unsettled(state: &State, deployment: &Deployment) -> String {
+    let waits: Vec<String> = deployment
+        .candidates
+        .iter()
+        .filter_map(|(part, slot)| {
+            let slot_state = state.parts.get(part)?.slots.get(slot)?;
+            let tenant = slot_state.want.as_ref()?;
+            if slot_state.settled() {
+                return None;
+            }
+            let seen = &slot_state.observed;
+            let ready = if seen.runs(tenant)
+                || seen.revision.as_deref() == Some(&tenant.revision.label())
+            {
+                seen.ready
+            } else {
+                0
+            };
+            let problem = seen
+                .problem
+                .as_ref()
+                .map(|p| format!(" ({p})"))
+                .unwrap_or_default();
+            Some(format!(
+                "{ready} of {} instances of {part} in {slot}{problem}",
+                tenant.instances
+            ))
+        })
+        .collect();
+    if waits.is_empty() {
+        "the candidate".to_owned()
+    } else {
+        waits.join(", ")
+    }
+}
+
+/// The sentence of state: what is happening and what ends it, at a time.
+#[must_use]
+pub fn sentence(state: &State, now: Timestamp) -> String {
+    let Some(deployment) = &state.current else {
+        return match state.history.last() {
+            None => "nothing was deployed yet".to_owned(),
+            Some(ended) => format!("{}: {}", ended.ending.words(), ended.why),
+        };
+    };
+    let Some(waiting) = waiting_on(state) else {
+        return String::new();
+    };
+    let lead = if state.fault.is_some() {
+        "frozen".to_owned()
+    } else if let Some(back) = &deployment.going_back {
+        match deployment.phase {
+            Phase::NeedsPerson { .. } => format!("needs a person ({})", back.why),
+            _ => format!("rolling back ({})", back.why),
+        }
+    } else {
+        match (&deployment.hold, deployment.phase) {
+            (Some(_), Phase::Traffic { step }) => {
+                format!("holding at {}", weight(deployment, step))
+            }
+            (Some(_), phase) => format!("holding in {}", phase.word()),
+            (None, Phase::Traffic { step }) => {
+                format!("{} of requests on the candidate", weight(deployment, step))
+            }
+            (None, Phase::Bake) => "100 % of requests on the candidate".to_owned(),
+            (None, phase) => phase.word().to_owned(),
+        }
+    };
+    let end = match waiting.until {
+        Some(until) => format!("; in {} {}", left(now, until), waiting.then),
+        None => String::new(),
+    };
+    format!("{lead}: waits for {}{end}", waiting.on)
+}
+
+fn weight(deployment: &Deployment, step: u32) -> String {
+    let index = usize::try_from(step).unwrap_or(usize::MAX);
+    deployment
+        .plan
+        .traffic
+        .steps
+        .get(index)
+        .map(ToString::to_string)
+        .unwrap_or_default()
+}
+
+/// A time ahead in the words of a person: `14m`, `1h 5m`, `3s`.
+#[must_use]
+pub fn left(now: Timestamp, until: Timestamp) -> String {
+    let left = until.duration_since(now);
+    words(if left.is_negative() {
+        SignedDuration::ZERO
+    } else {
+        left
+    })
+}
+
+/// A duration in the words of a person, to the second.
+#[must_use]
+pub fn words(duration: SignedDuration) -> String {
+    let rounded = duration.round(Unit::Second).unwrap_or(duration);
+    format!("{rounded:#}")
+}
