@@ -9,3 +9,41 @@
 
 #[cfg(feature = "wire")]
 pub mod wire;
+
+#[cfg(feature = "serve")]
+mod body;
+#[cfg(feature = "serve")]
+mod cohort;
+#[cfg(feature = "serve")]
+mod control;
+#[cfg(feature = "serve")]
+mod disk;
+#[cfg(feature = "serve")]
+mod forward;
+#[cfg(feature = "serve")]
+mod headers;
+#[cfg(feature = "serve")]
+mod lease;
+#[cfg(feature = "serve")]
+mod listen;
+#[cfg(feature = "serve")]
+mod refusal;
+#[cfg(feature = "serve")]
+mod route;
+#[cfg(feature = "serve")]
+mod serve;
+#[cfg(feature = "serve")]
+mod stats;
+#[cfg(feature = "serve")]
+mod table;
+#[cfg(feature = "serve")]
+mod tap;
+#[cfg(feature = "serve")]
+mod ticks;
+#[cfg(feature = "serve")]
+mod upstream;
+#[cfg(feature = "serve")]
+mod validate;
+
+#[cfg(feature = "serve")]
+pub use serve::{Config, Error, Timeouts, serve};

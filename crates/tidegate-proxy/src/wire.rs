@@ -86,7 +86,7 @@ pub struct Refusal {
     pub applied: Option<(u64, u64)>,
     /// The override that stands in the way, if one does.
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "override")]
-    pub in_override: Option<Override>,
+    pub in_override: Option<Box<Override>>,
 }
 
 /// Why the proxy left the split of its table.

@@ -1,0 +1,276 @@
+//! The life of one request: route, choose, rewrite, exchange, stream back.
+//!
+//! An answer of our own carries a status and a few words, never a name or an address from
+//! inside. Every request that found a service is counted exactly once, whatever happens to it.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, SET_COOKIE,
+    TRANSFER_ENCODING, UPGRADE,
+};
+use http::uri::PathAndQuery;
+use http::{Method, Request, Response, StatusCode, Uri, Version};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::io::copy_bidirectional;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+
+use crate::body::{Download, Relay, Upload, is_grpc_failure};
+use crate::headers;
+use crate::listen::Plane;
+use crate::route::{RevisionView, ServiceView};
+use crate::stats::{Failure, Flight, Tunnel};
+use crate::tap::Gate;
+use crate::upstream::{Answer, Link, Waits, exchange};
+use crate::validate::asks_for_tunnel;
+
+/// Seconds a client is asked to wait while nothing is deployed.
+const RETRY_AFTER_SECONDS: u16 = 5;
+
+/// The client connection a request came on.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) plane: Arc<Plane>,
+    pub(crate) listen: SocketAddr,
+    pub(crate) address: SocketAddr,
+    pub(crate) gate: Arc<Gate>,
+    /// The connection's place among all; a tunnel keeps it.
+    pub(crate) _permit: OwnedSemaphorePermit,
+}
+
+/// Answers one request. Never fails: what goes wrong becomes an answer.
+pub(crate) async fn respond(
+    client: Arc<Client>,
+    request: Request<Incoming>,
+) -> Result<Response<Download>, Infallible> {
+    let begun = Instant::now();
+    let Some(service) = find_service(&client, &request) else {
+        return Ok(text(StatusCode::NOT_FOUND, "no such place\n"));
+    };
+    let Some(choice) = service.choose(request.headers()) else {
+        service.no_backend.fetch_add(1, Ordering::Relaxed);
+        let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "not ready yet\n");
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, RETRY_AFTER_SECONDS.into());
+        return Ok(response);
+    };
+    let flight = Flight::begin(
+        Arc::clone(&choice.revision.stats),
+        begun,
+        !choice.is_preview,
+    );
+    let mut response = forward(&client, choice.revision, request, flight).await;
+    if let Some(cookie) = choice.set_cookie {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+    Ok(response)
+}
+
+fn find_service(client: &Client, request: &Request<Incoming>) -> Option<Arc<ServiceView>> {
+    let host = request
+        .headers()
+        .get(HOST)
+        .and_then(|host| host.to_str().ok())
+        .map(host_name);
+    let routing = client.plane.routing.load();
+    routing
+        .find(client.listen, host.as_deref(), request.uri().path())
+        .cloned()
+}
+
+/// The lower-case host without port. The validator has accepted it before.
+fn host_name(authority: &str) -> String {
+    let host = match authority.rsplit_once(':') {
+        Some((host, _)) if !authority.ends_with(']') => host,
+        _ => authority,
+    };
+    host.trim_end_matches('.').to_ascii_lowercase()
+}
+
+async fn forward(
+    client: &Arc<Client>,
+    revision: &RevisionView,
+    mut request: Request<Incoming>,
+    mut flight: Flight,
+) -> Response<Download> {
+    let limits = &client.plane.timeouts;
+    let is_head = request.method() == Method::HEAD;
+    let protocol = tunnel_protocol(&request);
+    let tunnel = protocol.is_some().then(|| hyper::upgrade::on(&mut request));
+    let Some(request) = rewrite(client, request, protocol) else {
+        return text(StatusCode::BAD_REQUEST, "bad request\n");
+    };
+    let upload = request.body().progress();
+    let waits = Waits {
+        connect: limits.connect,
+        head: limits.response_head,
+    };
+    let Answer { mut response, link } = match exchange(&revision.endpoints, request, waits).await {
+        Ok(answer) => answer,
+        Err(_) if upload.as_ref().is_some_and(|upload| upload.is_broken()) => {
+            return closing(text(StatusCode::BAD_REQUEST, "the request broke off\n"));
+        }
+        Err(failure) => {
+            flight.fail(failure);
+            return failed(failure, tunnel.is_some());
+        }
+    };
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let Some(tunnel) = tunnel else {
+            flight.fail(Failure::Reset);
+            return failed(Failure::Reset, false);
+        };
+        flight.head();
+        let upstream = hyper::upgrade::on(&mut response);
+        client.gate.open();
+        carry(client, link, tunnel, upstream, flight.into_tunnel());
+        headers::to_client_tunnel(response.headers_mut());
+        return response.map(|_| Download::Text(None));
+    }
+    flight.head();
+    let is_grpc = is_grpc(&response);
+    if response.status().is_server_error() {
+        flight.fail(Failure::Status5xx);
+    } else if is_grpc && is_grpc_failure(response.headers()) {
+        flight.fail(Failure::Grpc);
+    }
+    headers::to_client(response.headers_mut());
+    check_length(&mut response, is_head);
+    let response = response.map(|body| {
+        let patience = limits.body_silence;
+        Download::Relay(Box::new(Relay::new(
+            body, patience, flight, link, upload, is_grpc,
+        )))
+    });
+    // The validator holds back what a client sent after an upgrade request. With no tunnel to
+    // read it, nobody may.
+    if tunnel.is_some() {
+        closing(response)
+    } else {
+        response
+    }
+}
+
+/// The protocol of a request that may become a tunnel, by the validator's own rule.
+fn tunnel_protocol(request: &Request<Incoming>) -> Option<HeaderValue> {
+    let headers = request.headers();
+    let connection = headers
+        .get_all(CONNECTION)
+        .into_iter()
+        .map(HeaderValue::as_bytes);
+    let upgrade = headers.get_all(UPGRADE).into_iter().next_back();
+    let method = request.method().as_str().as_bytes();
+    let is_11 = request.version() == Version::HTTP_11;
+    let bodiless = request.body().is_end_stream();
+    let bytes = upgrade.map(HeaderValue::as_bytes);
+    asks_for_tunnel(method, is_11, bodiless, connection, bytes)
+        .then(|| upgrade.cloned())
+        .flatten()
+}
+
+/// The request an endpoint gets: the same target bytes it was routed by, our own framing.
+fn rewrite(
+    client: &Client,
+    request: Request<Incoming>,
+    tunnel: Option<HeaderValue>,
+) -> Option<Request<Upload>> {
+    let (mut head, body) = request.into_parts();
+    let path = head.uri.path_and_query().cloned();
+    head.uri = Uri::from(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
+    let host = match head.headers.get(HOST) {
+        Some(host) => host.clone(),
+        None => HeaderValue::try_from(client.listen.to_string()).ok()?,
+    };
+    headers::to_upstream(&mut head.headers, client.address, &host, tunnel);
+    head.version = Version::HTTP_11;
+    let body = Upload::new(body, client.plane.timeouts.upload_silence);
+    if body.size_hint().exact().is_none() {
+        // hyper sends no body of unknown length with a GET unless told to.
+        head.headers
+            .insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    Some(Request::from_parts(head, body))
+}
+
+fn is_grpc(response: &Response<Incoming>) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// Drops a `Content-Length` that is not the length of the body that will be sent.
+fn check_length(response: &mut Response<Incoming>, is_head: bool) {
+    let stated = response.headers().get(CONTENT_LENGTH);
+    let stated = stated.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let bodiless = is_head || response.status() == StatusCode::NOT_MODIFIED;
+    if !bodiless && stated != response.body().size_hint().exact() {
+        response.headers_mut().remove(CONTENT_LENGTH);
+    }
+}
+
+/// Copies bytes both ways until one side is done, the revision is cut, or the proxy ends.
+fn carry(
+    client: &Arc<Client>,
+    link: Link,
+    downstream: OnUpgrade,
+    upstream: OnUpgrade,
+    tunnel: Tunnel,
+) {
+    let client = Arc::clone(client);
+    let tasks = client.plane.tasks.clone();
+    tasks.spawn(async move {
+        let plane = &client.plane;
+        let both = async { tokio::try_join!(downstream, upstream) };
+        let opened = timeout(plane.timeouts.response_head, both).await;
+        let Ok(Ok((downstream, upstream))) = opened else {
+            tracing::debug!("a tunnel was answered but never opened");
+            return;
+        };
+        let mut downstream = TokioIo::new(downstream);
+        let mut upstream = TokioIo::new(upstream);
+        let copied = tokio::select! {
+            copied = copy_bidirectional(&mut downstream, &mut upstream) => copied,
+            () = tunnel.cut.cancelled() => return,
+            () = plane.cut.cancelled() => return,
+        };
+        if let Err(error) = copied {
+            tracing::debug!(%error, "a tunnel broke");
+        }
+        // The tunnel holds its place on the endpoint for as long as it lives.
+        drop(link);
+    });
+}
+
+fn failed(failure: Failure, close: bool) -> Response<Download> {
+    let response = match failure {
+        Failure::Timeout => text(StatusCode::GATEWAY_TIMEOUT, "no answer in time\n"),
+        Failure::Connect | Failure::Reset | Failure::Grpc | Failure::Status5xx => {
+            text(StatusCode::BAD_GATEWAY, "no answer\n")
+        }
+    };
+    if close { closing(response) } else { response }
+}
+
+fn closing(mut response: Response<Download>) -> Response<Download> {
+    response
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+fn text(status: StatusCode, words: &'static str) -> Response<Download> {
+    let mut response = Response::new(Download::Text(Some(Bytes::from_static(words.as_bytes()))));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}

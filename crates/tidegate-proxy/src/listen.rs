@@ -1,0 +1,174 @@
+//! Listen addresses and client connections. A listener never dies of a failed accept: it pauses
+//! while descriptors are short and keeps what it has.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::forward::{Client, respond};
+use crate::route::Routing;
+use crate::serve::Timeouts;
+use crate::tap::{Gate, Tap};
+use crate::upstream;
+use crate::validate::HEAD_BYTES;
+
+/// Client connections of the whole proxy; past it, new ones wait in the kernel's queue.
+const CONNECTIONS: usize = 16_384;
+/// Pause after an accept that failed: descriptors come back when connections end.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Read and write buffer of one connection. Must hold a whole request head.
+const BUFFER_BYTES: usize = 2 * HEAD_BYTES;
+
+/// What all connections share.
+#[derive(Debug)]
+pub(crate) struct Plane {
+    pub(crate) routing: ArcSwap<Routing>,
+    pub(crate) timeouts: Timeouts,
+    /// Connections and tunnels, to wait for at the end.
+    pub(crate) tasks: TaskTracker,
+    /// Cancelled when the time to drain is over.
+    pub(crate) cut: CancellationToken,
+    connections: Arc<Semaphore>,
+}
+
+impl Plane {
+    pub(crate) fn new(timeouts: Timeouts) -> Self {
+        Self {
+            routing: ArcSwap::default(),
+            timeouts,
+            tasks: TaskTracker::new(),
+            cut: CancellationToken::new(),
+            connections: Arc::new(Semaphore::new(CONNECTIONS)),
+        }
+    }
+}
+
+/// The open listen addresses.
+#[derive(Debug)]
+pub(crate) struct Listeners {
+    plane: Arc<Plane>,
+    open: HashMap<SocketAddr, CancellationToken>,
+}
+
+impl Listeners {
+    pub(crate) fn new(plane: Arc<Plane>) -> Self {
+        Self {
+            plane,
+            open: HashMap::new(),
+        }
+    }
+
+    pub(crate) fn is_open(&self, address: SocketAddr) -> bool {
+        self.open.contains_key(&address)
+    }
+
+    /// Binds and begins to accept; does nothing for an address that is open.
+    pub(crate) async fn open(&mut self, address: SocketAddr) -> io::Result<()> {
+        if self.is_open(address) {
+            return Ok(());
+        }
+        let listener = TcpListener::bind(address).await?;
+        let stop = self.plane.cut.child_token();
+        let plane = Arc::clone(&self.plane);
+        self.plane
+            .tasks
+            .spawn(accept(plane, listener, address, stop.clone()));
+        self.open.insert(address, stop);
+        Ok(())
+    }
+
+    /// Stops accepting on every address that is not in use, and lets its connections finish the
+    /// request they are in.
+    pub(crate) fn retain(&mut self, in_use: impl Fn(SocketAddr) -> bool) {
+        self.open.retain(|address, stop| {
+            let keep = in_use(*address);
+            if !keep {
+                stop.cancel();
+            }
+            keep
+        });
+    }
+}
+
+async fn accept(
+    plane: Arc<Plane>,
+    listener: TcpListener,
+    address: SocketAddr,
+    stop: CancellationToken,
+) {
+    loop {
+        let Ok(permit) = Arc::clone(&plane.connections).acquire_owned().await else {
+            return;
+        };
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((socket, peer)) => {
+                let gate = Arc::new(Gate::default());
+                let plane = Arc::clone(&plane);
+                let tasks = plane.tasks.clone();
+                let listen = address;
+                let client = Client {
+                    plane,
+                    listen,
+                    address: peer,
+                    gate,
+                    _permit: permit,
+                };
+                tasks.spawn(converse(Arc::new(client), socket, stop.clone()));
+            }
+            Err(error) => {
+                tracing::warn!(%address, %error, "cannot accept, pausing");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Serves one client connection to its end.
+async fn converse(client: Arc<Client>, socket: TcpStream, stop: CancellationToken) {
+    if let Err(error) = socket
+        .set_nodelay(true)
+        .and_then(|()| upstream::keep_alive(&socket))
+    {
+        tracing::debug!(%error, "socket options");
+    }
+    let cut = client.plane.cut.clone();
+    let tap = TokioIo::new(Tap::new(socket, Arc::clone(&client.gate)));
+    let client_head = client.plane.timeouts.client_head;
+    let service = service_fn(move |request| respond(Arc::clone(&client), request));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(client_head)
+        .max_header_size(HEAD_BYTES)
+        .max_buf_size(BUFFER_BYTES)
+        .serve_connection(tap, service)
+        .with_upgrades();
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = &mut connection => ended,
+                () = cut.cancelled() => Ok(()),
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "client connection ended");
+    }
+}

@@ -1,0 +1,237 @@
+//! Which service a request belongs to and which revision serves it, compiled from tables into a
+//! form that a request reads without a lock. A compiled routing never changes; a new one takes
+//! its place whole.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use http::header::{HeaderMap, HeaderValue};
+
+use crate::cohort;
+use crate::stats::RevisionStats;
+use crate::upstream::Endpoints;
+use crate::wire::{Cohort, Route, Share, Table, Weight};
+
+/// Everything the data plane serves at one moment.
+#[derive(Debug, Default)]
+pub(crate) struct Routing {
+    listeners: HashMap<SocketAddr, Hosts>,
+}
+
+#[derive(Debug, Default)]
+struct Hosts {
+    named: HashMap<String, Vec<Entry>>,
+    any: Vec<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    prefix: String,
+    service: Arc<ServiceView>,
+}
+
+impl Routing {
+    /// Compiles the views of all services. The caller has checked that no two of them claim the
+    /// same route.
+    pub(crate) fn new<'a>(views: impl Iterator<Item = (&'a Table, Arc<ServiceView>)>) -> Self {
+        let mut routing = Self::default();
+        for (table, view) in views {
+            let hosts = routing.listeners.entry(table.listen).or_default();
+            for route in &table.routes {
+                let entries = match &route.host {
+                    Some(host) => hosts.named.entry(host.clone()).or_default(),
+                    None => &mut hosts.any,
+                };
+                let service = Arc::clone(&view);
+                entries.push(Entry {
+                    prefix: route.path_prefix.clone(),
+                    service,
+                });
+            }
+        }
+        for hosts in routing.listeners.values_mut() {
+            for entries in hosts
+                .named
+                .values_mut()
+                .chain(std::iter::once(&mut hosts.any))
+            {
+                entries.sort_by_key(|entry| std::cmp::Reverse(entry.prefix.len()));
+            }
+        }
+        routing
+    }
+
+    /// The service of a request: its exact host before any host, the longest prefix first. The
+    /// path is compared as the bytes that will be forwarded.
+    pub(crate) fn find(
+        &self,
+        listen: SocketAddr,
+        host: Option<&str>,
+        path: &str,
+    ) -> Option<&Arc<ServiceView>> {
+        let hosts = self.listeners.get(&listen)?;
+        let named = host.and_then(|host| hosts.named.get(host));
+        let entries = named.into_iter().flatten().chain(&hosts.any);
+        let mut matching = entries.filter(|entry| is_below(path, &entry.prefix));
+        matching.next().map(|entry| &entry.service)
+    }
+}
+
+/// Whole segments: `/api` covers `/api`, `/api/x` and `/api?x`, not `/apix`.
+fn is_below(path: &str, prefix: &str) -> bool {
+    match path.strip_prefix(prefix) {
+        Some(rest) => prefix.ends_with('/') || rest.is_empty() || rest.starts_with('/'),
+        None => path == "*" && prefix == "/",
+    }
+}
+
+/// The first route two tables both claim on one listen address.
+pub(crate) fn conflict<'a>(ours: &'a Table, other: &Table) -> Option<&'a Route> {
+    if ours.listen != other.listen || ours.service == other.service {
+        return None;
+    }
+    let taken: BTreeSet<&Route> = other.routes.iter().collect();
+    ours.routes.iter().find(|route| taken.contains(route))
+}
+
+/// What a request needs to know about its service.
+#[derive(Debug)]
+pub(crate) struct ServiceView {
+    cohort: Cohort,
+    /// Upper bounds of the buckets, rising, with the index of the revision below each.
+    split: Vec<(u16, usize)>,
+    revisions: Vec<RevisionView>,
+    preview: Option<(String, HashMap<Vec<u8>, usize>)>,
+    pub(crate) no_backend: Arc<AtomicU64>,
+}
+
+/// What a request needs to know about its revision.
+#[derive(Clone, Debug)]
+pub(crate) struct RevisionView {
+    pub(crate) endpoints: Arc<Endpoints>,
+    pub(crate) stats: Arc<RevisionStats>,
+}
+
+/// A decision about one request.
+#[derive(Debug)]
+pub(crate) struct Choice<'a> {
+    pub(crate) revision: &'a RevisionView,
+    pub(crate) is_preview: bool,
+    pub(crate) set_cookie: Option<HeaderValue>,
+}
+
+impl ServiceView {
+    /// Compiles a table whose new requests are split by `shares`.
+    pub(crate) fn new(
+        table: &Table,
+        shares: &[Share],
+        revisions: &BTreeMap<String, RevisionView>,
+        no_backend: Arc<AtomicU64>,
+    ) -> Self {
+        let mut compiled = Vec::new();
+        let mut index = HashMap::new();
+        for backend in &table.backends {
+            if let Some(revision) = revisions.get(&backend.revision) {
+                index.insert(backend.revision.as_str(), compiled.len());
+                compiled.push(revision.clone());
+            }
+        }
+        let mut bound = 0;
+        let mut split = Vec::new();
+        for share in in_cohort_order(table, shares) {
+            if let Some(revision) = index.get(share.revision.as_str()) {
+                bound += share.weight.basis_points();
+                split.push((bound, *revision));
+            }
+        }
+        let preview = table.preview.as_ref().map(|preview| {
+            let values = preview.values.iter().filter_map(|(value, revision)| {
+                Some((value.clone().into_bytes(), *index.get(revision.as_str())?))
+            });
+            (preview.header.clone(), values.collect())
+        });
+        Self {
+            cohort: table.cohort.clone(),
+            split,
+            revisions: compiled,
+            preview,
+            no_backend,
+        }
+    }
+
+    /// Picks the revision of a request; `None` while nothing has a weight.
+    pub(crate) fn choose(&self, headers: &HeaderMap) -> Option<Choice<'_>> {
+        if let Some((header, values)) = &self.preview
+            && let Some(revision) = headers.get(header).and_then(|v| values.get(v.as_bytes()))
+        {
+            let revision = self.revisions.get(*revision)?;
+            return Some(Choice {
+                revision,
+                is_preview: true,
+                set_cookie: None,
+            });
+        }
+        // A single revision needs no cohort, so no cookie either: answers stay cacheable
+        // outside a shift.
+        let (bucket, set_cookie) = if self.split.len() > 1 {
+            let place = cohort::place(&self.cohort, headers);
+            (place.bucket, place.set_cookie)
+        } else {
+            (0, None)
+        };
+        let (_, revision) = self.split.iter().find(|(bound, _)| bucket < *bound)?;
+        let revision = self.revisions.get(*revision)?;
+        Some(Choice {
+            revision,
+            is_preview: false,
+            set_cookie,
+        })
+    }
+}
+
+/// Lowest buckets first. A revision that the fallback does not know, the candidate, takes the
+/// range from 0, and the one the fallback goes back to takes the upper end: while the
+/// candidate's weight grows its range only grows, so nobody who is in it falls out. Without a
+/// fallback the order of the table decides.
+fn in_cohort_order<'a>(table: &Table, shares: &'a [Share]) -> Vec<&'a Share> {
+    let in_fallback = |share: &Share| {
+        let fallback = table.fallback.iter().flatten();
+        fallback
+            .filter(|f| f.revision == share.revision)
+            .map(|f| f.weight)
+            .max()
+    };
+    let position = |share: &Share| {
+        table
+            .backends
+            .iter()
+            .position(|b| b.revision == share.revision)
+    };
+    let mut ordered: Vec<&Share> = shares.iter().filter(|s| s.weight > Weight::ZERO).collect();
+    ordered.sort_by_key(|share| (in_fallback(share), position(share)));
+    ordered
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_cover_whole_segments() {
+        for (path, prefix, covered) in [
+            ("/", "/", true),
+            ("/x", "/", true),
+            ("*", "/", true),
+            ("/api", "/api", true),
+            ("/api/x", "/api", true),
+            ("/apix", "/api", false),
+            ("/api", "/api/", false),
+            ("/api/x", "/api/", true),
+            ("/%61pi", "/api", false),
+        ] {
+            assert_eq!(is_below(path, prefix), covered, "{path} {prefix}");
+        }
+    }
+}

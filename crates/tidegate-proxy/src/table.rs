@@ -1,0 +1,430 @@
+//! The tables a proxy holds: which may be applied, what is in force, what is on disk.
+//!
+//! The order is always the same. A table: admitted, its address bound, durable, then in force.
+//! An override: in force, then durable, because going back must not wait for a disk. A request
+//! never comes here; it reads the routing this module publishes.
+
+mod held;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::{Instant, timeout};
+
+use crate::disk::{Disk, Record};
+use crate::lease;
+use crate::listen::{Listeners, Plane};
+use crate::refusal::Refused;
+use crate::route::{self, Routing};
+use crate::stats::RevisionStats;
+use crate::wire::{
+    Ack, LeaseOutcome, LeaseRenewal, OverrideKind, Refusal, RollbackRequest, StatusReport, Table,
+    Ticks, UncheckedTable, limits,
+};
+use held::Held;
+
+/// How long a write may take before a table is refused. A disk that hangs must not hang the
+/// control socket.
+const DISK_WAIT: Duration = Duration::from_secs(5);
+
+/// Milliseconds since 1970.
+pub(crate) fn wall_ms() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[derive(Debug)]
+pub(crate) struct Store {
+    disk: Arc<Disk>,
+    plane: Arc<Plane>,
+    listeners: Listeners,
+    services: BTreeMap<String, Held>,
+    highest_epoch: u64,
+    started_at_ms: u64,
+}
+
+/// What to do with a table that is valid.
+#[derive(PartialEq)]
+enum Admission {
+    Apply,
+    AlreadyApplied,
+}
+
+impl Store {
+    /// Loads the last good state and serves it at once.
+    pub(crate) async fn open(disk: Disk, plane: Arc<Plane>) -> io::Result<Self> {
+        let started_at_ms = wall_ms();
+        let mut services = BTreeMap::new();
+        for record in disk.load()? {
+            services.insert(record.service.clone(), Held::new(record, started_at_ms));
+        }
+        let listeners = Listeners::new(Arc::clone(&plane));
+        let highest_epoch = services
+            .values()
+            .map(|held| held.record.epoch)
+            .max()
+            .unwrap_or(0);
+        let disk = Arc::new(disk);
+        let mut store = Self {
+            disk,
+            plane,
+            listeners,
+            services,
+            highest_epoch,
+            started_at_ms,
+        };
+        store.publish();
+        store.bind_missing().await;
+        Ok(store)
+    }
+
+    /// Applies a table that is newer than the one in force.
+    pub(crate) async fn put(&mut self, unchecked: UncheckedTable) -> Result<Ack, Refusal> {
+        let service = unchecked.service().to_owned();
+        match self.apply(unchecked).await {
+            Ok(()) => self.ack(&service),
+            Err(refused) => Err(self.refusal(&service, refused)),
+        }
+    }
+
+    async fn apply(&mut self, unchecked: UncheckedTable) -> Result<(), Refused> {
+        let table = unchecked.verify().map_err(Refused::Table)?;
+        if self.admit(&table)? == Admission::AlreadyApplied {
+            return Ok(());
+        }
+        let address = table.listen;
+        self.listeners
+            .open(address)
+            .await
+            .map_err(|source| Refused::Listen { address, source })?;
+        let held = self.services.get(&table.service);
+        let record = Record {
+            service: table.service.clone(),
+            epoch: table.epoch,
+            generation: table.generation,
+            sequence: held.map_or(0, |held| held.record.sequence),
+            in_override: None,
+            applied_at_ms: wall_ms(),
+            table: Some(table),
+        };
+        if let Err(error) = self.save(&record).await {
+            self.close_unused();
+            return Err(Refused::Disk(error));
+        }
+        self.enter(record);
+        Ok(())
+    }
+
+    /// The fence, the override, and the places other services hold.
+    fn admit(&self, table: &Table) -> Result<Admission, Refused> {
+        let (offered, highest) = (table.epoch, self.highest_epoch);
+        let held = self.services.get(&table.service);
+        if let Some(record) = held.map(|held| &held.record) {
+            let applied = (record.epoch, record.generation);
+            if table.fence() == applied {
+                return match &record.table {
+                    Some(ours) if ours.checksum() == table.checksum() => {
+                        Ok(Admission::AlreadyApplied)
+                    }
+                    _ => Err(Refused::Twin { fence: applied }),
+                };
+            }
+            if table.fence() < applied {
+                return Err(Refused::Older {
+                    offered: table.fence(),
+                    applied,
+                });
+            }
+        }
+        if offered < highest {
+            return Err(Refused::Deposed { offered, highest });
+        }
+        if let Some(record) = held.map(|held| &held.record) {
+            if let Some(ours) = &record.in_override
+                && table.acknowledges_override != Some(ours.sequence)
+            {
+                return Err(Refused::Override(Box::new(ours.clone())));
+            }
+            if table.is_empty() && record.table.as_ref().is_some_and(|ours| !ours.is_empty()) {
+                return Err(Refused::Emptied);
+            }
+        } else if self.services.len() >= limits::SERVICES {
+            return Err(Refused::Full(self.services.len()));
+        }
+        for other in self
+            .services
+            .values()
+            .filter_map(|held| held.record.table.as_ref())
+        {
+            if let Some(route) = route::conflict(table, other) {
+                let owner = other.service.clone();
+                return Err(Refused::Route {
+                    route: route.clone(),
+                    listen: other.listen,
+                    owner,
+                });
+            }
+        }
+        Ok(Admission::Apply)
+    }
+
+    /// Takes a service out. Its fence stays, so that no late table brings it back.
+    pub(crate) async fn delete(
+        &mut self,
+        service: &str,
+        fence: (u64, u64),
+    ) -> Result<Ack, Refusal> {
+        match self.remove(service, fence).await {
+            Ok(()) => self.ack(service),
+            Err(refused) => Err(self.refusal(service, refused)),
+        }
+    }
+
+    async fn remove(&mut self, service: &str, offered: (u64, u64)) -> Result<(), Refused> {
+        let record = &self.services.get(service).ok_or(Refused::NoService)?.record;
+        let applied = (record.epoch, record.generation);
+        if record.table.is_none() && offered == applied {
+            return Ok(());
+        }
+        if offered <= applied {
+            return Err(Refused::Older { offered, applied });
+        }
+        if offered.0 < self.highest_epoch {
+            return Err(Refused::Deposed {
+                offered: offered.0,
+                highest: self.highest_epoch,
+            });
+        }
+        let mut record = record.clone();
+        (record.epoch, record.generation) = offered;
+        (record.table, record.in_override) = (None, None);
+        record.applied_at_ms = wall_ms();
+        self.save(&record).await.map_err(Refused::Disk)?;
+        self.enter(record);
+        Ok(())
+    }
+
+    /// Goes back to the fallback at a person's word.
+    pub(crate) async fn rollback(&mut self, request: RollbackRequest) -> Result<Ack, Refusal> {
+        let RollbackRequest {
+            service,
+            actor,
+            reason,
+        } = request;
+        let kind = OverrideKind::Emergency;
+        match self.override_split(&service, kind, &actor, reason).await {
+            Ok(()) => self.ack(&service),
+            Err(refused) => Err(self.refusal(&service, refused)),
+        }
+    }
+
+    async fn override_split(
+        &mut self,
+        service: &str,
+        kind: OverrideKind,
+        actor: &str,
+        reason: String,
+    ) -> Result<(), Refused> {
+        let held = self.services.get_mut(service).ok_or(Refused::NoService)?;
+        held.override_split(kind, actor, reason)?;
+        let record = held.record.clone();
+        self.publish();
+        if let Err(error) = self.save(&record).await {
+            // In force all the same; the pulse tries again until it is durable.
+            tracing::error!(service, %error, "TG5007 an override is not durable yet");
+        } else if let Some(held) = self.services.get_mut(service) {
+            held.is_durable = true;
+        }
+        Ok(())
+    }
+
+    /// Renews leases. Each entry stands for itself.
+    pub(crate) fn renew(&mut self, renewals: Vec<LeaseRenewal>) -> Vec<LeaseOutcome> {
+        let outcomes = renewals.into_iter().map(|renewal| {
+            let offered = (renewal.epoch, renewal.generation);
+            let held = self.services.get_mut(&renewal.service);
+            let renewed = held
+                .ok_or(Refused::NoService)
+                .and_then(|held| held.renew(offered));
+            let (left_ms, refusal) = match renewed {
+                Ok(left_ms) => (left_ms, None),
+                Err(refused) => (None, Some(self.refusal(&renewal.service, refused))),
+            };
+            LeaseOutcome {
+                service: renewal.service,
+                left_ms,
+                refusal,
+            }
+        });
+        outcomes.collect()
+    }
+
+    pub(crate) fn status(&self) -> StatusReport {
+        let services = self.services.values().filter_map(|held| {
+            let table = held.record.table.as_ref()?;
+            Some(held.status(table, self.listeners.is_open(table.listen)))
+        });
+        StatusReport {
+            pid: std::process::id(),
+            started_at_ms: self.started_at_ms,
+            highest_epoch: self.highest_epoch,
+            services: services.collect(),
+        }
+    }
+
+    pub(crate) fn ticks(&self, service: &str, after: u64) -> Result<Ticks, Refusal> {
+        let held = self
+            .services
+            .get(service)
+            .filter(|held| held.record.table.is_some());
+        let held = held.ok_or_else(|| self.refusal(service, Refused::NoService))?;
+        Ok(held.ring.after(service, after))
+    }
+
+    /// The counters of a revision that may be emptied; `None` when there is nothing to empty.
+    pub(crate) fn drainable(
+        &self,
+        service: &str,
+        revision: &str,
+    ) -> Result<Option<Arc<RevisionStats>>, Refusal> {
+        let refuse = |refused| Err(self.refusal(service, refused));
+        let Some(held) = self.services.get(service) else {
+            return refuse(Refused::NoService);
+        };
+        let in_force = held.shares_in_force();
+        match in_force.iter().find(|share| share.revision == revision) {
+            Some(share) if share.weight.basis_points() > 0 => {
+                let basis_points = share.weight.basis_points();
+                refuse(Refused::InUse {
+                    revision: revision.to_owned(),
+                    basis_points,
+                })
+            }
+            _ => Ok(held.stats(revision)),
+        }
+    }
+
+    /// Once a tick: closes the tick of every service, ends leases, pulls brakes, and tries again
+    /// what a disk or a port refused.
+    pub(crate) async fn pulse(&mut self) {
+        let now = Instant::now();
+        let mut overrides = Vec::new();
+        for (service, held) in &mut self.services {
+            held.cut_tick();
+            held.prune();
+            if let Some(reason) = held.lease_reason(now) {
+                overrides.push((service.clone(), OverrideKind::Lease, reason));
+            } else if let Some(table) = held.table_in_force()
+                && let Some(reason) = lease::brake_reason(table, &held.ring, held.trial_since)
+            {
+                overrides.push((service.clone(), OverrideKind::Brake, reason));
+            }
+        }
+        for (service, kind, reason) in overrides {
+            tracing::warn!(%service, ?kind, %reason, "back to the fallback");
+            if let Err(refused) = self.override_split(&service, kind, "proxy", reason).await {
+                tracing::error!(%service, %refused, code = refused.code(), "cannot go back");
+            }
+        }
+        self.save_missing().await;
+        self.bind_missing().await;
+    }
+
+    async fn save_missing(&mut self) {
+        let late: Vec<Record> = self
+            .services
+            .values()
+            .filter(|held| !held.is_durable)
+            .map(|held| held.record.clone())
+            .collect();
+        for record in late {
+            if self.save(&record).await.is_ok()
+                && let Some(held) = self.services.get_mut(&record.service)
+            {
+                held.is_durable = true;
+            }
+        }
+    }
+
+    /// Opens the addresses of tables that were loaded while the port was taken.
+    async fn bind_missing(&mut self) {
+        let tables = self
+            .services
+            .values()
+            .filter_map(|held| held.record.table.as_ref());
+        let wanted: Vec<_> = tables.map(|table| table.listen).collect();
+        for address in wanted {
+            if let Err(error) = self.listeners.open(address).await {
+                tracing::warn!(%address, %error, "TG5006 cannot listen, trying again");
+            }
+        }
+    }
+
+    /// Stops accepting everywhere; requests in progress go on.
+    pub(crate) fn close_all(&mut self) {
+        self.listeners.retain(|_| false);
+    }
+
+    fn close_unused(&mut self) {
+        let tables = self
+            .services
+            .values()
+            .filter_map(|held| held.record.table.as_ref());
+        let in_use: Vec<_> = tables.map(|table| table.listen).collect();
+        self.listeners.retain(|address| in_use.contains(&address));
+    }
+
+    /// Puts a durable record in force.
+    fn enter(&mut self, record: Record) {
+        self.highest_epoch = self.highest_epoch.max(record.epoch);
+        match self.services.get_mut(&record.service) {
+            Some(held) => held.enter(record),
+            None => {
+                let held = Held::new(record, self.started_at_ms);
+                self.services.insert(held.record.service.clone(), held);
+            }
+        }
+        self.publish();
+        self.close_unused();
+    }
+
+    /// Requests that arrive from here on follow the tables as they stand.
+    fn publish(&self) {
+        let views = self.services.values().filter_map(|held| {
+            Some((held.record.table.as_ref()?, Arc::clone(held.view.as_ref()?)))
+        });
+        self.plane.routing.store(Arc::new(Routing::new(views)));
+    }
+
+    async fn save(&self, record: &Record) -> io::Result<()> {
+        let (disk, record) = (Arc::clone(&self.disk), record.clone());
+        let write = tokio::task::spawn_blocking(move || disk.save(&record));
+        match timeout(DISK_WAIT, write).await {
+            Ok(written) => written.map_err(io::Error::other)?,
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the disk hangs")),
+        }
+    }
+
+    fn ack(&self, service: &str) -> Result<Ack, Refusal> {
+        let held = self.services.get(service);
+        let record = &held
+            .ok_or_else(|| self.refusal(service, Refused::NoService))?
+            .record;
+        Ok(Ack {
+            service: record.service.clone(),
+            epoch: record.epoch,
+            generation: record.generation,
+            applied_at_ms: record.applied_at_ms,
+            in_override: record.in_override.clone(),
+        })
+    }
+
+    fn refusal(&self, service: &str, refused: Refused) -> Refusal {
+        let held = self.services.get(service);
+        refused.into_wire(held.map(|held| (held.record.epoch, held.record.generation)))
+    }
+}

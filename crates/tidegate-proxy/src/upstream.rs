@@ -1,0 +1,321 @@
+//! Connections to endpoints: which endpoint, a small pool each, and one careful exchange.
+//!
+//! A request is sent a second time only where the first attempt cannot have had an effect: no
+//! byte of it left, or it is idempotent, has no body, and went out on a reused connection that
+//! its endpoint was just closing. An exchange never leaves its revision: that would change the
+//! split.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::{Method, Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::body::Upload;
+use crate::stats::Failure;
+
+/// An idle connection is not reused after this time. Node.js closes idle ones after five
+/// seconds, and a request must not meet that close on its way.
+const IDLE_MAX: Duration = Duration::from_secs(4);
+/// The same for requests that could not be repeated if they met it.
+const IDLE_MAX_UNREPEATABLE: Duration = Duration::from_secs(1);
+/// Idle connections kept for one endpoint; more are closed.
+const IDLE_CONNECTIONS: usize = 256;
+/// How long an endpoint that refused a connection is passed over while others are there.
+const REST: Duration = Duration::from_secs(1);
+/// Attempts at one request, connection failures included.
+const ATTEMPTS: usize = 3;
+
+/// One instance of a revision.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    address: SocketAddr,
+    in_flight: AtomicUsize,
+    /// Milliseconds after `born` until which the endpoint rests.
+    resting_until: AtomicU64,
+    born: Instant,
+    /// Newest last. Held for a push or a pop only, never across an await.
+    idle: Mutex<Vec<Idle>>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    sender: SendRequest<Upload>,
+    since: Instant,
+}
+
+impl Endpoint {
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            in_flight: AtomicUsize::new(0),
+            resting_until: AtomicU64::new(0),
+            born: Instant::now(),
+            idle: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// Closes idle connections that are too old or gone, and says how many stay.
+    pub(crate) fn sweep(&self) -> u64 {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < IDLE_MAX);
+        idle.len() as u64
+    }
+
+    fn age_ms(&self) -> u64 {
+        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn is_resting(&self) -> bool {
+        let until = self.resting_until.load(Ordering::Relaxed);
+        until > 0 && self.age_ms() < until
+    }
+
+    fn rest(&self) {
+        let until = self.age_ms() + u64::try_from(REST.as_millis()).unwrap_or_default();
+        self.resting_until.store(until, Ordering::Relaxed);
+    }
+
+    /// The newest idle connection that can take a request. One that was just given back may
+    /// still be finishing; it is left for the next request.
+    fn idle_link(self: &Arc<Self>, idle_max: Duration) -> Option<Link> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = |idle: &Idle| idle.sender.is_ready() && idle.since.elapsed() < idle_max;
+        let newest = idle.iter().rposition(fresh)?;
+        let sender = idle.remove(newest).sender;
+        Some(Link {
+            sender,
+            seat: Seat::take(self),
+            reused: true,
+        })
+    }
+
+    async fn new_link(self: &Arc<Self>, within: Duration) -> Option<Link> {
+        let seat = Seat::take(self);
+        let connected = timeout(within, TcpStream::connect(self.address)).await;
+        let socket = connected.ok()?.ok()?;
+        // Without these a connection is slower or lives on after its peer's death, but works.
+        if let Err(error) = socket.set_nodelay(true).and_then(|()| keep_alive(&socket)) {
+            tracing::debug!(endpoint = %self.address, %error, "socket options");
+        }
+        let (sender, connection) = http1::handshake(TokioIo::new(socket)).await.ok()?;
+        let address = self.address;
+        tokio::spawn(async move {
+            // An error here has reached the request on the connection, which counts it.
+            if let Err(error) = connection.with_upgrades().await {
+                tracing::debug!(endpoint = %address, %error, "connection ended");
+            }
+        });
+        Some(Link {
+            sender,
+            seat,
+            reused: false,
+        })
+    }
+}
+
+/// Lets the kernel find out about a peer that died without a word; tunnels have no other clock.
+pub(crate) fn keep_alive(socket: &TcpStream) -> std::io::Result<()> {
+    Ok(rustix::net::sockopt::set_socket_keepalive(socket, true)?)
+}
+
+/// A request's place on an endpoint; endpoints with fewer of them are chosen first.
+#[derive(Debug)]
+struct Seat(Arc<Endpoint>);
+
+impl Seat {
+    fn take(endpoint: &Arc<Endpoint>) -> Self {
+        endpoint.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(endpoint))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A connection to an endpoint, lent to one exchange.
+#[derive(Debug)]
+pub(crate) struct Link {
+    sender: SendRequest<Upload>,
+    seat: Seat,
+    reused: bool,
+}
+
+impl Link {
+    /// Puts the connection back for the next request. Request and response must be complete.
+    pub(crate) fn give_back(self) {
+        if self.sender.is_closed() {
+            return;
+        }
+        let mut idle = self
+            .seat
+            .0
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < IDLE_CONNECTIONS {
+            idle.push(Idle {
+                sender: self.sender,
+                since: Instant::now(),
+            });
+        }
+    }
+
+    /// Waits for the response head. The clock of `within` begins anew while the client is still
+    /// sending: an upload has its own patience.
+    async fn send(
+        &mut self,
+        request: Request<Upload>,
+        within: Duration,
+    ) -> Result<Response<Incoming>, Lost> {
+        let upload = request.body().progress();
+        let mut answer = pin!(self.sender.try_send_request(request));
+        loop {
+            match timeout_at(Instant::now() + within, &mut answer).await {
+                Ok(Ok(response)) => return Ok(response),
+                Ok(Err(mut error)) => {
+                    let unsent = error.take_message().map(Box::new);
+                    return Err(Lost::Broken { unsent });
+                }
+                Err(_)
+                    if upload
+                        .as_ref()
+                        .is_some_and(|progress| !progress.is_complete()) => {}
+                Err(_) => return Err(Lost::Late),
+            }
+        }
+    }
+}
+
+enum Lost {
+    /// No response head in time.
+    Late,
+    /// The connection broke before the response head; `unsent` when no byte had left.
+    Broken {
+        unsent: Option<Box<Request<Upload>>>,
+    },
+}
+
+/// The instances of one revision.
+#[derive(Debug)]
+pub(crate) struct Endpoints {
+    list: Vec<Arc<Endpoint>>,
+    /// Where the search begins, so that ties are spread.
+    turn: AtomicUsize,
+}
+
+impl Endpoints {
+    pub(crate) const fn new(list: Vec<Arc<Endpoint>>) -> Self {
+        Self {
+            list,
+            turn: AtomicUsize::new(0),
+        }
+    }
+
+    /// The endpoint with the fewest requests; rested ones first, failed ones never.
+    fn pick(&self, failed: &[SocketAddr]) -> Option<&Arc<Endpoint>> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.list.len().max(1);
+        let (late, early) = self.list.split_at(turn);
+        let open = early
+            .iter()
+            .chain(late)
+            .filter(|e| !failed.contains(&e.address));
+        open.min_by_key(|e| (e.is_resting(), e.in_flight.load(Ordering::Relaxed)))
+    }
+}
+
+/// How long an exchange may wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waits {
+    pub(crate) connect: Duration,
+    pub(crate) head: Duration,
+}
+
+/// A response, and the connection it comes from.
+pub(crate) struct Answer {
+    pub(crate) response: Response<Incoming>,
+    pub(crate) link: Link,
+}
+
+/// Sends a request to one endpoint of a revision.
+pub(crate) async fn exchange(
+    endpoints: &Endpoints,
+    mut request: Request<Upload>,
+    waits: Waits,
+) -> Result<Answer, Failure> {
+    let bodiless = matches!(request.body(), Upload::Empty);
+    let repeatable = bodiless && is_idempotent(request.method());
+    let mut failed = Vec::new();
+    let mut may_reuse = true;
+    let mut outcome = Failure::Connect;
+    for _ in 0..ATTEMPTS {
+        let Some(endpoint) = endpoints.pick(&failed) else {
+            return Err(outcome);
+        };
+        let idle_max = if repeatable {
+            IDLE_MAX
+        } else {
+            IDLE_MAX_UNREPEATABLE
+        };
+        let idle = if may_reuse {
+            endpoint.idle_link(idle_max)
+        } else {
+            None
+        };
+        let mut link = match idle {
+            Some(link) => link,
+            None => match endpoint.new_link(waits.connect).await {
+                Some(link) => link,
+                None => {
+                    endpoint.rest();
+                    failed.push(endpoint.address);
+                    continue;
+                }
+            },
+        };
+        let spare = (link.reused && repeatable).then(|| copy_head(&request));
+        match link.send(request, waits.head).await {
+            Ok(response) => return Ok(Answer { response, link }),
+            Err(Lost::Late) => return Err(Failure::Timeout),
+            Err(Lost::Broken { unsent }) => {
+                outcome = Failure::Reset;
+                // On a new connection an unsent request means that the endpoint hangs up.
+                if unsent.is_some() && !link.reused {
+                    endpoint.rest();
+                    failed.push(endpoint.address);
+                }
+                request = unsent
+                    .map(|unsent| *unsent)
+                    .or(spare)
+                    .ok_or(Failure::Reset)?;
+                may_reuse = false;
+            }
+        }
+    }
+    Err(outcome)
+}
+
+fn is_idempotent(method: &Method) -> bool {
+    matches!(
+        *method,
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
+    )
+}
+
+fn copy_head(request: &Request<Upload>) -> Request<Upload> {
+    let mut copy = Request::new(Upload::Empty);
+    copy.method_mut().clone_from(request.method());
+    copy.uri_mut().clone_from(request.uri());
+    copy.headers_mut().clone_from(request.headers());
+    copy
+}
