@@ -1,1 +1,28 @@
-//! Placeholder.
+//! The judge: ticks in, verdict out, with numbers a person can read.
+//! It must never read a clock, a file or a random number, and never take missing data for a pass:
+//! the same ticks give the same verdicts bit for bit on every machine, so all `exp`, `ln` and
+//! `lgamma` go through `libm`.
+//!
+//! Start at [`judge::Judge`]; [`window::Window`] is the sustained rule that the proxy's local
+//! brake shares.
+
+pub mod binomial;
+pub mod histogram;
+pub mod judge;
+pub mod policy;
+pub mod rule;
+mod sentence;
+pub mod tick;
+pub mod verdict;
+pub mod window;
+mod words;
+pub mod zone;
+
+pub use histogram::{Cells, Histogram};
+pub use judge::Judge;
+pub use policy::{Floor, Policy, PolicyError};
+pub use rule::{Measured, Metric, Op, Quantile, Reading, Rule};
+pub use tick::{Arm, Stream, Tick};
+pub use verdict::{Call, HoldReason, MetricVerdict, Verdict};
+pub use window::{Gap, RuleState, Window};
+pub use zone::{Standing, Zone};

@@ -1,0 +1,534 @@
+//! The judge itself: holds every rule of a policy against the ticks of both releases.
+//! It must never say *advance* while anything it was told to look at is missing, and must depend
+//! on nothing but its policy and the ticks it was given.
+
+use crate::histogram::Cells;
+use crate::policy::{Floor, Policy, PolicyError};
+use crate::rule::{Measured, Metric, Op, Rule};
+use crate::sentence;
+use crate::tick::{Arm, Tick};
+use crate::verdict::{Call, HoldReason, MetricVerdict, Verdict};
+use crate::window::{RatioWindow, RuleState, TICKS_MISSING_MAX, Tally, Trail, Window};
+use crate::words;
+use crate::zone::{self, Placement, Standing, Zone};
+
+/// Failed probes in a row, without a good one, after which the counts of a release are not
+/// believed to be the whole story: a dead process serves no slow or failed requests.
+const DEAD_PROBES: u64 = 3;
+
+/// A candidate whose bad share is at most this multiple of live's is not clearly worse.
+const WORSE_RATIO: f64 = 1.5;
+
+/// All of the traffic, in basis points.
+const SHARE_ALL_BP: u16 = 10_000;
+
+/// Judges one rollout. Feed it every tick in order, also those in which nothing was heard.
+#[derive(Clone, Debug)]
+pub struct Judge {
+    policy: Policy,
+    cells: Cells,
+    goals: Vec<Goal>,
+    guards: Vec<Guard>,
+    step: Step,
+    missing: Missing,
+    dead_probes: u64,
+    last: Option<Verdict>,
+}
+
+/// One advance rule; levels are read from trails, shares from the sums of the step.
+#[derive(Clone, Debug)]
+struct Goal {
+    rule: Rule,
+    candidate: Trail,
+    live: Trail,
+    candidate_now: Measured,
+    live_now: Measured,
+}
+
+/// One rollback rule, watched on both releases.
+#[derive(Clone, Debug)]
+struct Guard {
+    rule: Rule,
+    candidate: Side,
+    live: Side,
+    // What both counted since the candidate's breach began, to compare like with like.
+    candidate_run: Tally,
+    live_run: Tally,
+    run_since_ms: Option<u64>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Step {
+    began_ms: u64,
+    share_bp: u16,
+    candidate: Option<Arm>,
+    live: Option<Arm>,
+}
+
+/// Ticks in a row without a word of an arm.
+#[derive(Clone, Copy, Debug, Default)]
+struct Missing {
+    candidate: u64,
+    live: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Watch {
+    Run(Window, Trail),
+    Ratio(RatioWindow),
+}
+
+/// A rollback rule on one release.
+#[derive(Clone, Debug)]
+struct Side {
+    watch: Watch,
+    state: RuleState,
+    recent: Measured,
+}
+
+impl Side {
+    fn new(rule: &Rule, policy: &Policy) -> Side {
+        let watch = if rule.metric == Metric::ProbeFailures && rule.sustained_ms > 0 {
+            Watch::Ratio(RatioWindow::new(rule))
+        } else {
+            Watch::Run(
+                Window::with_tick(rule, policy.tick_ms, policy.gap),
+                Trail::new(rule, policy.span_ms, policy.tick_ms),
+            )
+        };
+        Side {
+            watch,
+            state: RuleState::NoData,
+            recent: Measured::Nothing,
+        }
+    }
+
+    fn observe(&mut self, rule: &Rule, tick: &Tick, measured: Measured) {
+        match &mut self.watch {
+            Watch::Ratio(window) => {
+                self.state = window.observe(tick.from_ms(), tick.at_ms, measured);
+                self.recent = window.total();
+            }
+            Watch::Run(window, trail) => {
+                self.recent = trail.push(tick.at_ms, measured);
+                self.state = window.observe(tick.at_ms, rule.read(self.recent));
+            }
+        }
+    }
+
+    /// True when a breach here covers most of the rule's window: both releases never start
+    /// breaching in the very same tick, so a fifth of the window is let off.
+    fn covers_window(&self, rule: &Rule) -> bool {
+        match &self.watch {
+            Watch::Ratio(_) => matches!(self.state, RuleState::Fired { .. }),
+            Watch::Run(window, _) => {
+                self.state.breaches()
+                    && window.breached_ms().saturating_mul(5) >= rule.sustained_ms.saturating_mul(4)
+            }
+        }
+    }
+}
+
+fn since(state: RuleState) -> Option<u64> {
+    match state {
+        RuleState::Breaching { since_ms, .. } | RuleState::Fired { since_ms, .. } => Some(since_ms),
+        RuleState::Clear | RuleState::NoData => None,
+    }
+}
+
+fn fired(state: RuleState) -> bool {
+    matches!(state, RuleState::Fired { .. })
+}
+
+impl Guard {
+    fn observe(&mut self, tick: &Tick, candidate: Measured, live: Measured) {
+        self.candidate.observe(&self.rule, tick, candidate);
+        self.live.observe(&self.rule, tick, live);
+        let since_ms = since(self.candidate.state);
+        match (&self.candidate.watch, self.candidate.state) {
+            // A gap neither lengthens the run nor ends it.
+            (Watch::Run(..), RuleState::NoData) => return,
+            (Watch::Run(..), _) if since_ms.is_some() && since_ms == self.run_since_ms => {
+                self.candidate_run.add(candidate);
+                self.live_run.add(live);
+            }
+            (Watch::Run(..) | Watch::Ratio(_), _) => {
+                self.candidate_run = Tally::of(self.candidate.recent);
+                self.live_run = Tally::of(self.live.recent);
+            }
+        }
+        self.run_since_ms = since_ms;
+    }
+
+    fn breach(&self) -> sentence::Breach<'_> {
+        sentence::Breach {
+            rule: &self.rule,
+            state: self.candidate.state,
+            candidate: self.candidate_run.measured(),
+            live: self.live_run.measured(),
+        }
+    }
+
+    fn spares_candidate(&self) -> bool {
+        if !self.live.covers_window(&self.rule) {
+            return false;
+        }
+        let candidate = self.candidate_run.measured().percent();
+        let live = self.live_run.measured().percent();
+        match (candidate, live) {
+            (Some(candidate), Some(live)) => candidate <= WORSE_RATIO * live,
+            (None, _) | (_, None) => false,
+        }
+    }
+
+    /// A machine that is full on live only says nothing of the candidate. Errors and latency on
+    /// live only are different: the candidate may be the mending, and must not be kept out.
+    fn live_alone_is_full(&self) -> bool {
+        matches!(self.rule.metric, Metric::Cpu | Metric::Memory)
+            && fired(self.live.state)
+            && !self.candidate.state.breaches()
+    }
+}
+
+impl Judge {
+    /// A judge for one rollout. `cells` must be those the histograms are counted in.
+    ///
+    /// # Errors
+    /// [`PolicyError`] when a rule cannot be decided exactly.
+    pub fn new(policy: Policy, cells: Cells) -> Result<Judge, PolicyError> {
+        policy.check(&cells)?;
+        let goals = policy.advance.iter().map(|rule| Goal {
+            rule: *rule,
+            candidate: Trail::new(rule, policy.span_ms, policy.tick_ms),
+            live: Trail::new(rule, policy.span_ms, policy.tick_ms),
+            candidate_now: Measured::Nothing,
+            live_now: Measured::Nothing,
+        });
+        let guards = policy.rollback.iter().map(|rule| Guard {
+            rule: *rule,
+            candidate: Side::new(rule, &policy),
+            live: Side::new(rule, &policy),
+            candidate_run: Tally::default(),
+            live_run: Tally::default(),
+            run_since_ms: None,
+        });
+        Ok(Judge {
+            goals: goals.collect(),
+            guards: guards.collect(),
+            policy,
+            cells,
+            step: Step::default(),
+            missing: Missing::default(),
+            dead_probes: 0,
+            last: None,
+        })
+    }
+
+    /// The policy this judge goes by.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Tells that a step began: `share_bp` basis points of the traffic were read back at `at_ms`.
+    ///
+    /// Samples for advance rules count from here, and only ticks that lie wholly after it.
+    /// The windows of rollback rules run on across steps.
+    pub fn step_began(&mut self, at_ms: u64, share_bp: u16) {
+        self.step = Step {
+            began_ms: at_ms,
+            share_bp,
+            candidate: None,
+            live: None,
+        };
+    }
+
+    /// Takes a tick and answers with a verdict.
+    ///
+    /// *Idempotency*: a tick with the same `at_ms` as the one before is a repeat and changes
+    /// nothing. A tick from before it means that the clock went back: windows start again.
+    pub fn tick(&mut self, tick: &Tick) -> Verdict {
+        if let Some(last) = &self.last
+            && last.at_ms == tick.at_ms
+        {
+            return last.clone();
+        }
+        self.note_arms(tick);
+        for goal in &mut self.goals {
+            let candidate = measure(&goal.rule, tick.candidate.as_ref(), &self.cells);
+            let live = measure(&goal.rule, tick.live.as_ref(), &self.cells);
+            goal.candidate_now = goal.candidate.push(tick.at_ms, candidate);
+            goal.live_now = goal.live.push(tick.at_ms, live);
+        }
+        for guard in &mut self.guards {
+            let candidate = measure(&guard.rule, tick.candidate.as_ref(), &self.cells);
+            let live = measure(&guard.rule, tick.live.as_ref(), &self.cells);
+            guard.observe(tick, candidate, live);
+        }
+        let metrics = self.metrics();
+        let (call, sentence) = self.call(tick, &metrics);
+        let verdict = Verdict {
+            at_ms: tick.at_ms,
+            call,
+            metrics,
+            sentence,
+        };
+        self.last = Some(verdict.clone());
+        verdict
+    }
+
+    fn note_arms(&mut self, tick: &Tick) {
+        let counts = |arm: &Option<Arm>, missing: u64| match arm {
+            Some(_) => 0,
+            None => missing.saturating_add(1),
+        };
+        self.missing.candidate = counts(&tick.candidate, self.missing.candidate);
+        self.missing.live = counts(&tick.live, self.missing.live);
+        if let Some(arm) = &tick.candidate {
+            if arm.probes > arm.probes_failed {
+                self.dead_probes = 0;
+            } else {
+                self.dead_probes = self.dead_probes.saturating_add(arm.probes);
+            }
+        }
+        if tick.from_ms() >= self.step.began_ms {
+            absorb(&mut self.step.candidate, tick.candidate.as_ref());
+            absorb(&mut self.step.live, tick.live.as_ref());
+        }
+    }
+
+    fn metrics(&self) -> Vec<MetricVerdict> {
+        let mut order: Vec<Metric> = Vec::new();
+        let goals = self.goals.iter().map(|goal| goal.rule.metric);
+        for metric in goals.chain(self.guards.iter().map(|guard| guard.rule.metric)) {
+            if !order.contains(&metric) {
+                order.push(metric);
+            }
+        }
+        order
+            .into_iter()
+            .map(|metric| self.metric(metric))
+            .collect()
+    }
+
+    fn metric(&self, metric: Metric) -> MetricVerdict {
+        let goal = self
+            .goals
+            .iter()
+            .filter(|goal| goal.rule.metric == metric)
+            .map(|goal| (goal, self.place(goal)))
+            .max_by_key(|(_, placement)| (placement.standing, placement.needed));
+        let guard = self
+            .guards
+            .iter()
+            .filter(|guard| guard.rule.metric == metric)
+            .max_by_key(|guard| guard.candidate.state.severity());
+        let state = guard.map_or(RuleState::Clear, |guard| guard.candidate.state);
+        let standing = goal.map_or(Standing::Pass, |(_, placement)| placement.standing);
+        let zone = match (standing, state) {
+            (_, RuleState::Breaching { .. } | RuleState::Fired { .. }) => Zone::Rollback,
+            (Standing::Outside, _) => Zone::Hold,
+            (Standing::TooFew | Standing::Unmeasured, _) | (_, RuleState::NoData) => Zone::NoData,
+            (Standing::Pass, RuleState::Clear) => Zone::Advance,
+        };
+        let counted = goal
+            .map(|(goal, _)| goal.rule)
+            .or_else(|| guard.map(|guard| guard.rule));
+        let (bad, sample) = match counted.map(|rule| self.step_measure(&rule).0) {
+            Some(Measured::Share { bad, of }) => (bad, of),
+            Some(Measured::Nothing | Measured::Level(_)) | None => (0, 0),
+        };
+        let (candidate, live) = self.values(metric, goal.map(|(goal, _)| goal), guard);
+        MetricVerdict {
+            metric,
+            live,
+            candidate,
+            zone,
+            standing,
+            bad,
+            sample,
+            needed: goal.map_or(0, |(_, placement)| placement.needed),
+            state,
+            advance: goal.map(|(goal, _)| goal.rule),
+            rollback: guard.map(|guard| guard.rule),
+            run: guard.map_or(Measured::Nothing, |guard| guard.candidate_run.measured()),
+            live_run: guard.map_or(Measured::Nothing, |guard| guard.live_run.measured()),
+        }
+    }
+
+    fn place(&self, goal: &Goal) -> Placement {
+        let measured = match goal.rule.metric {
+            Metric::Cpu | Metric::Memory => goal.candidate_now,
+            Metric::ErrorRate | Metric::LatencyMs(_) | Metric::ProbeFailures => {
+                self.step_measure(&goal.rule).0
+            }
+        };
+        zone::place(
+            &goal.rule,
+            measured,
+            self.policy.confidence,
+            self.policy.at_least,
+        )
+    }
+
+    fn step_measure(&self, rule: &Rule) -> (Measured, Measured) {
+        (
+            of_step(rule, self.step.candidate.as_ref(), &self.cells),
+            of_step(rule, self.step.live.as_ref(), &self.cells),
+        )
+    }
+
+    // What is shown of both releases: (candidate, live).
+    fn values(
+        &self,
+        metric: Metric,
+        goal: Option<&Goal>,
+        guard: Option<&Guard>,
+    ) -> (Option<f64>, Option<f64>) {
+        match metric {
+            Metric::LatencyMs(quantile) => {
+                let at = |arm: &Option<Arm>| {
+                    let arm = arm.as_ref()?;
+                    arm.latency.quantile_ms(quantile.fraction(), &self.cells)
+                };
+                (at(&self.step.candidate), at(&self.step.live))
+            }
+            Metric::Cpu | Metric::Memory => {
+                let pair = match (goal, guard) {
+                    (Some(goal), _) => (goal.candidate_now, goal.live_now),
+                    (None, Some(guard)) => (guard.candidate.recent, guard.live.recent),
+                    (None, None) => (Measured::Nothing, Measured::Nothing),
+                };
+                (pair.0.percent(), pair.1.percent())
+            }
+            Metric::ErrorRate | Metric::ProbeFailures => {
+                let rule = Rule::at_once(metric, Op::Above, 0.0);
+                let (candidate, live) = self.step_measure(&rule);
+                (candidate.percent(), live.percent())
+            }
+        }
+    }
+
+    // In order of weight: what rolls back, what is not known, what is not to blame, what is not
+    // good enough, what is not sure.
+    fn call(&self, tick: &Tick, metrics: &[MetricVerdict]) -> (Call, String) {
+        if let Some(guard) = self.guards.iter().find(|guard| self.rolls_back(guard)) {
+            let because = sentence::breach(&guard.breach(), tick.at_ms);
+            return (Call::Rollback, format!("Roll back: {because}."));
+        }
+        let held = self
+            .telemetry(metrics)
+            .map(|because| (HoldReason::Telemetry, because))
+            .or_else(|| self.environment(tick.at_ms))
+            .or_else(|| between(metrics, tick.at_ms))
+            .or_else(|| self.insufficient(metrics));
+        match held {
+            Some((reason, because)) => (Call::Hold { reason }, format!("Hold: {because}.")),
+            None => (Call::Advance, sentence::advance(metrics)),
+        }
+    }
+
+    fn rolls_back(&self, guard: &Guard) -> bool {
+        let spared = self.policy.floor == Floor::Attributed && guard.spares_candidate();
+        fired(guard.candidate.state) && !spared
+    }
+
+    fn telemetry(&self, metrics: &[MetricVerdict]) -> Option<String> {
+        let silent = |who: &str, ticks: u64| {
+            let ticks = words::count(ticks);
+            format!("nothing was heard of the {who} version for {ticks} ticks, which is no pass")
+        };
+        if self.step.share_bp > 0 && self.missing.candidate > TICKS_MISSING_MAX {
+            return Some(silent("new", self.missing.candidate));
+        }
+        let live_serves = (1..SHARE_ALL_BP).contains(&self.step.share_bp);
+        if live_serves && self.missing.live > TICKS_MISSING_MAX {
+            return Some(silent("live", self.missing.live));
+        }
+        if self.dead_probes >= DEAD_PROBES {
+            let probes = words::count(self.dead_probes);
+            return Some(format!(
+                "the last {probes} health probes of the new version all failed, so its counts \
+                 cannot be the whole story"
+            ));
+        }
+        let lost = metrics.iter().find(|metric| {
+            let level = matches!(metric.metric, Metric::Cpu | Metric::Memory);
+            let unmeasured = metric.standing == Standing::Unmeasured;
+            let no_level = level && metric.state == RuleState::NoData;
+            self.missing.candidate == 0 && (unmeasured || no_level)
+        })?;
+        Some(format!(
+            "{} of the new version cannot be read, which is no pass",
+            lost.metric
+        ))
+    }
+
+    fn environment(&self, at_ms: u64) -> Option<(HoldReason, String)> {
+        let both = self
+            .guards
+            .iter()
+            .find(|guard| fired(guard.candidate.state));
+        let alone = self.guards.iter().find(|guard| guard.live_alone_is_full());
+        let guard = both.or(alone)?;
+        let cause = "so the new version is not the cause";
+        let because = if fired(guard.candidate.state) {
+            let numbers = sentence::breach(&guard.breach(), at_ms);
+            format!("{numbers}: live breaches the same rule, {cause}")
+        } else {
+            format!("live alone breaches {}, {cause}", guard.rule)
+        };
+        Some((HoldReason::Environment, because))
+    }
+
+    fn insufficient(&self, metrics: &[MetricVerdict]) -> Option<(HoldReason, String)> {
+        let reason = HoldReason::InsufficientEvidence;
+        if let Some(metric) = metrics
+            .iter()
+            .filter(|metric| metric.zone == Zone::NoData)
+            .max_by_key(|metric| metric.needed)
+        {
+            return Some((reason, sentence::too_few(metric, self.policy.confidence)));
+        }
+        let requests = self.step.candidate.as_ref().map_or(0, |arm| arm.requests);
+        if requests < self.policy.at_least {
+            let (had, needs) = (words::count(requests), words::count(self.policy.at_least));
+            return Some((
+                reason,
+                format!("the new version had {had} of {needs} requests"),
+            ));
+        }
+        if self.missing.candidate > 0 || self.step.candidate.is_none() {
+            return Some((
+                reason,
+                "the new version was not heard of in this tick".to_owned(),
+            ));
+        }
+        None
+    }
+}
+
+fn between(metrics: &[MetricVerdict], at_ms: u64) -> Option<(HoldReason, String)> {
+    let worst = metrics
+        .iter()
+        .max_by_key(|metric| (metric.zone, metric.state.severity()))?;
+    let outside = matches!(worst.zone, Zone::Hold | Zone::Rollback);
+    outside.then(|| (HoldReason::BetweenLimits, sentence::between(worst, at_ms)))
+}
+
+fn measure(rule: &Rule, arm: Option<&Arm>, cells: &Cells) -> Measured {
+    arm.map_or(Measured::Nothing, |arm| rule.measure(arm, cells))
+}
+
+// A step without a tick yet has counted nothing, which is not the same as being unreadable.
+fn of_step(rule: &Rule, arm: Option<&Arm>, cells: &Cells) -> Measured {
+    arm.map_or(Measured::Share { bad: 0, of: 0 }, |arm| {
+        rule.measure(arm, cells)
+    })
+}
+
+fn absorb(sum: &mut Option<Arm>, later: Option<&Arm>) {
+    if let Some(later) = later {
+        sum.get_or_insert_default().absorb(later);
+    }
+}

@@ -1,0 +1,203 @@
+//! Verdicts in plain English, with the numbers that led to them.
+//! It must never compute a number that the verdict does not hold.
+
+use crate::rule::{Measured, Metric, Rule};
+use crate::verdict::MetricVerdict;
+use crate::window::RuleState;
+use crate::words::{at_most_ms, count, percent, plain, share, span};
+use crate::zone::{Standing, Zone};
+
+/// A rollback rule in breach, with what both releases counted since it began.
+pub(crate) struct Breach<'a> {
+    pub(crate) rule: &'a Rule,
+    pub(crate) state: RuleState,
+    pub(crate) candidate: Measured,
+    pub(crate) live: Measured,
+}
+
+fn subject(metric: Metric) -> String {
+    match metric {
+        Metric::ErrorRate | Metric::ProbeFailures => format!("{metric} of the new version are"),
+        Metric::LatencyMs(_) | Metric::Cpu | Metric::Memory => {
+            format!("{metric} of the new version is")
+        }
+    }
+}
+
+/// What a rollback rule counted: "4.9 % (14 of 280)".
+fn counted(rule: &Rule, measured: Measured) -> String {
+    let Some(value) = measured.percent() else {
+        return "unknown".to_owned();
+    };
+    match (rule.metric, measured) {
+        (Metric::LatencyMs(_), Measured::Share { bad, of }) => {
+            let limit = plain(rule.limit);
+            format!(
+                "over {limit} ms ({} of {} took that or more)",
+                count(bad),
+                count(of)
+            )
+        }
+        (_, Measured::Share { bad, of }) => {
+            format!("{} ({} of {})", percent(value), count(bad), count(of))
+        }
+        (_, Measured::Level(_) | Measured::Nothing) => percent(value),
+    }
+}
+
+/// What live counted under the same rule, which it need not breach.
+fn live_counted(rule: &Rule, measured: Measured) -> String {
+    match (rule.metric, measured) {
+        (_, Measured::Nothing | Measured::Share { of: 0, .. }) => "live is not known".to_owned(),
+        (Metric::LatencyMs(_), Measured::Share { bad, of }) => {
+            format!("in live {} of {} took that or more", count(bad), count(of))
+        }
+        (_, Measured::Share { .. } | Measured::Level(_)) => {
+            format!("in live {}", counted(rule, measured))
+        }
+    }
+}
+
+/// "limit 1 % for 5m"
+fn limit(rule: &Rule) -> String {
+    let bound = format!("{} {}", plain(rule.limit), rule.metric.unit());
+    match rule.sustained_ms {
+        0 => bound,
+        sustained_ms => format!("{bound} for {}", span(sustained_ms)),
+    }
+}
+
+/// "< 200 ms", "> 500 ms for 5m"
+fn bound(rule: &Rule) -> String {
+    format!("{} {}", rule.op.sign(), limit(rule))
+}
+
+/// "errors of the new version are 4.9 % (14 of 280), limit 1 % for 5m, breaching for 3m, ..."
+pub(crate) fn breach(breach: &Breach<'_>, at_ms: u64) -> String {
+    let rule = breach.rule;
+    let mut parts = vec![
+        format!(
+            "{} {}",
+            subject(rule.metric),
+            counted(rule, breach.candidate)
+        ),
+        format!("limit {}", limit(rule)),
+    ];
+    match breach.state {
+        RuleState::Breaching { since_ms, needs_ms } => {
+            parts.push(format!(
+                "breaching for {}",
+                span(at_ms.saturating_sub(since_ms))
+            ));
+            parts.push(format!("rolls back in {} unless it ends", span(needs_ms)));
+        }
+        RuleState::Fired { since_ms, .. } if at_ms > since_ms => {
+            parts.push(format!("breached for {}", span(at_ms - since_ms)));
+        }
+        RuleState::Fired { .. } | RuleState::Clear | RuleState::NoData => {}
+    }
+    format!("{}; {}", parts.join(", "), live_counted(rule, breach.live))
+}
+
+/// The number of a metric since the step began: "errors of the new version are 0 % (0 of 500)".
+fn number(metric: &MetricVerdict) -> String {
+    let Some(value) = metric.candidate else {
+        return "unknown".to_owned();
+    };
+    match metric.metric {
+        Metric::LatencyMs(_) => {
+            format!("{} ({} requests)", at_most_ms(value), count(metric.sample))
+        }
+        Metric::Cpu | Metric::Memory => percent(value),
+        Metric::ErrorRate | Metric::ProbeFailures => {
+            format!(
+                "{} ({} of {})",
+                percent(value),
+                count(metric.bad),
+                count(metric.sample)
+            )
+        }
+    }
+}
+
+/// Why a metric keeps the rollout where it is: names both limits where there are two.
+pub(crate) fn between(metric: &MetricVerdict, at_ms: u64) -> String {
+    if let (Zone::Rollback, Some(rule)) = (metric.zone, &metric.rollback) {
+        let (candidate, live) = (metric.run, metric.live_run);
+        return breach(
+            &Breach {
+                rule,
+                state: metric.state,
+                candidate,
+                live,
+            },
+            at_ms,
+        );
+    }
+    let mut parts = vec![format!("{} {}", subject(metric.metric), number(metric))];
+    if let Some(rule) = &metric.advance {
+        if let (Metric::LatencyMs(_), Some(allowed)) = (rule.metric, rule.allowed_share()) {
+            parts.push(format!(
+                "{} took {} ms or more where {} may",
+                count(metric.bad),
+                plain(rule.limit),
+                share(allowed)
+            ));
+        }
+        parts.push(format!("must be {} to go on", bound(rule)));
+    }
+    if let Some(rule) = &metric.rollback {
+        parts.push(format!("{} rolls back", bound(rule)));
+    }
+    parts.join(", ")
+}
+
+/// What is still missing to be sure.
+pub(crate) fn too_few(metric: &MetricVerdict, confidence: f64) -> String {
+    let (Standing::TooFew, Some(rule)) = (metric.standing, &metric.advance) else {
+        return format!(
+            "there was nothing to count for {} of the new version",
+            metric.metric
+        );
+    };
+    let unit = if metric.metric == Metric::ProbeFailures {
+        "probes"
+    } else {
+        "requests"
+    };
+    let to_go = count(metric.needed.saturating_sub(metric.sample));
+    if metric.sample == 0 {
+        return format!(
+            "no {unit} were counted for {} of the new version, {} are needed",
+            metric.metric,
+            count(metric.needed)
+        );
+    }
+    format!(
+        "{} {}, which is {}, but {} {unit} are needed to be {} sure: {to_go} to go",
+        subject(metric.metric),
+        number(metric),
+        bound(rule),
+        count(metric.needed),
+        share(confidence)
+    )
+}
+
+/// A metric that passes.
+fn passing(metric: &MetricVerdict) -> String {
+    let number = format!("{} {}", metric.metric, number(metric));
+    match (&metric.advance, &metric.rollback) {
+        (Some(rule), _) => format!("{number} with limit {}", bound(rule)),
+        (None, Some(rule)) => format!("{number} where {} rolls back", bound(rule)),
+        (None, None) => number,
+    }
+}
+
+/// All metrics pass.
+pub(crate) fn advance(metrics: &[MetricVerdict]) -> String {
+    if metrics.is_empty() {
+        return "Advance: no rule asks for anything, and the new version is heard of.".to_owned();
+    }
+    let parts: Vec<String> = metrics.iter().map(passing).collect();
+    format!("Advance: the new version has {}.", parts.join("; "))
+}

@@ -1,0 +1,82 @@
+//! What the judge is fed: counts of one stretch of time for each arm.
+//! It must never hold a rate: rates cannot be added up, counts can.
+
+use crate::histogram::Histogram;
+
+/// Sub-streams an arm may report; more are refused as telemetry that cannot be read.
+pub const STREAMS_MAX: usize = 256;
+
+/// Counts of one instance, or of one of the cohort-hash buckets when instances are few.
+/// They tell how noisy requests are between equals, and are parts of the arm's own counts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stream {
+    /// Requests that reached the instance.
+    pub requests: u64,
+    /// Those of them that failed.
+    pub failures: u64,
+    /// Their latencies; without cells when not measured by instance.
+    pub latency: Histogram,
+    /// CPU in percent of what the instance may use; 0 to 100, more where bursting is allowed.
+    pub cpu: Option<f64>,
+    /// Memory in percent of the instance's limit.
+    pub memory: Option<f64>,
+}
+
+/// Counts of one arm (the candidate or the live release) during one tick.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Arm {
+    /// Requests routed to this arm, counted where they are routed: a dead process logs nothing.
+    pub requests: u64,
+    /// Those of them that failed, connection errors and missing answers included.
+    pub failures: u64,
+    /// Latencies of the answered requests.
+    pub latency: Histogram,
+    /// CPU in percent of the allowance, of the *hottest* instance; `None` when not measured.
+    pub cpu: Option<f64>,
+    /// Memory in percent of the limit, of the *fullest* instance; `None` when not measured.
+    pub memory: Option<f64>,
+    /// Health probes that ended in this tick.
+    pub probes: u64,
+    /// Those of them that failed.
+    pub probes_failed: u64,
+    /// The arm split by instance or cohort bucket, always in the same order; may be empty.
+    pub streams: Vec<Stream>,
+}
+
+impl Arm {
+    /// Adds the counts of a later tick; gauges take the later value.
+    /// A histogram of a foreign shape turns the sum's latency into "not measured".
+    pub fn absorb(&mut self, later: &Arm) {
+        self.requests = self.requests.saturating_add(later.requests);
+        self.failures = self.failures.saturating_add(later.failures);
+        self.probes = self.probes.saturating_add(later.probes);
+        self.probes_failed = self.probes_failed.saturating_add(later.probes_failed);
+        if self.latency.merge(&later.latency).is_err() {
+            self.latency = Histogram::default();
+        }
+        self.cpu = later.cpu;
+        self.memory = later.memory;
+    }
+}
+
+/// One stretch of time, both arms. `None` for an arm means that nothing was heard of it,
+/// which is not the same as an arm with zero requests.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tick {
+    /// End of the stretch, in milliseconds of any clock that runs forward.
+    pub at_ms: u64,
+    /// Length of the stretch in milliseconds.
+    pub length_ms: u64,
+    /// The new release.
+    pub candidate: Option<Arm>,
+    /// The release that serves the rest of the traffic.
+    pub live: Option<Arm>,
+}
+
+impl Tick {
+    /// Start of the stretch, in milliseconds.
+    #[must_use]
+    pub fn from_ms(&self) -> u64 {
+        self.at_ms.saturating_sub(self.length_ms)
+    }
+}

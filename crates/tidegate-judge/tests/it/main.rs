@@ -1,0 +1,14 @@
+//! The judge's tests: boundary vectors of the documents, golden sentences, properties, replay.
+//! They must never need a clock or the network.
+#![expect(
+    clippy::expect_used,
+    reason = "clippy sees the builders here as no tests"
+)]
+
+mod boundaries;
+mod golden;
+mod histogram;
+mod judging;
+mod properties;
+mod scene;
+mod windows;
