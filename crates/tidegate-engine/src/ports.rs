@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -431,4 +432,29 @@ pub struct Asked {
 pub trait Clock: Send + Sync + fmt::Debug {
     /// Now.
     fn now(&self) -> Timestamp;
+}
+
+/// Computes D, the digest of all that will run.
+pub trait Bind: Send + Sync + fmt::Debug {
+    /// D over the declared plan and the artifact that was built from it.
+    fn bind(&self, plan: &Plan, artifact: &Digest) -> Digest;
+}
+
+/// Everything the engine needs of the world.
+#[derive(Debug, Clone)]
+pub struct Ports {
+    /// Where events are kept.
+    pub journal: Arc<dyn Journal>,
+    /// What runs the application.
+    pub runtime: Arc<dyn Runtime>,
+    /// What divides user requests.
+    pub traffic: Arc<dyn Traffic>,
+    /// What turns a tag into bytes.
+    pub releases: Arc<dyn Releases>,
+    /// What asks the application.
+    pub checks: Arc<dyn Checks>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// D.
+    pub bind: Arc<dyn Bind>,
 }

@@ -1,0 +1,294 @@
+//! The one loop, for one service: take everything that is ready, decide, journal, apply, publish,
+//! bring about. Recovery is the same path: fold the stream, then bring about what is outstanding.
+//! Nothing leaves this file before its cause is durable.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tidegate_core::event::Recorded;
+use tidegate_core::ids::Scope;
+use tidegate_core::input::{Command, Input, Observation};
+use tidegate_core::state::State;
+use tidegate_core::{apply, decide, next_deadline};
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::dispatch::Dispatch;
+use crate::engine::{CommandError, Published, Receipt, Shared};
+use crate::judging::Judging;
+use crate::ports::{Journal, JournalError, Ports, Snapshot};
+use crate::watch::Watch;
+
+/// Version of the snapshot encoding; a snapshot of another version is thrown away.
+const SNAPSHOT_SCHEMA: u32 = 1;
+/// Events after which a snapshot is worth its write: folding so many takes about a millisecond.
+const SNAPSHOT_EVERY: u64 = 200;
+/// Events read from the journal at once.
+const PAGE: u32 = 1_000;
+/// Inputs that are decided before one append.
+const BATCH_MAX: usize = 64;
+/// The wait before an append that the store did not confirm is looked up again; it doubles.
+const STORE_RETRY_FIRST: Duration = Duration::from_millis(100);
+/// The longest of those waits.
+const STORE_RETRY_MOST: Duration = Duration::from_secs(5);
+
+/// An input on its way into the loop, with the caller who waits for the answer.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) input: Input,
+    pub(crate) reply: Option<Reply>,
+}
+
+type Reply = oneshot::Sender<Result<Receipt, CommandError>>;
+
+/// A folded stream.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) state: State,
+    snapshot_seq: u64,
+}
+
+/// Folds a stream, from its snapshot where there is a readable one.
+pub(crate) async fn load(journal: &dyn Journal, scope: &Scope) -> Result<Loaded, JournalError> {
+    let stored = journal.snapshot(scope).await?.filter(|s| s.schema == SNAPSHOT_SCHEMA);
+    let decoded = stored.and_then(|s| serde_json::from_slice::<State>(&s.bytes).ok());
+    let mut state = decoded.unwrap_or_default();
+    let snapshot_seq = state.seq;
+    loop {
+        let page = journal.read(scope, state.seq, PAGE).await?;
+        for recorded in &page {
+            apply(&mut state, recorded);
+        }
+        if page.len() < usize::try_from(PAGE).unwrap_or(usize::MAX) {
+            return Ok(Loaded { state, snapshot_seq });
+        }
+    }
+}
+
+/// The loop of one service.
+#[derive(Debug)]
+pub(crate) struct Service {
+    scope: Scope,
+    state: Arc<State>,
+    snapshot_seq: u64,
+    ports: Ports,
+    epoch: u64,
+    shared: Arc<Shared>,
+    published: broadcast::Sender<Published>,
+}
+
+/// The journal said that somebody else writes: this loop must end.
+struct Fenced;
+
+impl Service {
+    pub(crate) fn new(
+        scope: Scope,
+        loaded: Loaded,
+        ports: Ports,
+        epoch: u64,
+        shared: Arc<Shared>,
+        published: broadcast::Sender<Published>,
+    ) -> Self {
+        let Loaded { state, snapshot_seq } = loaded;
+        Self { scope, state: Arc::new(state), snapshot_seq, ports, epoch, shared, published }
+    }
+
+    /// Runs until stopped or fenced.
+    pub(crate) async fn run(
+        mut self,
+        mailbox: mpsc::Sender<Message>,
+        mut messages: mpsc::Receiver<Message>,
+        stop: CancellationToken,
+    ) {
+        let mut dispatch =
+            Dispatch::new(self.scope.clone(), self.ports.clone(), self.epoch, mailbox.clone());
+        let mut watch = Watch::new(self.scope.clone(), self.ports.clone(), self.epoch, mailbox.clone());
+        let mut judging = Judging::new(
+            self.scope.clone(),
+            self.ports.clone(),
+            mailbox,
+            Arc::clone(&self.shared),
+        );
+        loop {
+            dispatch.bring_about(&self.state);
+            watch.look_at(&self.state);
+            judging.follow(&self.state);
+            let mut batch = Vec::new();
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                received = messages.recv() => match received {
+                    Some(message) => batch.push(message),
+                    None => return,
+                },
+                () = dispatch.finished() => continue,
+                () = tokio::time::sleep_until(self.wake_at()) => {}
+            }
+            while batch.len() < BATCH_MAX
+                && let Ok(message) = messages.try_recv()
+            {
+                batch.push(message);
+            }
+            if self.take(batch).await.is_err() {
+                tracing::error!(scope = %self.scope, epoch = self.epoch, "another writer took over; this loop ends");
+                return;
+            }
+        }
+    }
+
+    fn wake_at(&self) -> Instant {
+        /// A loop with nothing to wait for still looks up so often.
+        const IDLE: Duration = Duration::from_secs(3600);
+        let now = self.ports.clock.now();
+        let wait = next_deadline(&self.state).map_or(IDLE, |deadline| {
+            Duration::try_from(deadline.at.duration_since(now)).unwrap_or(Duration::ZERO)
+        });
+        // Timers have millisecond grain: a deadline must not be met a moment too early.
+        Instant::now() + wait.min(IDLE) + Duration::from_millis(1)
+    }
+
+    /// Decides about a batch, appends once, applies, answers.
+    async fn take(&mut self, mut batch: Vec<Message>) -> Result<(), Fenced> {
+        batch.sort_by_key(|message| urgency(&message.input));
+        batch.push(Message { input: Input::Elapsed, reply: None });
+        loop {
+            let now = self.ports.clock.now();
+            let (events, answers) = self.decide_all(&batch, now);
+            match self.append(&events).await {
+                Ok(()) => {
+                    self.accept(events).await;
+                    for (message, answer) in batch.into_iter().zip(answers) {
+                        if let Some(reply) = message.reply {
+                            // A caller that went away does not need its answer.
+                            drop(reply.send(answer.map_err(CommandError::Rejected)));
+                        }
+                    }
+                    return Ok(());
+                }
+                Err(Appending::Reload) => self.reload().await?,
+                Err(Appending::Fenced) => return Err(Fenced),
+            }
+        }
+    }
+
+    fn decide_all(&self, batch: &[Message], now: Timestamp) -> (Vec<Recorded>, Vec<Answer>) {
+        let mut state = Arc::clone(&self.state);
+        let mut events = Vec::new();
+        let mut answers = Vec::with_capacity(batch.len());
+        for message in batch {
+            let decided = decide(&state, &message.input, now);
+            answers.push(decided.map(|decided| {
+                let state = Arc::make_mut(&mut state);
+                for recorded in &decided {
+                    apply(state, recorded);
+                }
+                events.extend(decided);
+                Receipt { seq: state.seq }
+            }));
+        }
+        (events, answers)
+    }
+
+    async fn append(&self, events: &[Recorded]) -> Result<(), Appending> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let journal = &self.ports.journal;
+        match journal.append(&self.scope, self.state.seq, self.epoch, events).await {
+            Ok(()) => Ok(()),
+            Err(JournalError::Fenced { .. } | JournalError::Held { .. }) => Err(Appending::Fenced),
+            Err(JournalError::Conflict { .. }) => Err(Appending::Reload),
+            Err(error @ (JournalError::Unavailable { .. } | JournalError::Damaged { .. })) => {
+                tracing::warn!(scope = %self.scope, %error, "the journal did not confirm an append");
+                self.look_up(events).await
+            }
+        }
+    }
+
+    /// An append without an answer may have taken effect: only the stream itself knows. Until it
+    /// answers, nothing is decided; the data plane goes on without us.
+    async fn look_up(&self, events: &[Recorded]) -> Result<(), Appending> {
+        let mut wait = STORE_RETRY_FIRST;
+        loop {
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(STORE_RETRY_MOST);
+            match self.ports.journal.read(&self.scope, self.state.seq, PAGE).await {
+                Ok(stored) if stored == events => return Ok(()),
+                Ok(_) => return Err(Appending::Reload),
+                Err(JournalError::Fenced { .. }) => return Err(Appending::Fenced),
+                Err(error) => {
+                    tracing::warn!(scope = %self.scope, %error, "the journal does not answer");
+                }
+            }
+        }
+    }
+
+    async fn reload(&mut self) -> Result<(), Fenced> {
+        let mut wait = STORE_RETRY_FIRST;
+        loop {
+            match load(self.ports.journal.as_ref(), &self.scope).await {
+                Ok(loaded) => {
+                    self.state = Arc::new(loaded.state);
+                    self.shared.show_state(&self.state);
+                    return Ok(());
+                }
+                Err(JournalError::Fenced { .. }) => return Err(Fenced),
+                Err(error) => {
+                    tracing::warn!(scope = %self.scope, %error, "the journal cannot be read");
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(STORE_RETRY_MOST);
+                }
+            }
+        }
+    }
+
+    async fn accept(&mut self, events: Vec<Recorded>) {
+        if events.is_empty() {
+            return;
+        }
+        let state = Arc::make_mut(&mut self.state);
+        for recorded in &events {
+            apply(state, recorded);
+        }
+        self.shared.show_state(&self.state);
+        for recorded in events {
+            let published = Published { scope: self.scope.clone(), recorded: Arc::new(recorded) };
+            // Without a reader there is nobody to tell.
+            drop(self.published.send(published));
+        }
+        if self.state.seq - self.snapshot_seq >= SNAPSHOT_EVERY {
+            self.put_snapshot().await;
+        }
+    }
+
+    async fn put_snapshot(&mut self) {
+        let Ok(bytes) = serde_json::to_vec(self.state.as_ref()) else { return };
+        let snapshot = Snapshot { seq: self.state.seq, schema: SNAPSHOT_SCHEMA, bytes };
+        match self.ports.journal.put_snapshot(&self.scope, &snapshot).await {
+            Ok(()) => self.snapshot_seq = self.state.seq,
+            // A lost snapshot costs time at the next start, nothing else.
+            Err(error) => tracing::warn!(scope = %self.scope, %error, "no snapshot was kept"),
+        }
+    }
+}
+
+type Answer = Result<Receipt, tidegate_core::rejection::Rejection>;
+
+enum Appending {
+    Reload,
+    Fenced,
+}
+
+/// What goes first of what is ready: the way back, then a stop, then the world, then the rest.
+fn urgency(input: &Input) -> u8 {
+    match input {
+        Input::Command { command: Command::Rollback { .. } | Command::Abort { .. }, .. } => 0,
+        Input::Command { command: Command::Hold { .. }, .. } => 1,
+        Input::Observation(Observation::Slot { .. } | Observation::Split { .. }) => 2,
+        Input::Observation(Observation::Task { .. } | Observation::Verdict { .. }) => 3,
+        Input::Command { .. } => 4,
+        Input::Elapsed => 5,
+    }
+}
