@@ -7,7 +7,8 @@ use crate::event::{Event, Recorded};
 use crate::ids::{Actor, DeploymentId};
 use crate::state::{
     Deployment, Ended, Fault, GoingBack, HISTORY_MAX, KEYS_MAX, PartState, Phase, PhaseRecord,
-    PhaseResult, Queued, SlotState, State, TAGS_MAX, TableState, TaskId, TaskProgress, TaskState,
+    PhaseResult, Queued, Reason, SlotState, State, TAGS_MAX, TableState, TaskId, TaskProgress,
+    TaskState,
 };
 
 /// Folds one event into the state.
@@ -22,11 +23,7 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
     let at = recorded.at;
     match &recorded.event {
         Event::DeploymentStarted { .. } => start(state, recorded),
-        Event::DeploymentQueued {
-            deployment,
-            plan,
-            despite_quarantine,
-        } => {
+        Event::DeploymentQueued { deployment, plan, despite_quarantine } => {
             state.queued = Some(Queued {
                 deployment: deployment.clone(),
                 plan: plan.clone(),
@@ -43,11 +40,7 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
         | Event::RolesMoved { .. } => apply_to_part(state, recorded),
         Event::DeploymentEnded { deployment, .. } => end(state, recorded, deployment),
         Event::Faulted { code, what } => {
-            state.fault = Some(Fault {
-                code: code.clone(),
-                what: what.clone(),
-                at,
-            });
+            state.fault = Some(Fault { code: code.clone(), what: what.clone(), at });
         }
         Event::PhaseEntered { deployment, .. }
         | Event::TaskFinished { deployment, .. }
@@ -73,39 +66,24 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
 }
 
 fn start(state: &mut State, recorded: &Recorded) {
-    let Event::DeploymentStarted {
-        deployment,
-        kind,
-        plan,
-        candidates,
-        targets,
-    } = &recorded.event
+    let Event::DeploymentStarted { deployment, kind, plan, candidates, targets } = &recorded.event
     else {
         return;
     };
     state.scope = Some(plan.scope.clone());
-    if state
-        .queued
-        .as_ref()
-        .is_some_and(|queued| queued.deployment == *deployment)
-    {
+    if state.queued.as_ref().is_some_and(|queued| queued.deployment == *deployment) {
         state.queued = None;
     }
-    state
-        .tags
-        .insert(plan.release.version.clone(), plan.release.commit.clone());
+    state.tags.insert(plan.release.version.clone(), plan.release.commit.clone());
     if state.tags.len() > TAGS_MAX {
         state.tags.pop_first();
     }
     for part in &plan.parts {
-        let entry = state
-            .parts
-            .entry(part.name.clone())
-            .or_insert_with(|| PartState {
-                slots: std::collections::BTreeMap::new(),
-                live: None,
-                table: None,
-            });
+        let entry = state.parts.entry(part.name.clone()).or_insert_with(|| PartState {
+            slots: std::collections::BTreeMap::new(),
+            live: None,
+            table: None,
+        });
         for slot in &part.slots {
             entry.slots.entry(slot.clone()).or_default();
         }
@@ -199,13 +177,7 @@ fn apply_to_part(state: &mut State, recorded: &Recorded) {
         Event::SlotChanged { slot, observed, .. } => {
             part.slots.entry(slot.clone()).or_default().observed = observed.clone();
         }
-        Event::SplitWanted {
-            split,
-            backends,
-            fallback,
-            leased,
-            ..
-        } => {
+        Event::SplitWanted { split, backends, fallback, leased, .. } => {
             let adopted = part.table.as_ref().and_then(|table| table.adopted_override);
             part.table = Some(TableState {
                 split: split.clone(),
@@ -242,47 +214,19 @@ fn apply_to_part(state: &mut State, recorded: &Recorded) {
 fn apply_to_deployment(current: &mut Deployment, event: &Event, at: Timestamp, actor: &Actor) {
     match event {
         Event::PhaseEntered { phase, before, .. } => enter(current, *phase, *before, at),
-        Event::TaskFinished {
-            task,
-            attempt,
-            outcome,
-            summary,
-            retry_at,
-            ..
-        } => {
-            if let Some(state) = current
-                .tasks
-                .get_mut(task)
-                .filter(|t| t.attempt == *attempt)
-            {
-                state.progress = match retry_at {
-                    Some(until) => TaskProgress::Waiting {
-                        until: *until,
-                        said: summary.clone(),
-                    },
-                    None => TaskProgress::Done {
-                        outcome: *outcome,
-                        summary: summary.clone(),
-                    },
-                };
-            }
-        }
+        Event::TaskFinished { .. } => finish_task(current, event),
         Event::TaskRetried { task, attempt, .. } => {
             if let Some(state) = current.tasks.get_mut(task) {
                 state.attempt = *attempt;
                 state.progress = TaskProgress::Running;
             }
         }
-        Event::ArtifactPinned {
-            artifact, binding, ..
-        } => {
+        Event::ArtifactPinned { artifact, binding, .. } => {
             current.artifact = Some(artifact.clone());
             current.binding = Some(binding.clone());
         }
-        Event::ApprovalGiven { .. } => {
-            if !current.approvals.contains(actor) {
-                current.approvals.push(actor.clone());
-            }
+        Event::ApprovalGiven { .. } if !current.approvals.contains(actor) => {
+            current.approvals.push(actor.clone());
         }
         Event::StepConverged { .. } => {
             current.converged_at = Some(at);
@@ -290,12 +234,7 @@ fn apply_to_deployment(current: &mut Deployment, event: &Event, at: Timestamp, a
         }
         Event::StepPassed { step, .. } => current.step_passed = Some(*step),
         Event::StepBraked { to, .. } => {
-            enter(
-                current,
-                Phase::Traffic { step: *to },
-                PhaseResult::Failed,
-                at,
-            );
+            enter(current, Phase::Traffic { step: *to }, PhaseResult::Failed, at);
             current.hold = None;
         }
         Event::VerdictChanged { verdict, .. } => current.verdict = Some(verdict.clone()),
@@ -306,22 +245,30 @@ fn apply_to_deployment(current: &mut Deployment, event: &Event, at: Timestamp, a
                 hold.until = None;
             }
         }
-        Event::RollbackBegan { reason, why, .. } => {
-            current.hold = None;
-            current.tasks.clear();
-            current.going_back = Some(GoingBack {
-                reason: *reason,
-                why: why.clone(),
-                since: at,
-                had_traffic: matches!(
-                    current.phase,
-                    Phase::Traffic { .. } | Phase::Bake | Phase::Finish
-                ),
-                by: actor.clone(),
-            });
-        }
+        Event::RollbackBegan { reason, why, .. } => turn_back(current, *reason, why, at, actor),
         _ => {}
     }
+}
+
+fn turn_back(current: &mut Deployment, reason: Reason, why: &str, at: Timestamp, actor: &Actor) {
+    let had_traffic = matches!(current.phase, Phase::Traffic { .. } | Phase::Bake | Phase::Finish);
+    current.hold = None;
+    current.tasks.clear();
+    current.going_back =
+        Some(GoingBack { reason, why: why.to_owned(), since: at, had_traffic, by: actor.clone() });
+}
+
+fn finish_task(current: &mut Deployment, event: &Event) {
+    let Event::TaskFinished { task, attempt, outcome, summary, retry_at, .. } = event else {
+        return;
+    };
+    let Some(state) = current.tasks.get_mut(task).filter(|t| t.attempt == *attempt) else {
+        return;
+    };
+    state.progress = match retry_at {
+        Some(until) => TaskProgress::Waiting { until: *until, said: summary.clone() },
+        None => TaskProgress::Done { outcome: *outcome, summary: summary.clone() },
+    };
 }
 
 fn enter(current: &mut Deployment, phase: Phase, before: PhaseResult, at: Timestamp) {
@@ -346,35 +293,19 @@ fn give_out_tasks(current: &mut Deployment, at: Timestamp) {
         Phase::Plan if current.artifact.is_none() => vec![TaskId::Prepare],
         Phase::Backup if current.plan.required.backup => vec![TaskId::Backup],
         Phase::Health => {
-            let web = current
-                .plan
-                .parts
-                .iter()
-                .filter(|part| part.route().is_some());
+            let web = current.plan.parts.iter().filter(|part| part.route().is_some());
             web.map(|part| TaskId::Health(part.name.clone())).collect()
         }
         Phase::Smoke if !current.is_return() => {
-            let with_smoke = current
-                .plan
-                .parts
-                .iter()
-                .filter(|part| part.smoke.is_some());
-            with_smoke
-                .map(|part| TaskId::Smoke(part.name.clone()))
-                .collect()
+            let with_smoke = current.plan.parts.iter().filter(|part| part.smoke.is_some());
+            with_smoke.map(|part| TaskId::Smoke(part.name.clone())).collect()
         }
-        Phase::Rollback {
-            stage: crate::state::Stage::Verify,
-        } if !current.is_first() => {
+        Phase::Rollback { stage: crate::state::Stage::Verify } if !current.is_first() => {
             vec![TaskId::VerifyLive]
         }
         _ => Vec::new(),
     };
-    let task = TaskState {
-        attempt: 1,
-        since: at,
-        progress: TaskProgress::Running,
-    };
+    let task = TaskState { attempt: 1, since: at, progress: TaskProgress::Running };
     current.tasks = ids.into_iter().map(|id| (id, task.clone())).collect();
 }
 

@@ -20,27 +20,21 @@ pub struct Violation {
 pub fn check(state: &State) -> Vec<Violation> {
     let mut violations = Vec::new();
     for (name, part) in &state.parts {
+        violations.extend(used_slots(part).into_iter().filter(|slot| !is_kept(part, slot)).map(
+            |slot| Violation {
+                code: "TG9002",
+                what: format!("{name}: slot {slot} carries user requests and is not kept running"),
+            },
+        ));
         violations.extend(
-            used_slots(part)
-                .into_iter()
-                .filter(|slot| !is_kept(part, slot))
-                .map(|slot| Violation {
-                    code: "TG9002",
-                    what: format!(
-                        "{name}: slot {slot} carries user requests and is not kept running"
-                    ),
-                }),
-        );
-        violations.extend(
-            used_slots(part)
-                .into_iter()
-                .filter(|slot| !has_endpoint(part, slot))
-                .map(|slot| Violation {
+            used_slots(part).into_iter().filter(|slot| !has_endpoint(part, slot)).map(|slot| {
+                Violation {
                     code: "TG9003",
                     what: format!(
                         "{name}: slot {slot} has a share of user requests and no address"
                     ),
-                }),
+                }
+            }),
         );
     }
     if let Some(deployment) = &state.current {
@@ -111,30 +105,19 @@ fn unproven_traffic(state: &State, deployment: &Deployment) -> Option<Violation>
     })?;
     Some(Violation {
         code: "TG9004",
-        what: format!(
-            "the candidate has user requests, but {} did not pass",
-            missing.word()
-        ),
+        what: format!("the candidate has user requests, but {} did not pass", missing.word()),
     })
 }
 
 /// What a deployment goes back to is kept as it was until it ended.
 fn lost_target(state: &State, deployment: &Deployment) -> Option<Violation> {
     deployment.targets.iter().find_map(|(part, target)| {
-        let slot = state
-            .parts
-            .get(part)
-            .and_then(|p| p.slots.get(&target.slot))?;
-        let kept = slot
-            .want
-            .as_ref()
-            .is_some_and(|tenant| tenant.revision.label() == target.revision);
+        let slot = state.parts.get(part).and_then(|p| p.slots.get(&target.slot))?;
+        let kept =
+            slot.want.as_ref().is_some_and(|tenant| tenant.revision.label() == target.revision);
         (!kept).then(|| Violation {
             code: "TG9005",
-            what: format!(
-                "{part}: slot {} does not hold {}",
-                target.slot, target.revision
-            ),
+            what: format!("{part}: slot {} does not hold {}", target.slot, target.revision),
         })
     })
 }

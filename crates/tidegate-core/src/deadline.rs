@@ -22,10 +22,7 @@ pub fn next_deadline(state: &State) -> Option<Deadline> {
     }
     let deployment = state.current.as_ref()?;
     let after = |since: Timestamp, length: SignedDuration, what| {
-        since
-            .checked_add(length)
-            .ok()
-            .map(|at| Deadline { at, what })
+        since.checked_add(length).ok().map(|at| Deadline { at, what })
     };
     let limits = &deployment.plan.limits;
     let of_phase = match deployment.phase {
@@ -35,47 +32,30 @@ pub fn next_deadline(state: &State) -> Option<Deadline> {
         }
         Phase::Traffic { .. } if deployment.hold.is_none() => {
             let dwell = deployment.plan.traffic.dwell;
-            deployment
-                .converged_at
-                .and_then(|since| after(since, dwell, "the dwell"))
+            deployment.converged_at.and_then(|since| after(since, dwell, "the dwell"))
         }
         Phase::Bake if deployment.hold.is_none() => {
             let watch = deployment.plan.bake.watch;
-            deployment
-                .converged_at
-                .and_then(|since| after(since, watch, "the bake"))
+            deployment.converged_at.and_then(|since| after(since, watch, "the bake"))
         }
-        Phase::Rollback { .. } => after(
-            deployment.phase_since,
-            limits.rollback_stage,
-            "the rollback stage limit",
-        ),
+        Phase::Rollback { .. } => {
+            after(deployment.phase_since, limits.rollback_stage, "the rollback stage limit")
+        }
         _ => None,
     };
     let of_hold = deployment
         .hold
         .as_ref()
         .and_then(|hold| hold.until)
-        .map(|at| Deadline {
-            at,
-            what: "the hold",
-        });
-    of_phase
-        .into_iter()
-        .chain(of_hold)
-        .chain(retries(deployment))
-        .min_by_key(|d| d.at)
+        .map(|at| Deadline { at, what: "the hold" });
+    of_phase.into_iter().chain(of_hold).chain(retries(deployment)).min_by_key(|d| d.at)
 }
 
 fn retries(deployment: &Deployment) -> impl Iterator<Item = Deadline> + '_ {
-    deployment
-        .tasks
-        .values()
-        .filter_map(|task| match &task.progress {
-            TaskProgress::Waiting { until, .. } => Some(Deadline {
-                at: *until,
-                what: "the next attempt",
-            }),
-            TaskProgress::Running | TaskProgress::Done { .. } => None,
-        })
+    deployment.tasks.values().filter_map(|task| match &task.progress {
+        TaskProgress::Waiting { until, .. } => {
+            Some(Deadline { at: *until, what: "the next attempt" })
+        }
+        TaskProgress::Running | TaskProgress::Done { .. } => None,
+    })
 }

@@ -40,11 +40,7 @@ const ROUNDS_MAX: usize = 256;
 pub fn decide(state: &State, input: &Input, now: Timestamp) -> Result<Vec<Recorded>, Rejection> {
     let mut draft = Draft::new(state, now);
     match input {
-        Input::Command {
-            actor,
-            key,
-            command,
-        } => {
+        Input::Command { actor, key, command } => {
             if key.as_ref().is_some_and(|key| state.keys.contains(key)) {
                 return Ok(Vec::new());
             }
@@ -71,13 +67,7 @@ struct Draft {
 
 impl Draft {
     fn new(state: &State, now: Timestamp) -> Self {
-        Self {
-            state: state.clone(),
-            now,
-            actor: Actor::Tidegate,
-            key: None,
-            events: Vec::new(),
-        }
+        Self { state: state.clone(), now, actor: Actor::Tidegate, key: None, events: Vec::new() }
     }
 
     fn emit(&mut self, event: Event) {
@@ -127,9 +117,6 @@ impl Draft {
         let (now, actor) = (self.now, self.actor.clone());
         *self = Self::new(before, now);
         self.actor = actor;
-        self.emit(Event::Faulted {
-            code: violation.code.to_owned(),
-            what: violation.what,
-        });
+        self.emit(Event::Faulted { code: violation.code.to_owned(), what: violation.what });
     }
 }

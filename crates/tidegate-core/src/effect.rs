@@ -12,6 +12,7 @@ use crate::state::{Backend, SlotState, State, TaskId, TaskProgress, Tenant};
 use crate::weight::Split;
 
 /// One thing to bring about. Values carry all that a driver needs.
+#[expect(clippy::large_enum_variant, reason = "a handful exist at a time")]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     /// The slot runs this, or nothing.
@@ -129,9 +130,7 @@ pub fn outstanding(state: &State) -> Vec<Effect> {
         if part.table.as_ref().is_some_and(|table| !table.confirmed)
             && let Some(table) = route_table(state, name)
         {
-            effects.push(Effect::EnsureSplit {
-                table: Box::new(table),
-            });
+            effects.push(Effect::EnsureSplit { table: Box::new(table) });
         }
     }
     if state.fault.is_none() {
@@ -165,18 +164,11 @@ pub fn route_table(state: &State, name: &PartName) -> Option<RouteTable> {
         route: route_of(state, name)?,
         split: table.split.clone(),
         backends: table.backends.clone(),
-        candidate: state
-            .current
-            .as_ref()
-            .and_then(|d| d.candidates.get(name).cloned()),
+        candidate: state.current.as_ref().and_then(|d| d.candidates.get(name).cloned()),
         live: part.live.clone(),
         fallback: table.fallback.clone(),
         lease: table.leased.then_some(plan.limits.traffic_lease),
-        brake: if table.leased {
-            plan.traffic.rollback_if.clone()
-        } else {
-            Vec::new()
-        },
+        brake: if table.leased { plan.traffic.rollback_if.clone() } else { Vec::new() },
         limits_ms: latency_limits(plan),
         adopted_override: table.adopted_override,
     })
@@ -205,15 +197,9 @@ fn governing_plan(state: &State) -> Option<&Plan> {
 }
 
 fn latency_limits(plan: &Plan) -> Vec<f64> {
-    let rules = plan
-        .traffic
-        .advance_if
-        .iter()
-        .chain(&plan.traffic.rollback_if);
-    let mut limits: Vec<f64> = rules
-        .filter(|rule| rule.metric.unit() == "ms")
-        .map(|rule| rule.limit)
-        .collect();
+    let rules = plan.traffic.advance_if.iter().chain(&plan.traffic.rollback_if);
+    let mut limits: Vec<f64> =
+        rules.filter(|rule| rule.metric.unit() == "ms").map(|rule| rule.limit).collect();
     limits.sort_by(f64::total_cmp);
     limits.dedup();
     limits
@@ -250,21 +236,12 @@ fn job(state: &State, task: &TaskId) -> Option<(Job, SignedDuration)> {
         TaskId::Backup => (Job::Backup(Arc::clone(plan)), limits.check),
         TaskId::Prepare => {
             // The export itself is local and short; the command brings its own limit.
-            let build = plan
-                .build
-                .as_ref()
-                .map_or(SignedDuration::ZERO, |step| step.timeout);
-            (
-                Job::Prepare(Arc::clone(plan)),
-                limits.check.saturating_add(build),
-            )
+            let build = plan.build.as_ref().map_or(SignedDuration::ZERO, |step| step.timeout);
+            (Job::Prepare(Arc::clone(plan)), limits.check.saturating_add(build))
         }
         TaskId::Health(part) => {
             let slot = deployment.candidates.get(part)?;
-            (
-                Job::Probe(vec![probe_target(state, part, slot)?]),
-                limits.check,
-            )
+            (Job::Probe(vec![probe_target(state, part, slot)?]), limits.check)
         }
         TaskId::Smoke(part) => {
             let definition = plan.part(part)?;
@@ -275,13 +252,7 @@ fn job(state: &State, task: &TaskId) -> Option<(Job, SignedDuration)> {
                 artifact: deployment.artifact.as_ref()?.as_str().to_owned(),
                 endpoint: observed.endpoints.first().cloned().unwrap_or_default(),
             };
-            (
-                job,
-                definition
-                    .smoke
-                    .as_ref()
-                    .map_or(limits.check, |smoke| smoke.timeout),
-            )
+            (job, definition.smoke.as_ref().map_or(limits.check, |smoke| smoke.timeout))
         }
     })
 }

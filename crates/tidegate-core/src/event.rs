@@ -36,6 +36,10 @@ pub struct Recorded {
 }
 
 /// Everything that can happen to a service in an environment.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "events are few and live shortly; a box would only blur the journal's types"
+)]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {

@@ -21,10 +21,8 @@ pub struct InvalidName {
 /// Says whether a text may name something: it becomes part of file names and URLs.
 #[must_use]
 pub fn valid_name(text: &str) -> bool {
-    let first_is_plain = text
-        .bytes()
-        .next()
-        .is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let first_is_plain =
+        text.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     first_is_plain
         && text.len() <= NAME_BYTES_MAX
         && text.bytes().all(|b| {

@@ -309,15 +309,8 @@ impl Metric {
     }
 
     /// Every metric, in the order in which tables show them.
-    pub const ALL: [Self; 7] = [
-        Self::Errors,
-        Self::P50,
-        Self::P95,
-        Self::P99,
-        Self::Cpu,
-        Self::Memory,
-        Self::Sick,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Errors, Self::P50, Self::P95, Self::P99, Self::Cpu, Self::Memory, Self::Sick];
 }
 
 /// How a value is compared with a limit.

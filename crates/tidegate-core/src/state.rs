@@ -105,9 +105,7 @@ impl SlotState {
     /// Whether it runs what it is meant to, with every instance ready.
     #[must_use]
     pub fn ready(&self) -> bool {
-        self.want
-            .as_ref()
-            .is_some_and(|tenant| self.observed.runs(tenant))
+        self.want.as_ref().is_some_and(|tenant| self.observed.runs(tenant))
     }
 }
 

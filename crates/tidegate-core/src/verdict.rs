@@ -35,19 +35,12 @@ impl Outcome {
             Self::NoData => 2,
             Self::Fail => 3,
         };
-        if rank(self) >= rank(other) {
-            self
-        } else {
-            other
-        }
+        if rank(self) >= rank(other) { self } else { other }
     }
 
     /// Combines checks. The empty set is no evidence, never a pass.
     pub fn combine(outcomes: impl IntoIterator<Item = Self>) -> Self {
-        outcomes
-            .into_iter()
-            .reduce(Self::worst)
-            .unwrap_or(Self::NoData)
+        outcomes.into_iter().reduce(Self::worst).unwrap_or(Self::NoData)
     }
 
     /// The word in every output.

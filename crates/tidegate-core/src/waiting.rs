@@ -32,10 +32,7 @@ pub fn waiting_on(state: &State) -> Option<Waiting> {
     let deployment = state.current.as_ref()?;
     if let Some(fault) = &state.fault {
         return Some(Waiting {
-            on: format!(
-                "a person: an invariant broke ({}: {})",
-                fault.code, fault.what
-            ),
+            on: format!("a person: an invariant broke ({}: {})", fault.code, fault.what),
             since: fault.at,
             who: "an operator".to_owned(),
             until: None,
@@ -56,10 +53,7 @@ fn of_hold(deployment: &Deployment) -> Option<Waiting> {
     };
     let (who, command) = match hold.cause {
         HoldCause::Person => ("a person", Some("tidegate resume".to_owned())),
-        HoldCause::Verdict => (
-            "the judge, as soon as the numbers allow it",
-            advance(deployment),
-        ),
+        HoldCause::Verdict => ("the judge, as soon as the numbers allow it", advance(deployment)),
         HoldCause::Unconfirmed => ("the data plane, by confirming the split", None),
     };
     let on = match (&deployment.verdict, hold.cause) {
@@ -98,27 +92,19 @@ fn of_phase(state: &State, deployment: &Deployment) -> Waiting {
         | Phase::Backup
         | Phase::Health
         | Phase::Smoke
-        | Phase::Rollback {
-            stage: Stage::Verify,
-        } => of_tasks(deployment, until),
+        | Phase::Rollback { stage: Stage::Verify } => of_tasks(deployment, until),
         Phase::Approvals => Waiting {
             command: Some(format!("tidegate approve {}", deployment.id)),
-            ..waiting(
-                "an approval of exactly this plan".to_owned(),
-                "an approver",
-                "nothing",
-            )
+            ..waiting("an approval of exactly this plan".to_owned(), "an approver", "nothing")
         },
         Phase::Deploy => waiting(
             unsettled(state, deployment),
             "the application, by listening on its port",
             "the candidate is taken down",
         ),
-        Phase::Traffic { .. } if deployment.converged_at.is_none() => waiting(
-            "the data plane to confirm the split".to_owned(),
-            "the data plane",
-            "it holds",
-        ),
+        Phase::Traffic { .. } if deployment.converged_at.is_none() => {
+            waiting("the data plane to confirm the split".to_owned(), "the data plane", "it holds")
+        }
         Phase::Traffic { step } => Waiting {
             command: advance(deployment),
             ..waiting(
@@ -141,23 +127,39 @@ fn of_phase(state: &State, deployment: &Deployment) -> Waiting {
             "the data plane",
             "nothing",
         ),
-        Phase::Rollback { stage } => waiting(
-            format!("the way back, {}", stage.word()),
-            "Tidegate",
-            if stage == Stage::ScaleDown {
-                "it ends all the same"
-            } else {
-                "a person is called"
-            },
+        Phase::Rollback { .. } | Phase::NeedsPerson { .. } => of_the_way_back(deployment, until),
+    }
+}
+
+fn of_the_way_back(deployment: &Deployment, until: Option<Timestamp>) -> Waiting {
+    let (on, who, then, command) = match deployment.phase {
+        Phase::NeedsPerson { stage } => (
+            stuck(stage).to_owned(),
+            "an operator, or the world by recovering",
+            "nothing",
+            Some("tidegate rollback".to_owned()),
         ),
-        Phase::NeedsPerson { stage } => Waiting {
-            command: Some("tidegate rollback".to_owned()),
-            ..waiting(
-                stuck(stage).to_owned(),
-                "an operator, or the world by recovering",
-                "nothing",
-            )
-        },
+        Phase::Rollback { stage: Stage::ScaleDown } => {
+            ("the way back, scale-down".to_owned(), "Tidegate", "it ends all the same", None)
+        }
+        phase => {
+            (format!("the way back, {}", stage_word(phase)), "Tidegate", "a person is called", None)
+        }
+    };
+    Waiting {
+        on,
+        since: deployment.phase_since,
+        who: who.to_owned(),
+        until,
+        then: then.to_owned(),
+        command,
+    }
+}
+
+fn stage_word(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Rollback { stage } | Phase::NeedsPerson { stage } => stage.word(),
+        _ => phase.word(),
     }
 }
 
@@ -185,26 +187,11 @@ fn of_tasks(deployment: &Deployment, until: Option<Timestamp>) -> Waiting {
                 1 => String::new(),
                 attempt => format!(", attempt {attempt}"),
             };
-            (
-                format!("{}{attempt}{said}", id.words()),
-                task.since,
-                "another attempt, or the end",
-            )
+            (format!("{}{attempt}{said}", id.words()), task.since, "another attempt, or the end")
         }
-        None => (
-            deployment.phase.word().to_owned(),
-            deployment.phase_since,
-            "the next phase",
-        ),
+        None => (deployment.phase.word().to_owned(), deployment.phase_since, "the next phase"),
     };
-    Waiting {
-        on,
-        since,
-        who: "Tidegate".to_owned(),
-        until,
-        then: then.to_owned(),
-        command: None,
-    }
+    Waiting { on, since, who: "Tidegate".to_owned(), until, then: then.to_owned(), command: None }
 }
 
 fn unsettled(state: &State, deployment: &Deployment) -> String {
@@ -225,22 +212,11 @@ fn unsettled(state: &State, deployment: &Deployment) -> String {
             } else {
                 0
             };
-            let problem = seen
-                .problem
-                .as_ref()
-                .map(|p| format!(" ({p})"))
-                .unwrap_or_default();
-            Some(format!(
-                "{ready} of {} instances of {part} in {slot}{problem}",
-                tenant.instances
-            ))
+            let problem = seen.problem.as_ref().map(|p| format!(" ({p})")).unwrap_or_default();
+            Some(format!("{ready} of {} instances of {part} in {slot}{problem}", tenant.instances))
         })
         .collect();
-    if waits.is_empty() {
-        "the candidate".to_owned()
-    } else {
-        waits.join(", ")
-    }
+    if waits.is_empty() { "the candidate".to_owned() } else { waits.join(", ") }
 }
 
 /// The sentence of state: what is happening and what ends it, at a time.
@@ -284,24 +260,14 @@ pub fn sentence(state: &State, now: Timestamp) -> String {
 
 fn weight(deployment: &Deployment, step: u32) -> String {
     let index = usize::try_from(step).unwrap_or(usize::MAX);
-    deployment
-        .plan
-        .traffic
-        .steps
-        .get(index)
-        .map(ToString::to_string)
-        .unwrap_or_default()
+    deployment.plan.traffic.steps.get(index).map(ToString::to_string).unwrap_or_default()
 }
 
 /// A time ahead in the words of a person: `14m`, `1h 5m`, `3s`.
 #[must_use]
 pub fn left(now: Timestamp, until: Timestamp) -> String {
     let left = until.duration_since(now);
-    words(if left.is_negative() {
-        SignedDuration::ZERO
-    } else {
-        left
-    })
+    words(if left.is_negative() { SignedDuration::ZERO } else { left })
 }
 
 /// A duration in the words of a person, to the second.

@@ -31,11 +31,7 @@ impl Weight {
     /// # Errors
     /// [`OverWhole`] above 10,000.
     pub fn from_bp(bp: u16) -> Result<Self, OverWhole> {
-        if bp <= WHOLE_BP {
-            Ok(Self(bp))
-        } else {
-            Err(OverWhole(bp))
-        }
+        if bp <= WHOLE_BP { Ok(Self(bp)) } else { Err(OverWhole(bp)) }
     }
 
     /// Basis points, 0 to 10,000.
@@ -89,10 +85,7 @@ impl fmt::Display for Weight {
 
 /// How one part's traffic is divided between its slots. Slots that are absent get nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(
-    try_from = "BTreeMap<SlotName, Weight>",
-    into = "BTreeMap<SlotName, Weight>"
-)]
+#[serde(try_from = "BTreeMap<SlotName, Weight>", into = "BTreeMap<SlotName, Weight>")]
 pub struct Split(BTreeMap<SlotName, Weight>);
 
 /// Shares that do not add up to 10,000 basis points.
@@ -116,10 +109,7 @@ impl Split {
         if candidate == live {
             return Self::all_to(live.clone());
         }
-        Self(BTreeMap::from([
-            (candidate.clone(), weight),
-            (live.clone(), weight.rest()),
-        ]))
+        Self(BTreeMap::from([(candidate.clone(), weight), (live.clone(), weight.rest())]))
     }
 
     /// The share of a slot.
@@ -138,11 +128,7 @@ impl TryFrom<BTreeMap<SlotName, Weight>> for Split {
     type Error = NotWhole;
     fn try_from(shares: BTreeMap<SlotName, Weight>) -> Result<Self, NotWhole> {
         let sum: u32 = shares.values().map(|w| u32::from(w.bp())).sum();
-        if sum == u32::from(WHOLE_BP) {
-            Ok(Self(shares))
-        } else {
-            Err(NotWhole { sum })
-        }
+        if sum == u32::from(WHOLE_BP) { Ok(Self(shares)) } else { Err(NotWhole { sum }) }
     }
 }
 

@@ -20,15 +20,10 @@ pub(super) fn go_back(state: &State, reason: Reason, why: impl Into<String>) -> 
     if !deployment.phase.rollback_is_armed() {
         return Vec::new();
     }
-    let had_traffic = matches!(
-        deployment.phase,
-        Phase::Traffic { .. } | Phase::Bake | Phase::Finish
-    );
-    let mut events = vec![Event::RollbackBegan {
-        deployment: deployment.id.clone(),
-        reason,
-        why: why.into(),
-    }];
+    let had_traffic =
+        matches!(deployment.phase, Phase::Traffic { .. } | Phase::Bake | Phase::Finish);
+    let mut events =
+        vec![Event::RollbackBegan { deployment: deployment.id.clone(), reason, why: why.into() }];
     if had_traffic && !deployment.is_first() {
         events.extend(enter_capacity(state, deployment));
     } else {
@@ -65,28 +60,20 @@ pub(super) fn following(state: &State, deployment: &Deployment, now: Timestamp) 
             end(deployment, Some("the candidate is still being stopped"))
         }
         (true, false, _) => {
-            vec![phase_entered(
-                deployment,
-                Phase::NeedsPerson { stage },
-                PhaseResult::Failed,
-            )]
+            vec![phase_entered(deployment, Phase::NeedsPerson { stage }, PhaseResult::Failed)]
         }
     }
 }
 
 fn enter_capacity(state: &State, deployment: &Deployment) -> Vec<Event> {
-    let stage = Phase::Rollback {
-        stage: Stage::Capacity,
-    };
+    let stage = Phase::Rollback { stage: Stage::Capacity };
     let mut events = vec![phase_entered(deployment, stage, PhaseResult::Failed)];
     for part in deployment.plan.parts.iter().rev() {
         let Some(target) = deployment.targets.get(&part.name) else {
             continue;
         };
         let slots = state.parts.get(&part.name).map(|p| &p.slots);
-        let Some(tenant) = slots
-            .and_then(|s| s.get(&target.slot))
-            .and_then(|s| s.want.as_ref())
+        let Some(tenant) = slots.and_then(|s| s.get(&target.slot)).and_then(|s| s.want.as_ref())
         else {
             continue;
         };
@@ -94,10 +81,7 @@ fn enter_capacity(state: &State, deployment: &Deployment) -> Vec<Event> {
             events.push(Event::SlotWanted {
                 part: part.name.clone(),
                 slot: target.slot.clone(),
-                tenant: Some(Tenant {
-                    instances: tenant.part.instances,
-                    ..tenant.clone()
-                }),
+                tenant: Some(Tenant { instances: tenant.part.instances, ..tenant.clone() }),
             });
         }
     }
@@ -106,10 +90,7 @@ fn enter_capacity(state: &State, deployment: &Deployment) -> Vec<Event> {
 
 fn targets_are_ready(state: &State, deployment: &Deployment) -> bool {
     deployment.targets.iter().all(|(part, target)| {
-        let slot = state
-            .parts
-            .get(part)
-            .and_then(|p| p.slots.get(&target.slot));
+        let slot = state.parts.get(part).and_then(|p| p.slots.get(&target.slot));
         // One instance that answers is better than a candidate that was found bad: waiting for
         // the last instance would keep users on it.
         slot.is_some_and(|slot| slot.ready() || slot.observed.ready > 0)
@@ -117,26 +98,15 @@ fn targets_are_ready(state: &State, deployment: &Deployment) -> bool {
 }
 
 fn enter_traffic(state: &State, deployment: &Deployment) -> Vec<Event> {
-    let stage = Phase::Rollback {
-        stage: Stage::Traffic,
-    };
+    let stage = Phase::Rollback { stage: Stage::Traffic };
     let mut events = vec![phase_entered(deployment, stage, PhaseResult::Passed)];
-    for part in deployment
-        .plan
-        .parts
-        .iter()
-        .rev()
-        .filter(|part| part.route().is_some())
-    {
+    for part in deployment.plan.parts.iter().rev().filter(|part| part.route().is_some()) {
         events.push(split_back(state, deployment, &part.name));
     }
     for (part, target) in &deployment.targets {
         let live = state.parts.get(part).and_then(|p| p.live.as_ref());
         if live != Some(&target.slot) {
-            events.push(Event::RolesMoved {
-                part: part.clone(),
-                live: target.slot.clone(),
-            });
+            events.push(Event::RolesMoved { part: part.clone(), live: target.slot.clone() });
         }
     }
     events
@@ -145,10 +115,8 @@ fn enter_traffic(state: &State, deployment: &Deployment) -> Vec<Event> {
 /// All requests of a part to what was live before, or 503 where there was nothing.
 pub(super) fn split_back(state: &State, deployment: &Deployment, part: &PartName) -> Event {
     let target = deployment.targets.get(part);
-    let backends = target
-        .and_then(|target| backend_of(state, part, &target.slot))
-        .into_iter()
-        .collect();
+    let backends =
+        target.and_then(|target| backend_of(state, part, &target.slot)).into_iter().collect();
     Event::SplitWanted {
         part: part.clone(),
         split: target.map(|target| Split::all_to(target.slot.clone())),
@@ -184,9 +152,7 @@ fn tables_confirmed(state: &State, deployment: &Deployment) -> bool {
 }
 
 fn enter_verify(deployment: &Deployment) -> Vec<Event> {
-    let stage = Phase::Rollback {
-        stage: Stage::Verify,
-    };
+    let stage = Phase::Rollback { stage: Stage::Verify };
     vec![phase_entered(deployment, stage, PhaseResult::Passed)]
 }
 
@@ -199,32 +165,17 @@ fn verify(state: &State, deployment: &Deployment) -> Vec<Event> {
         Some((outcome, _)) if outcome.allows_progress() => enter_scale_down(state, deployment),
         Some((outcome, summary)) => {
             // Both slots stay as they are: with one in doubt, neither is taken away.
-            let word = if outcome == Outcome::Fail {
-                "failed"
-            } else {
-                "gave no answer"
-            };
-            let why = format!(
-                "{}; the check after the rollback {word}: {summary}",
-                why_of(deployment)
-            );
-            vec![deployment_ended(
-                deployment,
-                Ending::RolledBackUnverified,
-                why,
-            )]
+            let word = if outcome == Outcome::Fail { "failed" } else { "gave no answer" };
+            let why =
+                format!("{}; the check after the rollback {word}: {summary}", why_of(deployment));
+            vec![deployment_ended(deployment, Ending::RolledBackUnverified, why)]
         }
     }
 }
 
 fn enter_scale_down(state: &State, deployment: &Deployment) -> Vec<Event> {
-    let stage = Phase::Rollback {
-        stage: Stage::ScaleDown,
-    };
-    let before = if matches!(
-        deployment.phase,
-        Phase::Rollback { .. } | Phase::NeedsPerson { .. }
-    ) {
+    let stage = Phase::Rollback { stage: Stage::ScaleDown };
+    let before = if matches!(deployment.phase, Phase::Rollback { .. } | Phase::NeedsPerson { .. }) {
         PhaseResult::Passed
     } else {
         PhaseResult::Failed
@@ -244,11 +195,7 @@ fn enter_scale_down(state: &State, deployment: &Deployment) -> Vec<Event> {
     events.push(phase_entered(deployment, stage, before));
     for part in deployment.plan.parts.iter().rev() {
         if let Some(slot) = candidate_slot(deployment, &part.name) {
-            events.push(Event::SlotWanted {
-                part: part.name.clone(),
-                slot,
-                tenant: None,
-            });
+            events.push(Event::SlotWanted { part: part.name.clone(), slot, tenant: None });
         }
     }
     events
@@ -256,20 +203,12 @@ fn enter_scale_down(state: &State, deployment: &Deployment) -> Vec<Event> {
 
 fn candidates_are_empty(state: &State, deployment: &Deployment) -> bool {
     deployment.candidates.iter().all(|(part, slot)| {
-        state
-            .parts
-            .get(part)
-            .and_then(|p| p.slots.get(slot))
-            .is_none_or(|slot| slot.settled())
+        state.parts.get(part).and_then(|p| p.slots.get(slot)).is_none_or(|slot| slot.settled())
     })
 }
 
 fn why_of(deployment: &Deployment) -> String {
-    deployment
-        .going_back
-        .as_ref()
-        .map(|back| back.why.clone())
-        .unwrap_or_default()
+    deployment.going_back.as_ref().map(|back| back.why.clone()).unwrap_or_default()
 }
 
 fn end(deployment: &Deployment, remark: Option<&str>) -> Vec<Event> {

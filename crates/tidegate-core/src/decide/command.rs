@@ -25,39 +25,24 @@ pub(super) fn decide(draft: &mut Draft, command: &Command) -> Result<(), Rejecti
     if let Some(fault) = &draft.state.fault
         && !matches!(command, Command::Rollback { .. } | Command::Abort { .. })
     {
-        return Err(Rejection::Frozen {
-            code: fault.code.clone(),
-            what: fault.what.clone(),
-        });
+        return Err(Rejection::Frozen { code: fault.code.clone(), what: fault.what.clone() });
     }
     match command {
-        Command::Deploy {
-            deployment,
-            plan,
-            supersede,
-            despite_quarantine,
-        } => deploy(draft, deployment, plan, *supersede, *despite_quarantine),
-        Command::Hold {
-            deployment,
-            reason,
-            lasts,
-        } => hold(draft, deployment, reason, *lasts),
+        Command::Deploy { deployment, plan, supersede, despite_quarantine } => {
+            deploy(draft, deployment, plan, *supersede, *despite_quarantine)
+        }
+        Command::Hold { deployment, reason, lasts } => hold(draft, deployment, reason, *lasts),
         Command::Resume { deployment } => resume(draft, deployment),
         Command::Advance { deployment, step } => advance(draft, deployment, *step),
-        Command::Approve {
-            deployment,
-            binding,
-        } => approve(draft, deployment, binding),
+        Command::Approve { deployment, binding } => approve(draft, deployment, binding),
         Command::Reject { deployment, reason } => reject(draft, deployment, reason),
         Command::Abort { deployment, reason } => {
             in_flight(&draft.state, deployment)?;
             leave(draft, Reason::Abort, reason)
         }
-        Command::Rollback {
-            deployment,
-            to,
-            reason,
-        } => rollback(draft, deployment, to.as_deref(), reason),
+        Command::Rollback { deployment, to, reason } => {
+            rollback(draft, deployment, to.as_deref(), reason)
+        }
     }
 }
 
@@ -66,19 +51,14 @@ fn in_flight<'a>(state: &'a State, id: &DeploymentId) -> Result<&'a Deployment, 
         .current
         .as_ref()
         .filter(|current| current.id == *id)
-        .ok_or_else(|| Rejection::NotInFlight {
-            deployment: id.clone(),
-        })
+        .ok_or_else(|| Rejection::NotInFlight { deployment: id.clone() })
 }
 
 /// In flight and not on its way back.
 fn going_forward<'a>(state: &'a State, id: &DeploymentId) -> Result<&'a Deployment, Rejection> {
     let current = in_flight(state, id)?;
     match &current.going_back {
-        Some(back) => Err(Rejection::GoingBack {
-            deployment: id.clone(),
-            why: back.why.clone(),
-        }),
+        Some(back) => Err(Rejection::GoingBack { deployment: id.clone(), why: back.why.clone() }),
         None => Ok(current),
     }
 }
@@ -107,25 +87,13 @@ fn deploy(
     }
     let why = format!("{} takes its place", plan.release.version);
     let going_back = current.phase.is_going_back();
-    draft.emit(Event::DeploymentQueued {
-        deployment: id.clone(),
-        plan,
-        despite_quarantine,
-    });
-    if going_back {
-        Ok(())
-    } else {
-        leave(draft, Reason::Superseded, &why)
-    }
+    draft.emit(Event::DeploymentQueued { deployment: id.clone(), plan, despite_quarantine });
+    if going_back { Ok(()) } else { leave(draft, Reason::Superseded, &why) }
 }
 
 /// What no file check can know, and what must hold whoever made the plan.
 fn check_plan(state: &State, plan: &Plan) -> Result<(), Rejection> {
-    let invalid = |what: &str| {
-        Err(Rejection::PlanInvalid {
-            what: what.to_owned(),
-        })
-    };
+    let invalid = |what: &str| Err(Rejection::PlanInvalid { what: what.to_owned() });
     let steps = &plan.traffic.steps;
     if steps.is_empty() || steps.len() > STEPS_MAX {
         return invalid("it has no traffic steps, or too many");
@@ -137,10 +105,7 @@ fn check_plan(state: &State, plan: &Plan) -> Result<(), Rejection> {
         return invalid("it has no parts, or too many");
     }
     for (index, part) in plan.parts.iter().enumerate() {
-        if plan.parts[..index]
-            .iter()
-            .any(|other| other.name == part.name)
-        {
+        if plan.parts[..index].iter().any(|other| other.name == part.name) {
             return invalid("two parts have the same name");
         }
         if part.slots[0] == part.slots[1] {
@@ -174,58 +139,56 @@ fn hold(
 ) -> Result<(), Rejection> {
     let current = going_forward(&draft.state, id)?;
     if current.phase == Phase::Finish {
-        return Err(wrong_phase(
-            current,
-            "its roles have moved, there is nothing left to hold",
-        ));
+        return Err(wrong_phase(current, "its roles have moved, there is nothing left to hold"));
     }
-    let then = if current.phase == Phase::Bake {
-        HoldEnd::Page
-    } else {
-        HoldEnd::Rollback
-    };
+    let then = if current.phase == Phase::Bake { HoldEnd::Page } else { HoldEnd::Rollback };
     let until = draft.now.checked_add(lasts.unwrap_or(HOLD_DEFAULT)).ok();
-    let hold = Hold {
-        cause: HoldCause::Person,
-        why: reason.to_owned(),
-        since: draft.now,
-        until,
-        then,
-    };
-    draft.emit(Event::HoldBegan {
-        deployment: id.clone(),
-        hold,
-    });
+    let hold =
+        Hold { cause: HoldCause::Person, why: reason.to_owned(), since: draft.now, until, then };
+    draft.emit(Event::HoldBegan { deployment: id.clone(), hold });
     Ok(())
 }
 
 fn resume(draft: &mut Draft, id: &DeploymentId) -> Result<(), Rejection> {
     let current = going_forward(&draft.state, id)?;
     match &current.hold {
-        None => Err(Rejection::NotHeld {
-            deployment: id.clone(),
-        }),
+        None => Err(Rejection::NotHeld { deployment: id.clone() }),
         Some(hold) if hold.cause == HoldCause::Person => {
-            draft.emit(Event::HoldEnded {
-                deployment: id.clone(),
-                why: "resumed".to_owned(),
-            });
+            draft.emit(Event::HoldEnded { deployment: id.clone(), why: "resumed".to_owned() });
             Ok(())
         }
-        Some(hold) => Err(Rejection::HeldByJudge {
-            deployment: id.clone(),
-            why: hold.why.clone(),
-        }),
+        Some(hold) => Err(Rejection::HeldByJudge { deployment: id.clone(), why: hold.why.clone() }),
     }
 }
 
 fn advance(draft: &mut Draft, id: &DeploymentId, named: u32) -> Result<(), Rejection> {
     let current = going_forward(&draft.state, id)?;
+    check_advance(current, named)?;
+    let bypassed = may_advance(&draft.state, current).err();
+    let events = if current.phase == Phase::Bake {
+        let result = if bypassed.is_some() { PhaseResult::Skipped } else { PhaseResult::Passed };
+        let mut events = vec![Event::StepPassed { deployment: id.clone(), step: named, bypassed }];
+        events.extend(enter_finish(&draft.state, current, result));
+        events
+    } else {
+        let bypassed = Some(bypassed.unwrap_or_else(|| "its dwell was not over".to_owned()));
+        pass_step(&draft.state, current, named, bypassed)
+    };
+    if current.hold.is_some() {
+        draft.emit(Event::HoldEnded { deployment: id.clone(), why: "advanced".to_owned() });
+    }
+    for event in events {
+        draft.emit(event);
+    }
+    Ok(())
+}
+
+/// A person may go on before the rules allow it, but not past a hold of a person, not on the
+/// wrong step, and not without readings: absence never advances.
+fn check_advance(current: &Deployment, named: u32) -> Result<(), Rejection> {
+    let deployment = current.id.clone();
     let Some(running) = current.judged_step() else {
-        return Err(wrong_phase(
-            current,
-            "only a traffic step or the bake can be advanced",
-        ));
+        return Err(wrong_phase(current, "only a traffic step or the bake can be advanced"));
     };
     if running != named {
         let running = if current.phase == Phase::Bake {
@@ -233,66 +196,18 @@ fn advance(draft: &mut Draft, id: &DeploymentId, named: u32) -> Result<(), Rejec
         } else {
             format!("step {} runs", running + 1)
         };
-        return Err(Rejection::WrongStep {
-            named: named.saturating_add(1),
-            running,
-        });
+        return Err(Rejection::WrongStep { named: named.saturating_add(1), running });
     }
-    if let Some(hold) = current
-        .hold
-        .as_ref()
-        .filter(|hold| hold.cause == HoldCause::Person)
-    {
-        return Err(Rejection::HeldByPerson {
-            deployment: id.clone(),
-            why: hold.why.clone(),
-        });
+    if let Some(hold) = current.hold.as_ref().filter(|hold| hold.cause == HoldCause::Person) {
+        return Err(Rejection::HeldByPerson { deployment, why: hold.why.clone() });
     }
-    let no_readings = |what: &str| {
-        Err(Rejection::NoReadings {
-            deployment: id.clone(),
-            what: what.to_owned(),
-        })
+    let missing = match current.verdict.as_ref().map(|verdict| verdict.call) {
+        _ if current.converged_at.is_none() => "the split is not confirmed by the data plane",
+        None => "there is no verdict on this step yet",
+        Some(Call::Hold(HoldReason::Telemetry)) => "readings are missing",
+        Some(_) => return Ok(()),
     };
-    if current.converged_at.is_none() {
-        return no_readings("the split is not confirmed by the data plane");
-    }
-    match current.verdict.as_ref().map(|verdict| verdict.call) {
-        None => return no_readings("there is no verdict on this step yet"),
-        Some(Call::Hold(HoldReason::Telemetry)) => return no_readings("readings are missing"),
-        Some(_) => {}
-    }
-    let bypassed = may_advance(&draft.state, current).err();
-    let in_bake = current.phase == Phase::Bake;
-    let ended_hold = current.hold.is_some();
-    let unproven = bypassed.is_some();
-    let events = if in_bake {
-        let result = if unproven {
-            PhaseResult::Skipped
-        } else {
-            PhaseResult::Passed
-        };
-        let mut events = vec![Event::StepPassed {
-            deployment: id.clone(),
-            step: named,
-            bypassed,
-        }];
-        events.extend(enter_finish(&draft.state, current, result));
-        events
-    } else {
-        let bypassed = Some(bypassed.unwrap_or_else(|| "its dwell was not over".to_owned()));
-        pass_step(&draft.state, current, named, bypassed)
-    };
-    if ended_hold {
-        draft.emit(Event::HoldEnded {
-            deployment: id.clone(),
-            why: "advanced".to_owned(),
-        });
-    }
-    for event in events {
-        draft.emit(event);
-    }
-    Ok(())
+    Err(Rejection::NoReadings { deployment, what: missing.to_owned() })
 }
 
 fn approve(draft: &mut Draft, id: &DeploymentId, named: &Digest) -> Result<(), Rejection> {
@@ -302,10 +217,7 @@ fn approve(draft: &mut Draft, id: &DeploymentId, named: &Digest) -> Result<(), R
     }
     match &current.binding {
         Some(binding) if binding == named => {
-            draft.emit(Event::ApprovalGiven {
-                deployment: id.clone(),
-                binding: named.clone(),
-            });
+            draft.emit(Event::ApprovalGiven { deployment: id.clone(), binding: named.clone() });
             Ok(())
         }
         other => Err(Rejection::BindingChanged {
@@ -319,10 +231,7 @@ fn approve(draft: &mut Draft, id: &DeploymentId, named: &Digest) -> Result<(), R
 fn reject(draft: &mut Draft, id: &DeploymentId, reason: &str) -> Result<(), Rejection> {
     let current = going_forward(&draft.state, id)?;
     if current.phase >= Phase::Deploy {
-        return Err(wrong_phase(
-            current,
-            "it is past the approvals; abort or roll back instead",
-        ));
+        return Err(wrong_phase(current, "it is past the approvals; abort or roll back instead"));
     }
     let event = deployment_ended(current, Ending::Rejected, reason);
     draft.emit(event);
@@ -338,9 +247,7 @@ fn leave(draft: &mut Draft, reason: Reason, why: &str) -> Result<(), Rejection> 
         // Asking again starts the way back anew, with fresh limits.
         let event = Event::PhaseEntered {
             deployment: current.id.clone(),
-            phase: Phase::Rollback {
-                stage: Stage::Capacity,
-            },
+            phase: Phase::Rollback { stage: Stage::Capacity },
             before: PhaseResult::Failed,
         };
         draft.emit(event);
@@ -389,29 +296,19 @@ fn rollback(
     plan.required = crate::plan::Required::default();
     let artifact = earlier.artifact.clone();
     let binding = artifact.clone();
-    let kind = DeploymentKind::Return {
-        reason: reason.to_owned(),
-    };
+    let kind = DeploymentKind::Return { reason: reason.to_owned() };
     let event = started(&draft.state, id.clone(), kind, Arc::new(plan));
     draft.emit(event);
     if let (Some(artifact), Some(binding)) = (artifact, binding) {
-        draft.emit(Event::ArtifactPinned {
-            deployment: id.clone(),
-            artifact,
-            binding,
-        });
+        draft.emit(Event::ArtifactPinned { deployment: id.clone(), artifact, binding });
     }
     Ok(())
 }
 
 fn returns_to(state: &State, current: &Deployment, version: &str) -> bool {
     current.targets.iter().any(|(part, target)| {
-        let slot = state
-            .parts
-            .get(part)
-            .and_then(|p| p.slots.get(&target.slot));
-        slot.and_then(|s| s.want.as_ref())
-            .is_some_and(|t| t.revision.version == version)
+        let slot = state.parts.get(part).and_then(|p| p.slots.get(&target.slot));
+        slot.and_then(|s| s.want.as_ref()).is_some_and(|t| t.revision.version == version)
     })
 }
 

@@ -33,11 +33,7 @@ pub(super) fn following(state: &State, now: Timestamp) -> Vec<Event> {
     };
     if deployment.phase.is_going_back() {
         let retries = due_retries(deployment, now);
-        if retries.is_empty() {
-            back::following(state, deployment, now)
-        } else {
-            retries
-        }
+        if retries.is_empty() { back::following(state, deployment, now) } else { retries }
     } else {
         forward(state, deployment, now)
     }
@@ -80,10 +76,7 @@ fn danger(state: &State, deployment: &Deployment, now: Timestamp) -> Option<Vec<
     if !deployment.phase.rollback_is_armed() {
         return None;
     }
-    if let Some(verdict) = deployment
-        .verdict
-        .as_ref()
-        .filter(|v| v.call == Call::Rollback)
+    if let Some(verdict) = deployment.verdict.as_ref().filter(|v| v.call == Call::Rollback)
         && !deployment.is_return()
     {
         return Some(go_back(state, Reason::Verdict, verdict.sentence.clone()));
@@ -97,11 +90,9 @@ fn danger(state: &State, deployment: &Deployment, now: Timestamp) -> Option<Vec<
         return None;
     }
     Some(match hold.then {
-        HoldEnd::Rollback => go_back(
-            state,
-            Reason::HoldExpired,
-            format!("held to its deadline: {}", hold.why),
-        ),
+        HoldEnd::Rollback => {
+            go_back(state, Reason::HoldExpired, format!("held to its deadline: {}", hold.why))
+        }
         HoldEnd::Page => vec![Event::PersonCalled {
             deployment: deployment.id.clone(),
             why: hold.why.clone(),
@@ -127,14 +118,8 @@ fn lost_candidate(state: &State, deployment: &Deployment) -> Option<String> {
         if tenant.instances == 0 || slot_state.observed.ready > 0 || starting {
             return None;
         }
-        let problem = slot_state
-            .observed
-            .problem
-            .as_deref()
-            .unwrap_or("no instance is ready");
-        Some(format!(
-            "{part} has no running instance in {slot}: {problem}"
-        ))
+        let problem = slot_state.observed.problem.as_deref().unwrap_or("no instance is ready");
+        Some(format!("{part} has no running instance in {slot}: {problem}"))
     })
 }
 
@@ -172,10 +157,9 @@ fn held(state: &State, deployment: &Deployment, hold: &Hold, now: Timestamp) -> 
         }
     };
     match over {
-        Some(why) => vec![Event::HoldEnded {
-            deployment: deployment.id.clone(),
-            why: why.to_owned(),
-        }],
+        Some(why) => {
+            vec![Event::HoldEnded { deployment: deployment.id.clone(), why: why.to_owned() }]
+        }
         // The clock of the step starts even while a person holds.
         None => convergence(state, deployment),
     }
@@ -184,10 +168,7 @@ fn held(state: &State, deployment: &Deployment, hold: &Hold, now: Timestamp) -> 
 fn convergence(state: &State, deployment: &Deployment) -> Vec<Event> {
     match deployment.judged_step() {
         Some(step) if deployment.converged_at.is_none() && converged(state, deployment) => {
-            vec![Event::StepConverged {
-                deployment: deployment.id.clone(),
-                step,
-            }]
+            vec![Event::StepConverged { deployment: deployment.id.clone(), step }]
         }
         _ => Vec::new(),
     }
@@ -195,11 +176,7 @@ fn convergence(state: &State, deployment: &Deployment) -> Vec<Event> {
 
 fn ready(state: &State, deployment: &Deployment) -> Vec<Event> {
     if deployment.is_return() {
-        return vec![phase_entered(
-            deployment,
-            Phase::Gates,
-            PhaseResult::Skipped,
-        )];
+        return vec![phase_entered(deployment, Phase::Gates, PhaseResult::Skipped)];
     }
     if deployment.is_first() {
         return vec![phase_entered(deployment, Phase::Gates, PhaseResult::Passed)];
@@ -208,10 +185,7 @@ fn ready(state: &State, deployment: &Deployment) -> Vec<Event> {
         let slot = state.parts.get(part)?.slots.get(&target.slot)?;
         (slot.observed.ready == 0)
             .then(|| {
-                slot.observed
-                    .problem
-                    .clone()
-                    .unwrap_or_else(|| "no instance is ready".to_owned())
+                slot.observed.problem.clone().unwrap_or_else(|| "no instance is ready".to_owned())
             })
             .map(|problem| format!("{part} in {}: {problem}", target.slot))
     });
@@ -242,11 +216,9 @@ fn optional_result(deployment: &Deployment, required: bool) -> Result<Option<Pha
     match tasks_outcome(deployment) {
         None => Ok(None),
         Some((outcome, _)) if outcome.allows_progress() => Ok(Some(PhaseResult::Passed)),
-        Some((outcome, summary)) => Err(format!(
-            "{} {}: {summary}",
-            deployment.phase.word(),
-            outcome.word()
-        )),
+        Some((outcome, summary)) => {
+            Err(format!("{} {}: {summary}", deployment.phase.word(), outcome.word()))
+        }
     }
 }
 
@@ -282,11 +254,7 @@ fn plan(state: &State, deployment: &Deployment) -> Vec<Event> {
         );
         return vec![deployment_ended(deployment, Ending::Stopped, why)];
     }
-    let result = if deployment.is_return() {
-        PhaseResult::Skipped
-    } else {
-        PhaseResult::Passed
-    };
+    let result = if deployment.is_return() { PhaseResult::Skipped } else { PhaseResult::Passed };
     vec![phase_entered(deployment, Phase::Approvals, result)]
 }
 
@@ -313,24 +281,13 @@ fn enter_deploy(state: &State, deployment: &Deployment, before: PhaseResult) -> 
             continue;
         };
         // A worker takes work the moment it runs, so it starts with its first traffic step.
-        let instances = if back::is_web(&part.kind) {
-            part.instances
-        } else {
-            0
-        };
+        let instances = if back::is_web(&part.kind) { part.instances } else { 0 };
         events.push(Event::SlotWanted {
             part: part.name.clone(),
             slot,
-            tenant: Some(Tenant {
-                revision: revision.clone(),
-                part: part.clone(),
-                instances,
-            }),
+            tenant: Some(Tenant { revision: revision.clone(), part: part.clone(), instances }),
         });
-        let no_table = state
-            .parts
-            .get(&part.name)
-            .is_none_or(|p| p.table.is_none());
+        let no_table = state.parts.get(&part.name).is_none_or(|p| p.table.is_none());
         if back::is_web(&part.kind) && no_table {
             events.push(back::split_back(state, deployment, &part.name));
         }
@@ -341,45 +298,31 @@ fn enter_deploy(state: &State, deployment: &Deployment, before: PhaseResult) -> 
 fn deploy(state: &State, deployment: &Deployment, now: Timestamp) -> Vec<Event> {
     let unready = deployment.candidates.iter().find_map(|(part, slot)| {
         let slot_state = state.parts.get(part)?.slots.get(slot)?;
-        (!slot_state.settled()).then(|| (part, slot, slot_state))
+        (!slot_state.settled()).then_some((part, slot, slot_state))
     });
     let Some((part, slot, slot_state)) = unready else {
-        return vec![phase_entered(
-            deployment,
-            Phase::Health,
-            PhaseResult::Passed,
-        )];
+        return vec![phase_entered(deployment, Phase::Health, PhaseResult::Passed)];
     };
     let limit = deployment.plan.limits.start;
     if now.duration_since(deployment.phase_since) < limit {
         return Vec::new();
     }
-    let problem = slot_state
-        .observed
-        .problem
-        .as_deref()
-        .unwrap_or("it never became ready");
+    let problem = slot_state.observed.problem.as_deref().unwrap_or("it never became ready");
     let why = format!("{part} did not start in {slot} within {limit:#}: {problem}");
     go_back(state, Reason::Check, why)
 }
 
 fn health(state: &State, deployment: &Deployment) -> Vec<Event> {
     if deployment.tasks.is_empty() {
-        return vec![phase_entered(
-            deployment,
-            Phase::Smoke,
-            PhaseResult::NotRequired,
-        )];
+        return vec![phase_entered(deployment, Phase::Smoke, PhaseResult::NotRequired)];
     }
     match tasks_outcome(deployment) {
         Some((outcome, _)) if outcome.allows_progress() => {
             vec![phase_entered(deployment, Phase::Smoke, PhaseResult::Passed)]
         }
-        Some((_, summary)) => go_back(
-            state,
-            Reason::Check,
-            format!("the candidate is not healthy: {summary}"),
-        ),
+        Some((_, summary)) => {
+            go_back(state, Reason::Check, format!("the candidate is not healthy: {summary}"))
+        }
         None => Vec::new(),
     }
 }
@@ -439,27 +382,11 @@ fn shares(state: &State, deployment: &Deployment, weight: Weight, leased: bool) 
         let Some(candidate) = candidate_slot(deployment, &part.name) else {
             continue;
         };
-        let live = deployment
-            .targets
-            .get(&part.name)
-            .map(|target| target.slot.clone());
+        let live = deployment.targets.get(&part.name).map(|target| target.slot.clone());
         if back::is_web(&part.kind) {
-            events.push(split_event(
-                state,
-                part,
-                &candidate,
-                live.as_ref(),
-                weight,
-                leased,
-            ));
+            events.push(split_event(state, part, &candidate, live.as_ref(), weight, leased));
         } else {
-            events.extend(worker_events(
-                state,
-                part,
-                &candidate,
-                live.as_ref(),
-                weight,
-            ));
+            events.extend(worker_events(state, part, &candidate, live.as_ref(), weight));
         }
     }
     events
@@ -482,9 +409,7 @@ fn split_event(
     Event::SplitWanted {
         part: part.name.clone(),
         split: Some(split),
-        backends: slots
-            .filter_map(|slot| backend_of(state, &part.name, slot))
-            .collect(),
+        backends: slots.filter_map(|slot| backend_of(state, &part.name, slot)).collect(),
         fallback: live.map(|live| Split::all_to(live.clone())),
         leased: leased && live.is_some(),
     }
@@ -501,16 +426,11 @@ fn worker_events(
 ) -> Vec<Event> {
     let slots = state.parts.get(&part.name).map(|p| &p.slots);
     let resized = |slot: &SlotName, instances: u32| {
-        let tenant = slots
-            .and_then(|s| s.get(slot))
-            .and_then(|s| s.want.clone())?;
+        let tenant = slots.and_then(|s| s.get(slot)).and_then(|s| s.want.clone())?;
         (tenant.instances != instances).then(|| Event::SlotWanted {
             part: part.name.clone(),
             slot: slot.clone(),
-            tenant: Some(Tenant {
-                instances,
-                ..tenant
-            }),
+            tenant: Some(Tenant { instances, ..tenant }),
         })
     };
     let brought = weight.of_instances(part.instances);
@@ -542,11 +462,7 @@ fn traffic(state: &State, deployment: &Deployment, step: u32, now: Timestamp) ->
     if deployment.is_return() {
         return pass_step(state, deployment, step, None);
     }
-    if let Some(verdict) = deployment
-        .verdict
-        .as_ref()
-        .filter(|v| v.call == Call::Brake)
-    {
+    if let Some(verdict) = deployment.verdict.as_ref().filter(|v| v.call == Call::Brake) {
         return brake(state, deployment, &verdict.sentence);
     }
     if dwell_left(deployment, now).is_some() {
@@ -565,11 +481,7 @@ pub(super) fn pass_step(
     step: u32,
     bypassed: Option<String>,
 ) -> Vec<Event> {
-    let mut events = vec![Event::StepPassed {
-        deployment: deployment.id.clone(),
-        step,
-        bypassed,
-    }];
+    let mut events = vec![Event::StepPassed { deployment: deployment.id.clone(), step, bypassed }];
     let last =
         usize::try_from(step).unwrap_or(usize::MAX) + 1 >= deployment.plan.traffic.steps.len();
     if !last {
@@ -593,17 +505,9 @@ fn brake(state: &State, deployment: &Deployment, sentence: &str) -> Vec<Event> {
     let Some(to) = deployment.step_passed.filter(|_| braked < BRAKES_MAX) else {
         return go_back(state, Reason::Verdict, sentence);
     };
-    let mut events = vec![Event::StepBraked {
-        deployment: deployment.id.clone(),
-        to,
-        why: sentence.to_owned(),
-    }];
-    events.extend(shares(
-        state,
-        deployment,
-        step_weight(&deployment.plan, to),
-        true,
-    ));
+    let mut events =
+        vec![Event::StepBraked { deployment: deployment.id.clone(), to, why: sentence.to_owned() }];
+    events.extend(shares(state, deployment, step_weight(&deployment.plan, to), true));
     events
 }
 
@@ -644,23 +548,15 @@ pub(super) fn enter_finish(
         let Some(candidate) = candidate_slot(deployment, &part.name) else {
             continue;
         };
-        events.push(Event::RolesMoved {
-            part: part.name.clone(),
-            live: candidate.clone(),
-        });
-        let previous = deployment
-            .targets
-            .get(&part.name)
-            .map(|target| &target.slot);
+        events.push(Event::RolesMoved { part: part.name.clone(), live: candidate.clone() });
+        let previous = deployment.targets.get(&part.name).map(|target| &target.slot);
         if back::is_web(&part.kind) {
             let stays = previous.filter(|_| warm);
             let slots = std::iter::once(&candidate).chain(stays);
             events.push(Event::SplitWanted {
                 part: part.name.clone(),
                 split: Some(Split::all_to(candidate.clone())),
-                backends: slots
-                    .filter_map(|slot| backend_of(state, &part.name, slot))
-                    .collect(),
+                backends: slots.filter_map(|slot| backend_of(state, &part.name, slot)).collect(),
                 fallback: stays.map(|slot| Split::all_to(slot.clone())),
                 leased: false,
             });
@@ -700,13 +596,7 @@ fn finish(state: &State, deployment: &Deployment) -> Vec<Event> {
 fn stopping<'a>(state: &'a State, deployment: &'a Deployment) -> impl Iterator<Item = Event> + 'a {
     let cold = deployment.plan.bake.keep_previous == KeepPrevious::Cold;
     deployment.targets.iter().filter_map(move |(part, target)| {
-        let tenant = state
-            .parts
-            .get(part)?
-            .slots
-            .get(&target.slot)?
-            .want
-            .as_ref()?;
+        let tenant = state.parts.get(part)?.slots.get(&target.slot)?.want.as_ref()?;
         (cold || tenant.part.kind == PartKind::Worker).then(|| Event::SlotWanted {
             part: part.clone(),
             slot: target.slot.clone(),
@@ -721,18 +611,12 @@ pub(super) fn may_advance(state: &State, deployment: &Deployment) -> Result<(), 
         return Err("the data plane does not serve the split that is set".to_owned());
     }
     let live_down = deployment.targets.iter().find(|(part, target)| {
-        let slot = state
-            .parts
-            .get(*part)
-            .and_then(|p| p.slots.get(&target.slot));
+        let slot = state.parts.get(*part).and_then(|p| p.slots.get(&target.slot));
         let wanted = |s: &crate::state::SlotState| s.want.as_ref().is_some_and(|t| t.instances > 0);
         slot.is_some_and(|s| wanted(s) && s.observed.ready == 0)
     });
     if let Some((part, target)) = live_down {
-        return Err(format!(
-            "the live revision of {part} in {} is down",
-            target.slot
-        ));
+        return Err(format!("the live revision of {part} in {} is down", target.slot));
     }
     match &deployment.verdict {
         Some(verdict) if verdict.call == Call::Advance => Ok(()),
@@ -743,11 +627,7 @@ pub(super) fn may_advance(state: &State, deployment: &Deployment) -> Result<(), 
 
 /// Whether every part carries what this step wants, read back.
 pub(super) fn converged(state: &State, deployment: &Deployment) -> bool {
-    let workers = deployment
-        .plan
-        .parts
-        .iter()
-        .filter(|part| part.kind == PartKind::Worker);
+    let workers = deployment.plan.parts.iter().filter(|part| part.kind == PartKind::Worker);
     tables_confirmed(state, deployment)
         && workers
             .filter_map(|part| state.parts.get(&part.name))
@@ -788,17 +668,8 @@ fn hold_began(deployment: &Deployment, cause: HoldCause, why: String, now: Times
         (otherwise.hold, otherwise.then)
     };
     let until = now.checked_add(lasts).unwrap_or(Timestamp::MAX);
-    let hold = Hold {
-        cause,
-        why,
-        since: now,
-        until: Some(until),
-        then,
-    };
-    Event::HoldBegan {
-        deployment: deployment.id.clone(),
-        hold,
-    }
+    let hold = Hold { cause, why, since: now, until: Some(until), then };
+    Event::HoldBegan { deployment: deployment.id.clone(), hold }
 }
 
 /// A slot whose instances moved to other ports has to be published again with the same shares.
@@ -834,15 +705,8 @@ fn start_queued(state: &State) -> Vec<Event> {
     let Some(queued) = &state.queued else {
         return Vec::new();
     };
-    let kind = DeploymentKind::Release {
-        despite_quarantine: queued.despite_quarantine,
-    };
-    vec![started(
-        state,
-        queued.deployment.clone(),
-        kind,
-        queued.plan.clone(),
-    )]
+    let kind = DeploymentKind::Release { despite_quarantine: queued.despite_quarantine };
+    vec![started(state, queued.deployment.clone(), kind, queued.plan.clone())]
 }
 
 /// The event that begins a deployment: which slots it uses and what it goes back to.
@@ -857,31 +721,18 @@ pub(super) fn started(
     for part in &plan.parts {
         let known = state.parts.get(&part.name);
         let live = known.and_then(|known| known.live.as_ref());
-        let free = part
-            .slots
-            .iter()
-            .find(|slot| Some(*slot) != live)
-            .unwrap_or(&part.slots[0]);
+        let free = part.slots.iter().find(|slot| Some(*slot) != live).unwrap_or(&part.slots[0]);
         candidates.insert(part.name.clone(), free.clone());
         let tenant = known
             .zip(live)
             .and_then(|(known, live)| known.slots.get(live))
             .and_then(|slot| slot.want.as_ref());
         if let (Some(live), Some(tenant)) = (live, tenant) {
-            let target = Target {
-                slot: live.clone(),
-                revision: tenant.revision.label(),
-            };
+            let target = Target { slot: live.clone(), revision: tenant.revision.label() };
             targets.insert(part.name.clone(), target);
         }
     }
-    Event::DeploymentStarted {
-        deployment,
-        kind,
-        plan,
-        candidates,
-        targets,
-    }
+    Event::DeploymentStarted { deployment, kind, plan, candidates, targets }
 }
 
 /// The outcome of the phase's tasks once all have ended, with the summary of the worst.
@@ -901,11 +752,7 @@ pub(super) fn tasks_outcome(deployment: &Deployment) -> Option<(Outcome, String)
 
 fn step_weight(plan: &Plan, step: u32) -> Weight {
     let index = usize::try_from(step).unwrap_or(usize::MAX);
-    plan.traffic
-        .steps
-        .get(index)
-        .copied()
-        .unwrap_or(Weight::WHOLE)
+    plan.traffic.steps.get(index).copied().unwrap_or(Weight::WHOLE)
 }
 
 pub(super) fn candidate_slot(deployment: &Deployment, part: &PartName) -> Option<SlotName> {
@@ -913,19 +760,11 @@ pub(super) fn candidate_slot(deployment: &Deployment, part: &PartName) -> Option
 }
 
 pub(super) fn web(deployment: &Deployment) -> impl Iterator<Item = &Part> {
-    deployment
-        .plan
-        .parts
-        .iter()
-        .filter(|part| part.route().is_some())
+    deployment.plan.parts.iter().filter(|part| part.route().is_some())
 }
 
 pub(super) fn phase_entered(deployment: &Deployment, phase: Phase, before: PhaseResult) -> Event {
-    Event::PhaseEntered {
-        deployment: deployment.id.clone(),
-        phase,
-        before,
-    }
+    Event::PhaseEntered { deployment: deployment.id.clone(), phase, before }
 }
 
 pub(super) fn deployment_ended(
@@ -933,9 +772,5 @@ pub(super) fn deployment_ended(
     ending: Ending,
     why: impl Into<String>,
 ) -> Event {
-    Event::DeploymentEnded {
-        deployment: deployment.id.clone(),
-        ending,
-        why: why.into(),
-    }
+    Event::DeploymentEnded { deployment: deployment.id.clone(), ending, why: why.into() }
 }

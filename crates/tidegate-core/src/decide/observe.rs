@@ -20,19 +20,10 @@ const RETRY_MOST: SignedDuration = SignedDuration::from_secs(30);
 
 pub(super) fn decide(draft: &mut Draft, observation: &Observation) {
     match observation {
-        Observation::Task {
-            deployment,
-            task,
-            attempt,
-            report,
-        } => {
+        Observation::Task { deployment, task, attempt, report } => {
             finish_task(draft, deployment, task, *attempt, report);
         }
-        Observation::Slot {
-            part,
-            slot,
-            observed,
-        } => {
+        Observation::Slot { part, slot, observed } => {
             let known = draft.state.parts.get(part).and_then(|p| p.slots.get(slot));
             if known.is_some_and(|known| known.observed != *observed) {
                 draft.emit(Event::SlotChanged {
@@ -43,11 +34,7 @@ pub(super) fn decide(draft: &mut Draft, observation: &Observation) {
             }
         }
         Observation::Split { part, read } => split(draft, part, read),
-        Observation::Verdict {
-            deployment,
-            step,
-            verdict,
-        } => {
+        Observation::Verdict { deployment, step, verdict } => {
             take_verdict(draft, deployment, *step, verdict);
         }
     }
@@ -60,12 +47,7 @@ fn finish_task(
     attempt: u32,
     report: &TaskReport,
 ) {
-    let Some(current) = draft
-        .state
-        .current
-        .as_ref()
-        .filter(|current| current.id == *id)
-    else {
+    let Some(current) = draft.state.current.as_ref().filter(|current| current.id == *id) else {
         return;
     };
     let asked = current
@@ -97,21 +79,14 @@ fn finish_task(
 }
 
 fn backoff(attempt: u32) -> SignedDuration {
-    let doubled = 1_i32
-        .checked_shl(attempt.saturating_sub(1))
-        .filter(|factor| *factor > 0);
+    let doubled = 1_i32.checked_shl(attempt.saturating_sub(1)).filter(|factor| *factor > 0);
     doubled
         .and_then(|factor| RETRY_FIRST.checked_mul(factor))
         .map_or(RETRY_MOST, |wait| wait.min(RETRY_MOST))
 }
 
 fn take_verdict(draft: &mut Draft, id: &DeploymentId, step: u32, verdict: &Verdict) {
-    let Some(current) = draft
-        .state
-        .current
-        .as_ref()
-        .filter(|current| current.id == *id)
-    else {
+    let Some(current) = draft.state.current.as_ref().filter(|current| current.id == *id) else {
         return;
     };
     if current.judged_step() != Some(step) {
@@ -122,17 +97,10 @@ fn take_verdict(draft: &mut Draft, id: &DeploymentId, step: u32, verdict: &Verdi
     if current.converged_at.is_none() && verdict.call != Call::Rollback {
         return;
     }
-    if current
-        .verdict
-        .as_ref()
-        .is_some_and(|known| known.same_advice(verdict))
-    {
+    if current.verdict.as_ref().is_some_and(|known| known.same_advice(verdict)) {
         return;
     }
-    draft.emit(Event::VerdictChanged {
-        deployment: id.clone(),
-        verdict: verdict.clone(),
-    });
+    draft.emit(Event::VerdictChanged { deployment: id.clone(), verdict: verdict.clone() });
 }
 
 fn split(draft: &mut Draft, part: &PartName, read: &SplitRead) {
@@ -140,9 +108,7 @@ fn split(draft: &mut Draft, part: &PartName, read: &SplitRead) {
         return;
     };
     if let Some(overridden) = &read.overridden
-        && table
-            .adopted_override
-            .is_none_or(|known| overridden.sequence > known)
+        && table.adopted_override.is_none_or(|known| overridden.sequence > known)
     {
         adopt(draft, part, overridden);
         return;
@@ -150,16 +116,12 @@ fn split(draft: &mut Draft, part: &PartName, read: &SplitRead) {
     let served = read.generation == Some(table.generation)
         && read.overridden_is_known(table.adopted_override);
     let event = match (served, table.confirmed) {
-        (true, false) => Event::SplitConfirmed {
-            part: part.clone(),
-            generation: table.generation,
-        },
+        (true, false) => Event::SplitConfirmed { part: part.clone(), generation: table.generation },
         (false, true) => Event::SplitLost {
             part: part.clone(),
-            found: read.generation.map_or_else(
-                || "no table".to_owned(),
-                |found| format!("generation {found}"),
-            ),
+            found: read
+                .generation
+                .map_or_else(|| "no table".to_owned(), |found| format!("generation {found}")),
         },
         _ => return,
     };
@@ -169,9 +131,7 @@ fn split(draft: &mut Draft, part: &PartName, read: &SplitRead) {
 impl SplitRead {
     /// Whether what is in force is a table, not an override nobody answered.
     fn overridden_is_known(&self, adopted: Option<u64>) -> bool {
-        self.overridden
-            .as_ref()
-            .is_none_or(|o| adopted.is_some_and(|known| o.sequence <= known))
+        self.overridden.as_ref().is_none_or(|o| adopted.is_some_and(|known| o.sequence <= known))
     }
 }
 
@@ -197,10 +157,7 @@ fn after_override(state: &State, part: &PartName, overridden: &Overridden) -> Ve
         OverrideKind::Lease => format!("control lost: {}", overridden.why),
         OverrideKind::Brake => format!("the proxy's own rule: {}", overridden.why),
         OverrideKind::Emergency => {
-            format!(
-                "emergency rollback by {}: {}",
-                overridden.actor, overridden.why
-            )
+            format!("emergency rollback by {}: {}", overridden.actor, overridden.why)
         }
     };
     match &state.current {
@@ -208,17 +165,10 @@ fn after_override(state: &State, part: &PartName, overridden: &Overridden) -> Ve
             // The table is made anew so that it carries the adopted override.
             let past_traffic = !matches!(
                 current.phase,
-                Phase::Rollback {
-                    stage: crate::state::Stage::Capacity
-                } | Phase::NeedsPerson {
-                    stage: crate::state::Stage::Capacity
-                }
+                Phase::Rollback { stage: crate::state::Stage::Capacity }
+                    | Phase::NeedsPerson { stage: crate::state::Stage::Capacity }
             );
-            if past_traffic {
-                vec![split_back(state, current, part)]
-            } else {
-                Vec::new()
-            }
+            if past_traffic { vec![split_back(state, current, part)] } else { Vec::new() }
         }
         Some(current) if current.phase.rollback_is_armed() => {
             go_back(state, Reason::ProxyActed, why)
@@ -246,10 +196,7 @@ fn follow(state: &State, part: &PartName, overridden: &Overridden) -> Vec<Event>
     };
     let mut events = Vec::new();
     if known.live.as_ref() != Some(slot) {
-        events.push(Event::RolesMoved {
-            part: part.clone(),
-            live: slot.clone(),
-        });
+        events.push(Event::RolesMoved { part: part.clone(), live: slot.clone() });
     }
     if let Some(table) = &known.table {
         events.push(Event::SplitWanted {
