@@ -1,1 +1,20 @@
-//! Placeholder.
+//! The only crate that knows vendors: one file a driver, in families.
+//!
+//! Every driver implements a port of `tidegate_engine::ports`, makes one attempt with a deadline
+//! and says what it saw. It must never decide about a release, never retry on its own account
+//! and never report success without having seen it.
+//!
+//! Where to look: [`runtime`] runs applications, [`scm`] turns tags into artifacts, [`checks`]
+//! asks probes and smoke suites, [`traffic`] talks to the data plane.
+
+pub mod checks;
+pub mod runtime;
+pub mod scm;
+pub mod traffic;
+
+mod files;
+mod once;
+mod probe;
+mod proc;
+mod step;
+mod text;
