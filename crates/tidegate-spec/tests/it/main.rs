@@ -1,0 +1,28 @@
+//! Tests of the configuration file through its public door: text in, plan or findings out.
+//! Must never look at how a file is read, only at what comes of it.
+
+mod happy;
+
+use tidegate_core::plan::{Plan, Release};
+use tidegate_spec::{Diagnostics, Parsed, parse};
+
+/// A release that exists nowhere.
+fn release() -> Release {
+    Release {
+        version: "v2.1.0".to_owned(),
+        repository: "/srv/shop.git".to_owned(),
+        commit: "0123456789abcdef0123456789abcdef01234567".to_owned(),
+    }
+}
+
+/// Reads a file that is called `tidegate.yaml`.
+fn read(source: &str) -> Result<Parsed, Diagnostics> {
+    parse(source, "tidegate.yaml", release(), None)
+}
+
+/// The plan of a file that must be accepted.
+fn plan(source: &str) -> Plan {
+    read(source)
+        .unwrap_or_else(|findings| panic!("refused:\n{findings}"))
+        .plan
+}
