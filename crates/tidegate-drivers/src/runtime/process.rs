@@ -37,8 +37,10 @@ const START_TIMEOUT: Duration = Duration::from_secs(15);
 const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
 /// A shim's own log begins anew beyond this, in bytes.
 const SHIM_LOG_BYTES_MAX: u64 = 1024 * 1024;
-/// What is shown of a shim's log when it did not start, in bytes.
-const SHIM_LOG_TAIL: u64 = 4096;
+/// What is shown of a shim's log when it did not start, in bytes: paths in it may be long.
+const SHIM_LOG_TAIL: u64 = 1024;
+/// The same in characters.
+const SHIM_WORDS_MAX: usize = 1024;
 
 /// How to run applications.
 #[derive(Debug, Clone)]
@@ -173,7 +175,7 @@ impl ProcessRuntime {
             return Ok(());
         }
         let said = files::tail(&log_path, SHIM_LOG_TAIL).unwrap_or_default();
-        let said = text::last_lines(&said, 3);
+        let said = text::printable(&String::from_utf8_lossy(&said), SHIM_WORDS_MAX);
         Err(failed(format!("the shim of {} did not come up: {said}", directory.display())))
     }
 

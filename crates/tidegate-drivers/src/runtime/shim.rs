@@ -100,6 +100,8 @@ async fn serve(directory: &Path) -> Result<(), Error> {
     let mut children = signal(SignalKind::child()).map_err(system("watching children"))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(system("watching SIGTERM"))?;
     let mut hangup = signal(SignalKind::hangup()).map_err(system("watching SIGHUP"))?;
+    // Without it logs are still looked at, only less often.
+    let mut watch = log::Watch::new(directory).ok();
     announce();
     let mut last_busy = Instant::now();
     loop {
@@ -128,6 +130,13 @@ async fn serve(directory: &Path) -> Result<(), Error> {
                 drop(call.reply.send(reply));
             }
             Some(report) = reported.recv() => supervisor.hear(report),
+            written = written(&mut watch) => {
+                supervisor.look_at_logs();
+                if let Err(error) = written {
+                    tracing::warn!(%error, "logs are looked at by the clock");
+                    watch = None;
+                }
+            }
             _ = children.recv() => {}
             _ = hangup.recv() => {}
             // The shim can be replaced, its instances cannot: they stay.
@@ -137,6 +146,13 @@ async fn serve(directory: &Path) -> Result<(), Error> {
             }
             () = tokio::time::sleep(pause) => {}
         }
+    }
+}
+
+async fn written(watch: &mut Option<log::Watch>) -> io::Result<()> {
+    match watch {
+        Some(watch) => watch.written().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -305,6 +305,11 @@ impl Instance {
         self.changed = true;
     }
 
+    /// Something was written: the log is looked at in the next round.
+    pub(super) fn look_at_log(&mut self, now: Instant) {
+        self.next_log = now;
+    }
+
     /// Does what is due. `taken` are ports of other instances.
     pub(super) fn tick(&mut self, now: Instant, taken: &[u16]) {
         if now >= self.next_log {
@@ -530,7 +535,7 @@ impl Instance {
             .stderr(err)
             .process_group(0)
             .spawn()
-            .map_err(|error| not_started(&program.to_string_lossy(), &error))?;
+            .map_err(|error| not_started(argv0, &error))?;
         identify(child)
     }
 

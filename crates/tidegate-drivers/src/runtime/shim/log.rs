@@ -1,22 +1,58 @@
 //! The log of one instance: the application appends to the file itself, and this keeps it short.
 //!
 //! The file is not a pipe on purpose: an application must not block or die because its shim did.
-//! The price is that a flood passes the limit for the moment between two looks.
+//! The price is that a flood passes the limit for the moment between two looks; the kernel tells
+//! when a log is written to, so that a look follows at once.
 //! Must never let the two files of an instance stay above their limit together.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use rustix::fs::inotify;
+use tokio::io::unix::AsyncFd;
 
 /// Smallest limit: less would not hold the reason of a crash.
 const BYTES_MIN: u64 = 64 * 1024;
-/// How often a quiet log is looked at.
+/// How often a quiet log is looked at where the kernel does not tell of writes.
 const QUIET: Duration = Duration::from_millis(500);
 /// How often a log that grows quickly is looked at: a file system takes about 1 GB/s, so that at
 /// most some 20 MB pass the limit.
 const FLOOD: Duration = Duration::from_millis(20);
+
+/// Tells when something in a slot's directory is written to.
+#[derive(Debug)]
+pub(super) struct Watch {
+    events: AsyncFd<OwnedFd>,
+    armed_at: Instant,
+}
+
+impl Watch {
+    /// Watches a directory.
+    ///
+    /// # Errors
+    /// Those of the kernel: its watches are counted for each user and may be used up.
+    pub(super) fn new(directory: &Path) -> io::Result<Self> {
+        let flags = inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC;
+        let events = inotify::init(flags)?;
+        inotify::add_watch(&events, directory, inotify::WatchFlags::MODIFY)?;
+        Ok(Self { events: AsyncFd::new(events)?, armed_at: Instant::now() })
+    }
+
+    /// Returns after a write, at most once in 20 ms.
+    pub(super) async fn written(&mut self) -> io::Result<()> {
+        tokio::time::sleep_until(self.armed_at.into()).await;
+        let mut ready = self.events.readable().await?;
+        let mut buffer = [0_u8; 4096];
+        while matches!(rustix::io::read(&self.events, &mut buffer), Ok(count) if count > 0) {}
+        ready.clear_ready();
+        self.armed_at = Instant::now() + FLOOD;
+        Ok(())
+    }
+}
 
 /// The two files of an instance's log.
 #[derive(Debug)]

@@ -171,6 +171,14 @@ impl Supervisor {
         Ok(())
     }
 
+    /// Something was written: the logs are looked at in the next round.
+    pub(super) fn look_at_logs(&mut self) {
+        let now = Instant::now();
+        for instance in self.instances.values_mut() {
+            instance.look_at_log(now);
+        }
+    }
+
     /// Takes the answer to a look at a port.
     pub(super) fn hear(&mut self, report: Report) {
         if let Some(instance) = self.instances.get_mut(&report.index) {
