@@ -49,13 +49,9 @@ impl Patience {
             }
             Poll::Pending => {
                 let limit = self.limit;
-                let timer = self
-                    .timer
-                    .get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + limit)));
-                timer
-                    .as_mut()
-                    .poll(context)
-                    .map(|()| Some(Err(Error::Stalled)))
+                let timer =
+                    self.timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + limit)));
+                timer.as_mut().poll(context).map(|()| Some(Err(Error::Stalled)))
             }
         }
     }
@@ -100,11 +96,7 @@ impl Upload {
             return Self::Empty;
         }
         let patience = Patience::new(patience);
-        Self::Streaming(Box::new(Streaming {
-            body,
-            patience,
-            progress: Arc::default(),
-        }))
+        Self::Streaming(Box::new(Streaming { body, patience, progress: Arc::default() }))
     }
 
     /// Absent when there is no body to wait for.
@@ -185,14 +177,7 @@ impl Relay {
         is_grpc: bool,
     ) -> Self {
         let patience = Patience::new(patience);
-        let mut relay = Self {
-            body,
-            patience,
-            flight,
-            link: Some(link),
-            upload,
-            is_grpc,
-        };
+        let mut relay = Self { body, patience, flight, link: Some(link), upload, is_grpc };
         if relay.body.is_end_stream() {
             relay.end();
         }
@@ -201,10 +186,7 @@ impl Relay {
 
     fn end(&mut self) {
         self.flight.succeed();
-        let uploaded = self
-            .upload
-            .as_ref()
-            .is_none_or(|progress| progress.is_complete());
+        let uploaded = self.upload.as_ref().is_none_or(|progress| progress.is_complete());
         if let Some(link) = self.link.take()
             && uploaded
         {
@@ -221,10 +203,7 @@ impl Relay {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(None) => self.end(),
             Poll::Ready(Some(Err(_))) => {
-                let is_client = self
-                    .upload
-                    .as_ref()
-                    .is_some_and(|upload| upload.is_broken());
+                let is_client = self.upload.as_ref().is_some_and(|upload| upload.is_broken());
                 if !is_client {
                     self.flight.fail(Failure::Reset);
                 }
@@ -284,9 +263,6 @@ pub(crate) fn is_grpc_failure(headers: &http::HeaderMap) -> bool {
     let Some(status) = headers.get("grpc-status") else {
         return false;
     };
-    let number = status
-        .to_str()
-        .ok()
-        .and_then(|status| status.trim().parse::<u16>().ok());
+    let number = status.to_str().ok().and_then(|status| status.trim().parse::<u16>().ok());
     number.is_none_or(|number| matches!(number, 2 | 4 | 8 | 12 | 13 | 14 | 15))
 }

@@ -139,9 +139,7 @@ async fn answer(
         }
         (&Method::GET, PATH_TICKS) => {
             let query = query(&request)?;
-            let service = query
-                .get("service")
-                .ok_or_else(|| refuse("`service` is missing"))?;
+            let service = query.get("service").ok_or_else(|| refuse("`service` is missing"))?;
             let after = number(&query, "after")?;
             Ok(json(ok, &store.lock().await.ticks(service, after)?))
         }
@@ -149,21 +147,15 @@ async fn answer(
             let order: RollbackRequest = body(request).await?;
             for said in [&order.actor, &order.reason] {
                 if said.trim().is_empty() || said.len() > limits::TEXT_BYTES {
-                    return Err(refuse(
-                        "actor and reason must be said, in 1 to 1024 bytes each",
-                    ));
+                    return Err(refuse("actor and reason must be said, in 1 to 1024 bytes each"));
                 }
             }
             Ok(json(ok, &store.lock().await.rollback(order).await?))
         }
         (&Method::POST, PATH_DRAIN) => Ok(json(ok, &drain(store, body(request).await?).await?)),
         (&Method::DELETE, path) => {
-            let encoded = path
-                .strip_prefix(PATH_TABLE)
-                .and_then(|rest| rest.strip_prefix('/'));
-            let service = encoded
-                .and_then(decode)
-                .ok_or_else(|| refuse("no such path"))?;
+            let encoded = path.strip_prefix(PATH_TABLE).and_then(|rest| rest.strip_prefix('/'));
+            let service = encoded.and_then(decode).ok_or_else(|| refuse("no such path"))?;
             let query = query(&request)?;
             let fence = (number(&query, "epoch")?, number(&query, "generation")?);
             Ok(json(ok, &store.lock().await.delete(&service, fence).await?))
@@ -174,20 +166,12 @@ async fn answer(
 
 /// Waits until a revision without weight is empty, and cuts its tunnels when the grace is over.
 async fn drain(store: &Mutex<Store>, request: DrainRequest) -> Result<Drained, Refusal> {
-    let DrainRequest {
-        service,
-        revision,
-        grace_ms,
-    } = request;
+    let DrainRequest { service, revision, grace_ms } = request;
     if grace_ms > limits::DRAIN_MS {
         return Err(refuse("a grace is at most 10 minutes"));
     }
     let Some(stats) = store.lock().await.drainable(&service, &revision)? else {
-        return Ok(Drained {
-            in_flight: 0,
-            tunnels: 0,
-            cut: 0,
-        });
+        return Ok(Drained { in_flight: 0, tunnels: 0, cut: 0 });
     };
     let is_empty = || stats.in_flight() == 0 && stats.tunnels() == 0;
     let grace_ends = Instant::now() + Duration::from_millis(grace_ms);
@@ -202,11 +186,7 @@ async fn drain(store: &Mutex<Store>, request: DrainRequest) -> Result<Drained, R
             tokio::time::sleep(DRAIN_LOOK).await;
         }
     }
-    Ok(Drained {
-        in_flight: stats.in_flight(),
-        tunnels: stats.tunnels(),
-        cut,
-    })
+    Ok(Drained { in_flight: stats.in_flight(), tunnels: stats.tunnels(), cut })
 }
 
 async fn body<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Refusal> {
@@ -220,19 +200,12 @@ async fn body<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Refu
 }
 
 fn query(request: &Request<Incoming>) -> Result<BTreeMap<String, String>, Refusal> {
-    let pairs = request
-        .uri()
-        .query()
-        .unwrap_or_default()
-        .split('&')
-        .filter(|p| !p.is_empty());
+    let pairs = request.uri().query().unwrap_or_default().split('&').filter(|p| !p.is_empty());
     let decoded = pairs.map(|pair| {
         let (key, value) = pair.split_once('=')?;
         Some((decode(key)?, decode(value)?))
     });
-    decoded
-        .collect::<Option<_>>()
-        .ok_or_else(|| refuse("the query is not understood"))
+    decoded.collect::<Option<_>>().ok_or_else(|| refuse("the query is not understood"))
 }
 
 /// A number of the query; absent means 0.
@@ -240,9 +213,7 @@ fn number(query: &BTreeMap<String, String>, key: &str) -> Result<u64, Refusal> {
     let Some(value) = query.get(key) else {
         return Ok(0);
     };
-    value
-        .parse()
-        .map_err(|error| refuse(&format!("`{key}` is `{value}`: {error}")))
+    value.parse().map_err(|error| refuse(&format!("`{key}` is `{value}`: {error}")))
 }
 
 fn decode(encoded: &str) -> Option<String> {
@@ -274,8 +245,6 @@ fn json(status: StatusCode, body: &impl Serialize) -> Response<Full<Bytes>> {
     };
     let mut response = Response::new(Full::new(Bytes::from(bytes)));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

@@ -45,10 +45,7 @@ impl Disk {
         fs::create_dir_all(&directory)?;
         let lock = File::create(state.join("proxy.lock"))?;
         rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
-        Ok(Self {
-            directory,
-            _lock: lock,
-        })
+        Ok(Self { directory, _lock: lock })
     }
 
     /// Makes a record durable: when this returns, a restart finds it, whatever happens.
@@ -97,11 +94,7 @@ impl Disk {
     /// A name a person recognises and a hash that no other service shares.
     fn path(&self, service: &str) -> PathBuf {
         let plain = |letter: char| {
-            if letter.is_ascii_alphanumeric() {
-                letter
-            } else {
-                '-'
-            }
+            if letter.is_ascii_alphanumeric() { letter } else { '-' }
         };
         let words: String = service.chars().take(64).map(plain).collect();
         let hash: String = hexadecimal(service.as_bytes()).chars().take(16).collect();
@@ -114,9 +107,7 @@ fn read(path: &Path) -> io::Result<Record> {
         return Err(io::Error::other("larger than any state file"));
     }
     let text = fs::read_to_string(path)?;
-    let (checksum, content) = text
-        .split_once('\n')
-        .ok_or_else(|| io::Error::other("cut short"))?;
+    let (checksum, content) = text.split_once('\n').ok_or_else(|| io::Error::other("cut short"))?;
     if checksum != hexadecimal(content.as_bytes()) {
         return Err(io::Error::other("checksum differs"));
     }
@@ -124,8 +115,5 @@ fn read(path: &Path) -> io::Result<Record> {
 }
 
 fn hexadecimal(content: &[u8]) -> String {
-    Sha256::digest(content)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
 }

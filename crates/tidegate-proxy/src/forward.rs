@@ -59,16 +59,10 @@ pub(crate) async fn respond(
     let Some(choice) = service.choose(request.headers()) else {
         service.no_backend.fetch_add(1, Ordering::Relaxed);
         let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "not ready yet\n");
-        response
-            .headers_mut()
-            .insert(RETRY_AFTER, RETRY_AFTER_SECONDS.into());
+        response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS.into());
         return Ok(response);
     };
-    let flight = Flight::begin(
-        Arc::clone(&choice.revision.stats),
-        begun,
-        !choice.is_preview,
-    );
+    let flight = Flight::begin(Arc::clone(&choice.revision.stats), begun, !choice.is_preview);
     let mut response = forward(&client, choice.revision, request, flight).await;
     if let Some(cookie) = choice.set_cookie {
         response.headers_mut().append(SET_COOKIE, cookie);
@@ -77,15 +71,9 @@ pub(crate) async fn respond(
 }
 
 fn find_service(client: &Client, request: &Request<Incoming>) -> Option<Arc<ServiceView>> {
-    let host = request
-        .headers()
-        .get(HOST)
-        .and_then(|host| host.to_str().ok())
-        .map(host_name);
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).map(host_name);
     let routing = client.plane.routing.load();
-    routing
-        .find(client.listen, host.as_deref(), request.uri().path())
-        .cloned()
+    routing.find(client.listen, host.as_deref(), request.uri().path()).cloned()
 }
 
 /// The lower-case host without port. The validator has accepted it before.
@@ -111,10 +99,7 @@ async fn forward(
         return text(StatusCode::BAD_REQUEST, "bad request\n");
     };
     let upload = request.body().progress();
-    let waits = Waits {
-        connect: limits.connect,
-        head: limits.response_head,
-    };
+    let waits = Waits { connect: limits.connect, head: limits.response_head };
     let Answer { mut response, link } = match exchange(&revision.endpoints, request, waits).await {
         Ok(answer) => answer,
         Err(_) if upload.as_ref().is_some_and(|upload| upload.is_broken()) => {
@@ -148,34 +133,23 @@ async fn forward(
     check_length(&mut response, is_head);
     let response = response.map(|body| {
         let patience = limits.body_silence;
-        Download::Relay(Box::new(Relay::new(
-            body, patience, flight, link, upload, is_grpc,
-        )))
+        Download::Relay(Box::new(Relay::new(body, patience, flight, link, upload, is_grpc)))
     });
     // The validator holds back what a client sent after an upgrade request. With no tunnel to
     // read it, nobody may.
-    if tunnel.is_some() {
-        closing(response)
-    } else {
-        response
-    }
+    if tunnel.is_some() { closing(response) } else { response }
 }
 
 /// The protocol of a request that may become a tunnel, by the validator's own rule.
 fn tunnel_protocol(request: &Request<Incoming>) -> Option<HeaderValue> {
     let headers = request.headers();
-    let connection = headers
-        .get_all(CONNECTION)
-        .into_iter()
-        .map(HeaderValue::as_bytes);
+    let connection = headers.get_all(CONNECTION).into_iter().map(HeaderValue::as_bytes);
     let upgrade = headers.get_all(UPGRADE).into_iter().next_back();
     let method = request.method().as_str().as_bytes();
     let is_11 = request.version() == Version::HTTP_11;
     let bodiless = request.body().is_end_stream();
     let bytes = upgrade.map(HeaderValue::as_bytes);
-    asks_for_tunnel(method, is_11, bodiless, connection, bytes)
-        .then(|| upgrade.cloned())
-        .flatten()
+    asks_for_tunnel(method, is_11, bodiless, connection, bytes).then(|| upgrade.cloned()).flatten()
 }
 
 /// The request an endpoint gets: the same target bytes it was routed by, our own framing.
@@ -196,8 +170,7 @@ fn rewrite(
     let body = Upload::new(body, client.plane.timeouts.upload_silence);
     if body.size_hint().exact().is_none() {
         // hyper sends no body of unknown length with a GET unless told to.
-        head.headers
-            .insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     Some(Request::from_parts(head, body))
 }
@@ -261,9 +234,7 @@ fn failed(failure: Failure, close: bool) -> Response<Download> {
 }
 
 fn closing(mut response: Response<Download>) -> Response<Download> {
-    response
-        .headers_mut()
-        .insert(CONNECTION, HeaderValue::from_static("close"));
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }
 

@@ -59,17 +59,11 @@ pub(crate) fn to_upstream(
     tunnel: Option<HeaderValue>,
 ) {
     let wants_trailers = headers.get_all(TE).iter().any(|value| {
-        value
-            .to_str()
-            .is_ok_and(|value| value.split(',').any(|word| word.trim() == "trailers"))
+        value.to_str().is_ok_and(|value| value.split(',').any(|word| word.trim() == "trailers"))
     });
     strip_hop_by_hop(headers);
     headers.remove(EXPECT);
-    let strangers: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| is_ours(name))
-        .cloned()
-        .collect();
+    let strangers: Vec<HeaderName> = headers.keys().filter(|name| is_ours(name)).cloned().collect();
     for name in strangers {
         headers.remove(name);
     }
@@ -80,11 +74,7 @@ pub(crate) fn to_upstream(
     }
     headers.insert(X_FORWARDED_HOST.clone(), host.clone());
     headers.insert(X_FORWARDED_PROTO.clone(), HeaderValue::from_static("http"));
-    let node = if address.is_ipv6() {
-        format!("\"[{address}]\"")
-    } else {
-        address.to_string()
-    };
+    let node = if address.is_ipv6() { format!("\"[{address}]\"") } else { address.to_string() };
     let host = host.to_str().unwrap_or_default();
     if let Ok(value) = HeaderValue::try_from(format!("for={node};host=\"{host}\";proto=http")) {
         headers.insert(FORWARDED, value);
@@ -133,22 +123,12 @@ mod tests {
             ("te", "trailers, deflate"),
             ("accept", "*/*"),
         ] {
-            headers.append(
-                HeaderName::from_static(name),
-                HeaderValue::from_static(value),
-            );
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         let client = "[::ffff:10.0.0.9]:4711".parse().unwrap();
-        to_upstream(
-            &mut headers,
-            client,
-            &HeaderValue::from_static("shop.example"),
-            None,
-        );
-        let mut left: Vec<String> = headers
-            .iter()
-            .map(|(k, v)| format!("{k}: {}", v.to_str().unwrap()))
-            .collect();
+        to_upstream(&mut headers, client, &HeaderValue::from_static("shop.example"), None);
+        let mut left: Vec<String> =
+            headers.iter().map(|(k, v)| format!("{k}: {}", v.to_str().unwrap())).collect();
         left.sort();
         assert_eq!(
             left,

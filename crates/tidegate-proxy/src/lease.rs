@@ -15,11 +15,7 @@ fn on_trial(table: &Table) -> impl Iterator<Item = &str> {
         .map(|share| (share.revision.as_str(), share.weight))
         .collect();
     let gained = table.backends.iter().filter(move |backend| {
-        backend.weight
-            > fallback
-                .get(backend.revision.as_str())
-                .copied()
-                .unwrap_or(Weight::ZERO)
+        backend.weight > fallback.get(backend.revision.as_str()).copied().unwrap_or(Weight::ZERO)
     });
     gained.map(|backend| backend.revision.as_str())
 }
@@ -54,10 +50,7 @@ pub(crate) fn brake_reason(table: &Table, ring: &Ring, since: u64) -> Option<Str
     None
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "counts of some minutes are far below 2^52"
-)]
+#[expect(clippy::cast_precision_loss, reason = "counts of some minutes are far below 2^52")]
 fn percent(part: u64, whole: u64) -> f64 {
     part as f64 * 100.0 / whole as f64
 }

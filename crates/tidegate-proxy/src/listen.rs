@@ -63,10 +63,7 @@ pub(crate) struct Listeners {
 
 impl Listeners {
     pub(crate) fn new(plane: Arc<Plane>) -> Self {
-        Self {
-            plane,
-            open: HashMap::new(),
-        }
+        Self { plane, open: HashMap::new() }
     }
 
     pub(crate) fn is_open(&self, address: SocketAddr) -> bool {
@@ -81,9 +78,7 @@ impl Listeners {
         let listener = TcpListener::bind(address).await?;
         let stop = self.plane.cut.child_token();
         let plane = Arc::clone(&self.plane);
-        self.plane
-            .tasks
-            .spawn(accept(plane, listener, address, stop.clone()));
+        self.plane.tasks.spawn(accept(plane, listener, address, stop.clone()));
         self.open.insert(address, stop);
         Ok(())
     }
@@ -121,13 +116,7 @@ async fn accept(
                 let plane = Arc::clone(&plane);
                 let tasks = plane.tasks.clone();
                 let listen = address;
-                let client = Client {
-                    plane,
-                    listen,
-                    address: peer,
-                    gate,
-                    _permit: permit,
-                };
+                let client = Client { plane, listen, address: peer, gate, _permit: permit };
                 tasks.spawn(converse(Arc::new(client), socket, stop.clone()));
             }
             Err(error) => {
@@ -140,10 +129,7 @@ async fn accept(
 
 /// Serves one client connection to its end.
 async fn converse(client: Arc<Client>, socket: TcpStream, stop: CancellationToken) {
-    if let Err(error) = socket
-        .set_nodelay(true)
-        .and_then(|()| upstream::keep_alive(&socket))
-    {
+    if let Err(error) = socket.set_nodelay(true).and_then(|()| upstream::keep_alive(&socket)) {
         tracing::debug!(%error, "socket options");
     }
     let cut = client.plane.cut.clone();

@@ -10,10 +10,7 @@ pub(crate) enum Refused {
     #[error("the table is not valid: {0}")]
     Table(TableError),
     #[error("table {offered:?} is not newer than the applied {applied:?} (epoch, generation)")]
-    Older {
-        offered: (u64, u64),
-        applied: (u64, u64),
-    },
+    Older { offered: (u64, u64), applied: (u64, u64) },
     #[error("epoch {offered} is over: this proxy has seen epoch {highest}")]
     Deposed { offered: u64, highest: u64 },
     #[error("another table was already applied as {fence:?} (epoch, generation)")]
@@ -24,10 +21,7 @@ pub(crate) enum Refused {
     )]
     Override(Box<Override>),
     #[error("cannot listen on {address}: {source}")]
-    Listen {
-        address: SocketAddr,
-        source: io::Error,
-    },
+    Listen { address: SocketAddr, source: io::Error },
     #[error("cannot make the state durable: {0}")]
     Disk(io::Error),
     #[error("a table without any weight cannot follow one that serves; delete the service instead")]
@@ -37,10 +31,7 @@ pub(crate) enum Refused {
     #[error("the applied table names no fallback to go back to")]
     NoFallback,
     #[error("the renewal is for {offered:?}, applied is {applied:?} (epoch, generation)")]
-    Renewal {
-        offered: (u64, u64),
-        applied: (u64, u64),
-    },
+    Renewal { offered: (u64, u64), applied: (u64, u64) },
     #[error("revision {revision} has {basis_points} basis points of the traffic")]
     InUse { revision: String, basis_points: u16 },
     #[error("{0}")]
@@ -49,11 +40,7 @@ pub(crate) enum Refused {
         "{}{} on {listen} belongs to service {owner}",
         .route.host.as_deref().unwrap_or("any host, "), .route.path_prefix
     )]
-    Route {
-        route: Route,
-        listen: SocketAddr,
-        owner: String,
-    },
+    Route { route: Route, listen: SocketAddr, owner: String },
     #[error("this proxy already holds {0} services")]
     Full(usize),
 }
@@ -83,16 +70,7 @@ impl Refused {
     /// `applied` is the fence of the service that the request was about, if it is known.
     pub(crate) fn into_wire(self, applied: Option<(u64, u64)>) -> Refusal {
         let (code, reason) = (self.code().to_owned(), self.to_string());
-        let in_override = if let Self::Override(held) = self {
-            Some(held)
-        } else {
-            None
-        };
-        Refusal {
-            code,
-            reason,
-            applied,
-            in_override,
-        }
+        let in_override = if let Self::Override(held) = self { Some(held) } else { None };
+        Refusal { code, reason, applied, in_override }
     }
 }

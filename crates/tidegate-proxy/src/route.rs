@@ -45,18 +45,11 @@ impl Routing {
                     None => &mut hosts.any,
                 };
                 let service = Arc::clone(&view);
-                entries.push(Entry {
-                    prefix: route.path_prefix.clone(),
-                    service,
-                });
+                entries.push(Entry { prefix: route.path_prefix.clone(), service });
             }
         }
         for hosts in routing.listeners.values_mut() {
-            for entries in hosts
-                .named
-                .values_mut()
-                .chain(std::iter::once(&mut hosts.any))
-            {
+            for entries in hosts.named.values_mut().chain(std::iter::once(&mut hosts.any)) {
                 entries.sort_by_key(|entry| std::cmp::Reverse(entry.prefix.len()));
             }
         }
@@ -152,13 +145,7 @@ impl ServiceView {
             });
             (preview.header.clone(), values.collect())
         });
-        Self {
-            cohort: table.cohort.clone(),
-            split,
-            revisions: compiled,
-            preview,
-            no_backend,
-        }
+        Self { cohort: table.cohort.clone(), split, revisions: compiled, preview, no_backend }
     }
 
     /// Picks the revision of a request; `None` while nothing has a weight.
@@ -167,11 +154,7 @@ impl ServiceView {
             && let Some(revision) = headers.get(header).and_then(|v| values.get(v.as_bytes()))
         {
             let revision = self.revisions.get(*revision)?;
-            return Some(Choice {
-                revision,
-                is_preview: true,
-                set_cookie: None,
-            });
+            return Some(Choice { revision, is_preview: true, set_cookie: None });
         }
         // A single revision needs no cohort, so no cookie either: answers stay cacheable
         // outside a shift.
@@ -183,11 +166,7 @@ impl ServiceView {
         };
         let (_, revision) = self.split.iter().find(|(bound, _)| bucket < *bound)?;
         let revision = self.revisions.get(*revision)?;
-        Some(Choice {
-            revision,
-            is_preview: false,
-            set_cookie,
-        })
+        Some(Choice { revision, is_preview: false, set_cookie })
     }
 }
 
@@ -198,17 +177,9 @@ impl ServiceView {
 fn in_cohort_order<'a>(table: &Table, shares: &'a [Share]) -> Vec<&'a Share> {
     let in_fallback = |share: &Share| {
         let fallback = table.fallback.iter().flatten();
-        fallback
-            .filter(|f| f.revision == share.revision)
-            .map(|f| f.weight)
-            .max()
+        fallback.filter(|f| f.revision == share.revision).map(|f| f.weight).max()
     };
-    let position = |share: &Share| {
-        table
-            .backends
-            .iter()
-            .position(|b| b.revision == share.revision)
-    };
+    let position = |share: &Share| table.backends.iter().position(|b| b.revision == share.revision);
     let mut ordered: Vec<&Share> = shares.iter().filter(|s| s.weight > Weight::ZERO).collect();
     ordered.sort_by_key(|share| (in_fallback(share), position(share)));
     ordered

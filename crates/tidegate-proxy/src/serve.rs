@@ -32,12 +32,7 @@ impl Config {
     #[must_use]
     pub fn new(state_dir: PathBuf, socket: PathBuf) -> Self {
         let tick = Duration::from_secs(1);
-        Self {
-            state_dir,
-            socket,
-            tick,
-            timeouts: Timeouts::default(),
-        }
+        Self { state_dir, socket, tick, timeouts: Timeouts::default() }
     }
 }
 
@@ -90,29 +85,17 @@ pub enum Error {
 /// # Errors
 /// [`Error`] when the state or the socket cannot be had; nothing is served then.
 pub async fn serve(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
-    let Config {
-        state_dir,
-        socket,
-        tick,
-        timeouts,
-    } = config;
+    let Config { state_dir, socket, tick, timeouts } = config;
     let state = |source: io::Error| match source.kind() {
-        io::ErrorKind::WouldBlock => Error::Held {
-            path: state_dir.clone(),
-        },
-        _ => Error::State {
-            path: state_dir.clone(),
-            source,
-        },
+        io::ErrorKind::WouldBlock => Error::Held { path: state_dir.clone() },
+        _ => Error::State { path: state_dir.clone(), source },
     };
     let disk = Disk::open(&state_dir).map_err(state)?;
     let plane = Arc::new(Plane::new(timeouts));
     let store = Store::open(disk, Arc::clone(&plane)).await.map_err(state)?;
     let store = Arc::new(Mutex::new(store));
-    let callers = control::bind(&socket).map_err(|source| Error::Socket {
-        path: socket.clone(),
-        source,
-    })?;
+    let callers =
+        control::bind(&socket).map_err(|source| Error::Socket { path: socket.clone(), source })?;
 
     let stop = CancellationToken::new();
     let control = tokio::spawn(control::serve(callers, Arc::clone(&store), stop.clone()));
@@ -122,10 +105,7 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> Result<(), Er
     store.lock().await.close_all();
     plane.tasks.close();
     if timeout(timeouts.drain, plane.tasks.wait()).await.is_err() {
-        tracing::warn!(
-            left = plane.tasks.len(),
-            "time to drain is over, cutting the rest"
-        );
+        tracing::warn!(left = plane.tasks.len(), "time to drain is over, cutting the rest");
     }
     plane.cut.cancel();
     stop.cancel();

@@ -36,11 +36,7 @@ impl Latency {
     fn new(limits_ms: &[f64]) -> Self {
         let cells = Cells::new(limits_ms);
         let counts = (0..cells.len()).map(|_| AtomicU32::new(0)).collect();
-        Self {
-            cells,
-            limits_ms: limits_ms.to_vec(),
-            counts,
-        }
+        Self { cells, limits_ms: limits_ms.to_vec(), counts }
     }
 
     fn record(&self, elapsed_ms: f64) {
@@ -50,15 +46,10 @@ impl Latency {
     }
 
     fn take(&self) -> Vec<(u16, u32)> {
-        let taken = self
-            .counts
-            .iter()
-            .enumerate()
-            .map(|(cell, count)| (cell, count.swap(0, RELAXED)));
+        let taken =
+            self.counts.iter().enumerate().map(|(cell, count)| (cell, count.swap(0, RELAXED)));
         let filled = taken.filter(|(_, count)| *count > 0);
-        filled
-            .filter_map(|(cell, count)| Some((u16::try_from(cell).ok()?, count)))
-            .collect()
+        filled.filter_map(|(cell, count)| Some((u16::try_from(cell).ok()?, count))).collect()
     }
 }
 
@@ -107,13 +98,7 @@ impl RevisionStats {
     pub(crate) fn take(&self) -> wire::RevisionTick {
         let [status_5xx, grpc, connect, timeout, reset] =
             std::array::from_fn(|class| self.failures[class].swap(0, RELAXED));
-        let failures = wire::Failures {
-            status_5xx,
-            grpc,
-            connect,
-            timeout,
-            reset,
-        };
+        let failures = wire::Failures { status_5xx, grpc, connect, timeout, reset };
         wire::RevisionTick {
             revision: self.revision.clone(),
             started: self.started.swap(0, RELAXED),
@@ -163,13 +148,7 @@ impl Flight {
             stats.started.fetch_add(1, RELAXED);
             stats.started_total.fetch_add(1, RELAXED);
         }
-        Self {
-            stats,
-            begun,
-            counted,
-            has_head: false,
-            settled: false,
-        }
+        Self { stats, begun, counted, has_head: false, settled: false }
     }
 
     /// The response head came: latency ends here.
@@ -210,10 +189,7 @@ impl Flight {
 
     fn record_latency(&self) {
         if self.counted {
-            self.stats
-                .latency
-                .load()
-                .record(self.begun.elapsed().as_secs_f64() * 1_000.0);
+            self.stats.latency.load().record(self.begun.elapsed().as_secs_f64() * 1_000.0);
         }
     }
 }

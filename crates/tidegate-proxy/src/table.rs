@@ -31,9 +31,7 @@ const DISK_WAIT: Duration = Duration::from_secs(5);
 
 /// Milliseconds since 1970.
 pub(crate) fn wall_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -63,20 +61,9 @@ impl Store {
             services.insert(record.service.clone(), Held::new(record, started_at_ms));
         }
         let listeners = Listeners::new(Arc::clone(&plane));
-        let highest_epoch = services
-            .values()
-            .map(|held| held.record.epoch)
-            .max()
-            .unwrap_or(0);
+        let highest_epoch = services.values().map(|held| held.record.epoch).max().unwrap_or(0);
         let disk = Arc::new(disk);
-        let mut store = Self {
-            disk,
-            plane,
-            listeners,
-            services,
-            highest_epoch,
-            started_at_ms,
-        };
+        let mut store = Self { disk, plane, listeners, services, highest_epoch, started_at_ms };
         store.publish();
         store.bind_missing().await;
         Ok(store)
@@ -97,10 +84,7 @@ impl Store {
             return Ok(());
         }
         let address = table.listen;
-        self.listeners
-            .open(address)
-            .await
-            .map_err(|source| Refused::Listen { address, source })?;
+        self.listeners.open(address).await.map_err(|source| Refused::Listen { address, source })?;
         let held = self.services.get(&table.service);
         let record = Record {
             service: table.service.clone(),
@@ -134,10 +118,7 @@ impl Store {
                 };
             }
             if table.fence() < applied {
-                return Err(Refused::Older {
-                    offered: table.fence(),
-                    applied,
-                });
+                return Err(Refused::Older { offered: table.fence(), applied });
             }
         }
         if offered < highest {
@@ -155,18 +136,10 @@ impl Store {
         } else if self.services.len() >= limits::SERVICES {
             return Err(Refused::Full(self.services.len()));
         }
-        for other in self
-            .services
-            .values()
-            .filter_map(|held| held.record.table.as_ref())
-        {
+        for other in self.services.values().filter_map(|held| held.record.table.as_ref()) {
             if let Some(route) = route::conflict(table, other) {
                 let owner = other.service.clone();
-                return Err(Refused::Route {
-                    route: route.clone(),
-                    listen: other.listen,
-                    owner,
-                });
+                return Err(Refused::Route { route: route.clone(), listen: other.listen, owner });
             }
         }
         Ok(Admission::Apply)
@@ -194,10 +167,7 @@ impl Store {
             return Err(Refused::Older { offered, applied });
         }
         if offered.0 < self.highest_epoch {
-            return Err(Refused::Deposed {
-                offered: offered.0,
-                highest: self.highest_epoch,
-            });
+            return Err(Refused::Deposed { offered: offered.0, highest: self.highest_epoch });
         }
         let mut record = record.clone();
         (record.epoch, record.generation) = offered;
@@ -210,11 +180,7 @@ impl Store {
 
     /// Goes back to the fallback at a person's word.
     pub(crate) async fn rollback(&mut self, request: RollbackRequest) -> Result<Ack, Refusal> {
-        let RollbackRequest {
-            service,
-            actor,
-            reason,
-        } = request;
+        let RollbackRequest { service, actor, reason } = request;
         let kind = OverrideKind::Emergency;
         match self.override_split(&service, kind, &actor, reason).await {
             Ok(()) => self.ack(&service),
@@ -247,18 +213,12 @@ impl Store {
         let outcomes = renewals.into_iter().map(|renewal| {
             let offered = (renewal.epoch, renewal.generation);
             let held = self.services.get_mut(&renewal.service);
-            let renewed = held
-                .ok_or(Refused::NoService)
-                .and_then(|held| held.renew(offered));
+            let renewed = held.ok_or(Refused::NoService).and_then(|held| held.renew(offered));
             let (left_ms, refusal) = match renewed {
                 Ok(left_ms) => (left_ms, None),
                 Err(refused) => (None, Some(self.refusal(&renewal.service, refused))),
             };
-            LeaseOutcome {
-                service: renewal.service,
-                left_ms,
-                refusal,
-            }
+            LeaseOutcome { service: renewal.service, left_ms, refusal }
         });
         outcomes.collect()
     }
@@ -277,10 +237,7 @@ impl Store {
     }
 
     pub(crate) fn ticks(&self, service: &str, after: u64) -> Result<Ticks, Refusal> {
-        let held = self
-            .services
-            .get(service)
-            .filter(|held| held.record.table.is_some());
+        let held = self.services.get(service).filter(|held| held.record.table.is_some());
         let held = held.ok_or_else(|| self.refusal(service, Refused::NoService))?;
         Ok(held.ring.after(service, after))
     }
@@ -299,10 +256,7 @@ impl Store {
         match in_force.iter().find(|share| share.revision == revision) {
             Some(share) if share.weight.basis_points() > 0 => {
                 let basis_points = share.weight.basis_points();
-                refuse(Refused::InUse {
-                    revision: revision.to_owned(),
-                    basis_points,
-                })
+                refuse(Refused::InUse { revision: revision.to_owned(), basis_points })
             }
             _ => Ok(held.stats(revision)),
         }
@@ -352,10 +306,7 @@ impl Store {
 
     /// Opens the addresses of tables that were loaded while the port was taken.
     async fn bind_missing(&mut self) {
-        let tables = self
-            .services
-            .values()
-            .filter_map(|held| held.record.table.as_ref());
+        let tables = self.services.values().filter_map(|held| held.record.table.as_ref());
         let wanted: Vec<_> = tables.map(|table| table.listen).collect();
         for address in wanted {
             if let Err(error) = self.listeners.open(address).await {
@@ -370,10 +321,7 @@ impl Store {
     }
 
     fn close_unused(&mut self) {
-        let tables = self
-            .services
-            .values()
-            .filter_map(|held| held.record.table.as_ref());
+        let tables = self.services.values().filter_map(|held| held.record.table.as_ref());
         let in_use: Vec<_> = tables.map(|table| table.listen).collect();
         self.listeners.retain(|address| in_use.contains(&address));
     }
@@ -411,9 +359,7 @@ impl Store {
 
     fn ack(&self, service: &str) -> Result<Ack, Refusal> {
         let held = self.services.get(service);
-        let record = &held
-            .ok_or_else(|| self.refusal(service, Refused::NoService))?
-            .record;
+        let record = &held.ok_or_else(|| self.refusal(service, Refused::NoService))?.record;
         Ok(Ack {
             service: record.service.clone(),
             epoch: record.epoch,

@@ -44,12 +44,7 @@ pub(crate) struct Tap {
 
 impl Tap {
     pub(crate) fn new(socket: TcpStream, gate: Arc<Gate>) -> Self {
-        Self {
-            socket,
-            guard: Guard::new(),
-            gate,
-            held: Vec::new(),
-        }
+        Self { socket, guard: Guard::new(), gate, held: Vec::new() }
     }
 
     fn release_held(&mut self, buffer: &mut ReadBuf<'_>) {

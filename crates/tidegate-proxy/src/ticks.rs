@@ -21,11 +21,7 @@ pub(crate) struct Ring {
 impl Ring {
     /// `first` is the first sequence number.
     pub(crate) fn new(first: u64) -> Self {
-        Self {
-            ticks: VecDeque::new(),
-            bytes: 0,
-            next: first,
-        }
+        Self { ticks: VecDeque::new(), bytes: 0, next: first }
     }
 
     /// Keeps a tick and gives it its number.
@@ -55,12 +51,7 @@ impl Ring {
     /// The ticks after a number, oldest first, as many as one answer holds.
     pub(crate) fn after(&self, service: &str, seq: u64) -> Ticks {
         let from = self.ticks.partition_point(|tick| tick.seq <= seq);
-        let ticks = self
-            .ticks
-            .range(from..)
-            .take(limits::TICKS_IN_ANSWER)
-            .cloned()
-            .collect();
+        let ticks = self.ticks.range(from..).take(limits::TICKS_IN_ANSWER).cloned().collect();
         Ticks {
             service: service.to_owned(),
             oldest: self.ticks.front().map(|tick| tick.seq),
@@ -72,10 +63,7 @@ impl Ring {
 
 /// An estimate from sizes in memory, names left out.
 fn bytes_of(tick: &Tick) -> usize {
-    let cells = tick
-        .revisions
-        .iter()
-        .map(|revision| size_of_val(revision.latency.as_slice()));
+    let cells = tick.revisions.iter().map(|revision| size_of_val(revision.latency.as_slice()));
     size_of::<Tick>() + size_of_val(tick.revisions.as_slice()) + cells.sum::<usize>()
 }
 
@@ -107,18 +95,11 @@ mod tests {
         assert_eq!(ring.after("s", ring.next() - 3).ticks.len(), 2);
         let mut heavy = tick;
         let latency = vec![(0, 0); 60];
-        let revision = crate::wire::RevisionTick {
-            latency,
-            ..Default::default()
-        };
+        let revision = crate::wire::RevisionTick { latency, ..Default::default() };
         heavy.revisions = vec![revision.clone(), revision];
         for _ in 0..3_700 {
             ring.push(heavy.clone());
         }
-        assert!(
-            ring.ticks.len() >= 3_600,
-            "an hour of a busy service: {}",
-            ring.ticks.len()
-        );
+        assert!(ring.ticks.len() >= 3_600, "an hour of a busy service: {}", ring.ticks.len());
     }
 }

@@ -90,11 +90,7 @@ impl Endpoint {
         let fresh = |idle: &Idle| idle.sender.is_ready() && idle.since.elapsed() < idle_max;
         let newest = idle.iter().rposition(fresh)?;
         let sender = idle.remove(newest).sender;
-        Some(Link {
-            sender,
-            seat: Seat::take(self),
-            reused: true,
-        })
+        Some(Link { sender, seat: Seat::take(self), reused: true })
     }
 
     async fn new_link(self: &Arc<Self>, within: Duration) -> Option<Link> {
@@ -113,11 +109,7 @@ impl Endpoint {
                 tracing::debug!(endpoint = %address, %error, "connection ended");
             }
         });
-        Some(Link {
-            sender,
-            seat,
-            reused: false,
-        })
+        Some(Link { sender, seat, reused: false })
     }
 }
 
@@ -157,17 +149,9 @@ impl Link {
         if self.sender.is_closed() {
             return;
         }
-        let mut idle = self
-            .seat
-            .0
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.seat.0.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < IDLE_CONNECTIONS {
-            idle.push(Idle {
-                sender: self.sender,
-                since: Instant::now(),
-            });
+            idle.push(Idle { sender: self.sender, since: Instant::now() });
         }
     }
 
@@ -187,10 +171,7 @@ impl Link {
                     let unsent = error.take_message().map(Box::new);
                     return Err(Lost::Broken { unsent });
                 }
-                Err(_)
-                    if upload
-                        .as_ref()
-                        .is_some_and(|progress| !progress.is_complete()) => {}
+                Err(_) if upload.as_ref().is_some_and(|progress| !progress.is_complete()) => {}
                 Err(_) => return Err(Lost::Late),
             }
         }
@@ -201,9 +182,7 @@ enum Lost {
     /// No response head in time.
     Late,
     /// The connection broke before the response head; `unsent` when no byte had left.
-    Broken {
-        unsent: Option<Box<Request<Upload>>>,
-    },
+    Broken { unsent: Option<Box<Request<Upload>>> },
 }
 
 /// The instances of one revision.
@@ -216,20 +195,14 @@ pub(crate) struct Endpoints {
 
 impl Endpoints {
     pub(crate) const fn new(list: Vec<Arc<Endpoint>>) -> Self {
-        Self {
-            list,
-            turn: AtomicUsize::new(0),
-        }
+        Self { list, turn: AtomicUsize::new(0) }
     }
 
     /// The endpoint with the fewest requests; rested ones first, failed ones never.
     fn pick(&self, failed: &[SocketAddr]) -> Option<&Arc<Endpoint>> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.list.len().max(1);
         let (late, early) = self.list.split_at(turn);
-        let open = early
-            .iter()
-            .chain(late)
-            .filter(|e| !failed.contains(&e.address));
+        let open = early.iter().chain(late).filter(|e| !failed.contains(&e.address));
         open.min_by_key(|e| (e.is_resting(), e.in_flight.load(Ordering::Relaxed)))
     }
 }
@@ -262,16 +235,8 @@ pub(crate) async fn exchange(
         let Some(endpoint) = endpoints.pick(&failed) else {
             return Err(outcome);
         };
-        let idle_max = if repeatable {
-            IDLE_MAX
-        } else {
-            IDLE_MAX_UNREPEATABLE
-        };
-        let idle = if may_reuse {
-            endpoint.idle_link(idle_max)
-        } else {
-            None
-        };
+        let idle_max = if repeatable { IDLE_MAX } else { IDLE_MAX_UNREPEATABLE };
+        let idle = if may_reuse { endpoint.idle_link(idle_max) } else { None };
         let mut link = match idle {
             Some(link) => link,
             None => match endpoint.new_link(waits.connect).await {
@@ -294,10 +259,7 @@ pub(crate) async fn exchange(
                     endpoint.rest();
                     failed.push(endpoint.address);
                 }
-                request = unsent
-                    .map(|unsent| *unsent)
-                    .or(spare)
-                    .ok_or(Failure::Reset)?;
+                request = unsent.map(|unsent| *unsent).or(spare).ok_or(Failure::Reset)?;
                 may_reuse = false;
             }
         }

@@ -65,10 +65,7 @@ pub(crate) struct Ambiguous(pub(crate) &'static str);
 
 impl Guard {
     pub(crate) const fn new() -> Self {
-        Self {
-            at: At::Head,
-            partial: Vec::new(),
-        }
+        Self { at: At::Head, partial: Vec::new() }
     }
 
     /// Shows the next bytes of the stream.
@@ -136,11 +133,7 @@ impl Guard {
             }
         }
         self.partial.extend_from_slice(&bytes[taken..]);
-        if self.partial.len() > most {
-            Err(bytes.len() - 1)
-        } else {
-            Ok(bytes.len())
-        }
+        if self.partial.len() > most { Err(bytes.len() - 1) } else { Ok(bytes.len()) }
     }
 
     fn end_head(&mut self, head: &[u8]) -> Result<(), Ambiguous> {
@@ -156,10 +149,7 @@ impl Guard {
     fn end_trailers(&mut self, section: &[u8]) -> Result<(), Ambiguous> {
         for line in lines_of(section) {
             let (name, _) = header_line(line)?;
-            if TRAILERS_REFUSED
-                .iter()
-                .any(|refused| name.eq_ignore_ascii_case(refused))
-            {
+            if TRAILERS_REFUSED.iter().any(|refused| name.eq_ignore_ascii_case(refused)) {
                 return Err(Ambiguous("a trailer that belongs in the head"));
             }
         }
@@ -177,27 +167,15 @@ impl Guard {
         if end.is_none() {
             return Ok(taken);
         }
-        let size = self
-            .partial
-            .strip_suffix(b"\r\n")
-            .and_then(hexadecimal)
-            .ok_or(taken - 1)?;
+        let size = self.partial.strip_suffix(b"\r\n").and_then(hexadecimal).ok_or(taken - 1)?;
         self.partial.clear();
-        self.at = if size == 0 {
-            At::Trailers
-        } else {
-            At::ChunkBytes(size)
-        };
+        self.at = if size == 0 { At::Trailers } else { At::ChunkBytes(size) };
         Ok(taken)
     }
 
     fn chunk_end(&mut self, bytes: &[u8]) -> Result<usize, usize> {
         for (index, byte) in bytes.iter().enumerate() {
-            let expected = if self.partial.is_empty() {
-                b'\r'
-            } else {
-                b'\n'
-            };
+            let expected = if self.partial.is_empty() { b'\r' } else { b'\n' };
             if *byte != expected {
                 return Err(index);
             }
@@ -226,9 +204,7 @@ const TRAILERS_REFUSED: [&[u8]; 8] = [
 
 fn lines_of(section: &[u8]) -> impl Iterator<Item = &[u8]> {
     let lines = section.split(|byte| *byte == b'\n');
-    lines
-        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
-        .filter(|line| !line.is_empty())
+    lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line)).filter(|line| !line.is_empty())
 }
 
 fn hexadecimal(digits: &[u8]) -> Option<u64> {
@@ -261,18 +237,12 @@ const fn is_token(byte: u8) -> bool {
 
 /// Splits `name: value`, refusing folded lines and control characters.
 fn header_line(line: &[u8]) -> Result<(&[u8], &[u8]), Ambiguous> {
-    let colon = line
-        .iter()
-        .position(|byte| *byte == b':')
-        .ok_or(Ambiguous("no colon"))?;
+    let colon = line.iter().position(|byte| *byte == b':').ok_or(Ambiguous("no colon"))?;
     let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
     if name.is_empty() || !name.iter().copied().all(is_token) {
         return Err(Ambiguous("header name"));
     }
-    if value
-        .iter()
-        .any(|byte| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f)
-    {
+    if value.iter().any(|byte| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f) {
         return Err(Ambiguous("control character in a header value"));
     }
     Ok((name, value))
@@ -323,8 +293,7 @@ fn content_length(value: &[u8]) -> Result<u64, Ambiguous> {
         && value.iter().all(u8::is_ascii_digit)
         && (value == b"0" || value[0] != b'0');
     let text = std::str::from_utf8(value).ok().filter(|_| plain);
-    text.and_then(|text| text.parse().ok())
-        .ok_or(Ambiguous("Content-Length"))
+    text.and_then(|text| text.parse().ok()).ok_or(Ambiguous("Content-Length"))
 }
 
 fn check_head(head: &[u8]) -> Result<Framing, Ambiguous> {
@@ -345,9 +314,7 @@ fn check_head(head: &[u8]) -> Result<Framing, Ambiguous> {
     }
     check_target(method, target, seen.host)?;
     if seen.chunked && (seen.length.is_some() || !is_11) {
-        return Err(Ambiguous(
-            "Transfer-Encoding beside Content-Length or in HTTP/1.0",
-        ));
+        return Err(Ambiguous("Transfer-Encoding beside Content-Length or in HTTP/1.0"));
     }
     if seen.chunked {
         return Ok(Framing::Chunked);
@@ -382,22 +349,14 @@ fn check_target(method: &[u8], target: &[u8], host: Option<&[u8]>) -> Result<(),
     if method == b"CONNECT" {
         return Err(Ambiguous("CONNECT"));
     }
-    if !target
-        .iter()
-        .all(|byte| byte.is_ascii_graphic() && *byte != b'#')
-    {
+    if !target.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#') {
         return Err(Ambiguous("a character in the request target"));
     }
     if target.starts_with(b"/") || (target == b"*" && method == b"OPTIONS") {
         return Ok(());
     }
-    let rest = target
-        .strip_prefix(b"http://")
-        .ok_or(Ambiguous("request target"))?;
-    let end = rest
-        .iter()
-        .position(|b| matches!(b, b'/' | b'?'))
-        .unwrap_or(rest.len());
+    let rest = target.strip_prefix(b"http://").ok_or(Ambiguous("request target"))?;
+    let end = rest.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
     match host {
         Some(host) if host.eq_ignore_ascii_case(&rest[..end]) => Ok(()),
         _ => Err(Ambiguous("request target and Host disagree")),
@@ -414,18 +373,14 @@ fn is_authority(host: &[u8]) -> bool {
         let text = std::str::from_utf8(port).unwrap_or_default();
         port.iter().all(u8::is_ascii_digit) && text.parse::<u16>().is_ok()
     });
-    let inner = name
-        .strip_prefix(b"[")
-        .and_then(|name| name.strip_suffix(b"]"));
+    let inner = name.strip_prefix(b"[").and_then(|name| name.strip_suffix(b"]"));
     let name_fits = match inner {
         Some(inner) => {
             std::str::from_utf8(inner).is_ok_and(|text| text.parse::<std::net::Ipv6Addr>().is_ok())
         }
         None => {
             !name.is_empty()
-                && name
-                    .iter()
-                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
+                && name.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
         }
     };
     port_fits && name_fits
@@ -445,11 +400,7 @@ pub(crate) fn asks_for_tunnel<'a>(
         words.any(|word| word.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
     });
     let wanted = upgrade.is_some_and(|value| {
-        !value.is_empty()
-            && value
-                .iter()
-                .copied()
-                .all(|byte| is_token(byte) || byte == b'/')
+        !value.is_empty() && value.iter().copied().all(|byte| is_token(byte) || byte == b'/')
     });
     let h2c = upgrade.is_some_and(|value| value.eq_ignore_ascii_case(b"h2c"));
     method == b"GET" && is_11 && bodiless && named && wanted && !h2c

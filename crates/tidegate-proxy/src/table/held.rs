@@ -85,14 +85,7 @@ impl Held {
         self.cut_tick();
         self.record.sequence += 1;
         let (sequence, at_ms, actor) = (self.record.sequence, wall_ms(), actor.to_owned());
-        self.record.in_override = Some(Override {
-            sequence,
-            kind,
-            at_ms,
-            actor,
-            reason,
-            split,
-        });
+        self.record.in_override = Some(Override { sequence, kind, at_ms, actor, reason, split });
         self.is_durable = false;
         self.trial_since = self.ring.next();
         self.lease_ends = None;
@@ -124,10 +117,7 @@ impl Held {
 
     /// The table, while nothing overrides it.
     pub(super) fn table_in_force(&self) -> Option<&Table> {
-        self.record
-            .table
-            .as_ref()
-            .filter(|_| self.record.in_override.is_none())
+        self.record.table.as_ref().filter(|_| self.record.in_override.is_none())
     }
 
     pub(super) fn shares_in_force(&self) -> Vec<Share> {
@@ -148,15 +138,9 @@ impl Held {
         let Some(table) = &self.record.table else {
             return;
         };
-        let revisions = self
-            .live
-            .iter()
-            .map(|(name, live)| (name, live.stats.take()));
+        let revisions = self.live.iter().map(|(name, live)| (name, live.stats.take()));
         let told = revisions.filter(|(name, tick)| {
-            let idle = RevisionTick {
-                revision: tick.revision.clone(),
-                ..RevisionTick::default()
-            };
+            let idle = RevisionTick { revision: tick.revision.clone(), ..RevisionTick::default() };
             table.backend(name).is_some() || *tick != idle
         });
         self.ring.push(Tick {
@@ -186,19 +170,13 @@ impl Held {
 
     pub(super) fn status(&self, table: &Table, listening: bool) -> Status {
         let now = Instant::now();
-        let left = self
-            .lease_ends
-            .map(|ends| ends.saturating_duration_since(now));
+        let left = self.lease_ends.map(|ends| ends.saturating_duration_since(now));
         let revisions = self.live.iter().map(|(revision, live)| RevisionStatus {
             revision: revision.clone(),
             slot: table.backend(revision).map(|backend| backend.slot.clone()),
             in_flight: live.stats.in_flight(),
             tunnels: live.stats.tunnels(),
-            idle_connections: live
-                .endpoints
-                .values()
-                .map(|endpoint| endpoint.sweep())
-                .sum(),
+            idle_connections: live.endpoints.values().map(|endpoint| endpoint.sweep()).sum(),
             requests_total: live.stats.started_total(),
         });
         Status {
@@ -231,16 +209,12 @@ impl Held {
         };
         let mut views = BTreeMap::new();
         for backend in &table.backends {
-            let live = self
-                .live
-                .entry(backend.revision.clone())
-                .or_insert_with(|| Live {
-                    stats: Arc::new(RevisionStats::new(&backend.revision, &table.limits_ms)),
-                    endpoints: BTreeMap::new(),
-                });
+            let live = self.live.entry(backend.revision.clone()).or_insert_with(|| Live {
+                stats: Arc::new(RevisionStats::new(&backend.revision, &table.limits_ms)),
+                endpoints: BTreeMap::new(),
+            });
             live.stats.set_limits(&table.limits_ms);
-            live.endpoints
-                .retain(|address, _| backend.endpoints.contains(address));
+            live.endpoints.retain(|address, _| backend.endpoints.contains(address));
             let list = backend.endpoints.iter().map(|address| {
                 let new = || Arc::new(Endpoint::new(*address));
                 Arc::clone(live.endpoints.entry(*address).or_insert_with(new))
@@ -250,8 +224,6 @@ impl Held {
             views.insert(backend.revision.clone(), RevisionView { endpoints, stats });
         }
         let no_backend = Arc::clone(&self.no_backend);
-        self.view = Some(Arc::new(ServiceView::new(
-            table, &shares, &views, no_backend,
-        )));
+        self.view = Some(Arc::new(ServiceView::new(table, &shares, &views, no_backend)));
     }
 }

@@ -2,7 +2,8 @@
 
 use super::{Guard, Pass};
 
-/// Feeds whole, then byte by byte: both must agree on where the stream is refused or held.
+/// Feeds whole, then byte by byte: both must agree. A line that is too long may be refused
+/// sooner when it comes in pieces.
 fn feed(stream: &[u8]) -> Pass {
     let whole = Guard::new().feed(stream);
     let mut guard = Guard::new();
@@ -21,7 +22,11 @@ fn feed(stream: &[u8]) -> Pass {
             other => panic!("{other:?} for one byte"),
         }
     }
-    assert_eq!(whole, single, "{}", String::from_utf8_lossy(stream));
+    let agree = match (whole, single) {
+        (Pass::Refuse(whole), Pass::Refuse(single)) => single <= whole,
+        (whole, single) => whole == single,
+    };
+    assert!(agree, "{whole:?} {single:?} {}", String::from_utf8_lossy(stream));
     whole
 }
 
@@ -102,10 +107,7 @@ fn ambiguous_heads_are_refused() {
         let stream = head(lines);
         assert!(matches!(feed(&stream), Pass::Refuse(_)), "{lines:?}");
     }
-    assert!(matches!(
-        feed(b"GET / HTTP/1.1\nHost: a\n\n"),
-        Pass::Refuse(14)
-    ));
+    assert!(matches!(feed(b"GET / HTTP/1.1\nHost: a\n\n"), Pass::Refuse(14)));
 }
 
 #[test]

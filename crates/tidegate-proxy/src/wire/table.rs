@@ -59,11 +59,7 @@ impl Weight {
     /// `None` above 10,000 basis points.
     #[must_use]
     pub const fn new(basis_points: u16) -> Option<Self> {
-        if basis_points <= Self::FULL.0 {
-            Some(Self(basis_points))
-        } else {
-            None
-        }
+        if basis_points <= Self::FULL.0 { Some(Self(basis_points)) } else { None }
     }
 
     /// 10,000 means every request.
@@ -77,9 +73,7 @@ impl TryFrom<u16> for Weight {
     type Error = TableError;
 
     fn try_from(basis_points: u16) -> Result<Self, TableError> {
-        Self::new(basis_points).ok_or(TableError::WeightRange {
-            found: basis_points,
-        })
+        Self::new(basis_points).ok_or(TableError::WeightRange { found: basis_points })
     }
 }
 
@@ -216,10 +210,7 @@ impl UncheckedTable {
         if sealed.checksum == self.checksum {
             Ok(sealed)
         } else {
-            Err(TableError::Checksum {
-                stated: self.checksum,
-                computed: sealed.checksum,
-            })
+            Err(TableError::Checksum { stated: self.checksum, computed: sealed.checksum })
         }
     }
 
@@ -266,10 +257,7 @@ impl Table {
         check_fallback(&parts)?;
         check_rules(&parts)?;
         let checksum = checksum(&parts);
-        Ok(Self {
-            table: parts,
-            checksum,
-        })
+        Ok(Self { table: parts, checksum })
     }
 
     /// Lower-case hexadecimal SHA-256 of the content.
@@ -287,35 +275,20 @@ impl Table {
     /// True while no revision has a weight: the first deployment is not ready.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.table
-            .backends
-            .iter()
-            .all(|backend| backend.weight == Weight::ZERO)
+        self.table.backends.iter().all(|backend| backend.weight == Weight::ZERO)
     }
 
     /// The split of the table, revisions without weight left out.
     #[must_use]
     pub fn shares(&self) -> Vec<Share> {
-        let weighted = self
-            .table
-            .backends
-            .iter()
-            .filter(|b| b.weight > Weight::ZERO);
-        weighted
-            .map(|b| Share {
-                revision: b.revision.clone(),
-                weight: b.weight,
-            })
-            .collect()
+        let weighted = self.table.backends.iter().filter(|b| b.weight > Weight::ZERO);
+        weighted.map(|b| Share { revision: b.revision.clone(), weight: b.weight }).collect()
     }
 
     /// The backend of a revision.
     #[must_use]
     pub fn backend(&self, revision: &str) -> Option<&Backend> {
-        self.table
-            .backends
-            .iter()
-            .find(|backend| backend.revision == revision)
+        self.table.backends.iter().find(|backend| backend.revision == revision)
     }
 
     /// Takes the parts out, to build the next table from.
@@ -334,18 +307,9 @@ pub enum TableError {
     #[error("the weights of {of} sum to {found} basis points, not 10000")]
     WeightSum { of: &'static str, found: u64 },
     #[error("{what} `{value}` is not valid: {rule}")]
-    Name {
-        what: &'static str,
-        value: String,
-        rule: &'static str,
-    },
+    Name { what: &'static str, value: String, rule: &'static str },
     #[error("{found} {what}, allowed are {least} to {most}")]
-    Count {
-        what: &'static str,
-        found: usize,
-        least: usize,
-        most: usize,
-    },
+    Count { what: &'static str, found: usize, least: usize, most: usize },
     #[error("{what} `{value}` appears twice")]
     Twice { what: &'static str, value: String },
     #[error("{of} names the revision `{revision}`, which is not among the backends")]
@@ -355,11 +319,7 @@ pub enum TableError {
     #[error("{what} needs a fallback to go back to")]
     NeedsFallback { what: &'static str },
     #[error("{what} is {found}, allowed are {rule}")]
-    Range {
-        what: &'static str,
-        found: String,
-        rule: &'static str,
-    },
+    Range { what: &'static str, found: String, rule: &'static str },
     #[error("checksum is {stated}, the content has {computed}")]
     Checksum { stated: String, computed: String },
 }
@@ -368,12 +328,7 @@ fn count(what: &'static str, found: usize, least: usize, most: usize) -> Result<
     if (least..=most).contains(&found) {
         Ok(())
     } else {
-        Err(TableError::Count {
-            what,
-            found,
-            least,
-            most,
-        })
+        Err(TableError::Count { what, found, least, most })
     }
 }
 
@@ -383,11 +338,7 @@ fn name(what: &'static str, value: &str) -> Result<(), TableError> {
         return Ok(());
     }
     let rule = "1 to 128 letters, digits or -_./+:@";
-    Err(TableError::Name {
-        what,
-        value: value.chars().take(limits::NAME_BYTES).collect(),
-        rule,
-    })
+    Err(TableError::Name { what, value: value.chars().take(limits::NAME_BYTES).collect(), rule })
 }
 
 fn token(what: &'static str, value: &str) -> Result<(), TableError> {
@@ -396,11 +347,7 @@ fn token(what: &'static str, value: &str) -> Result<(), TableError> {
         return Ok(());
     }
     let rule = "1 to 128 lower-case letters, digits, - or _";
-    Err(TableError::Name {
-        what,
-        value: value.chars().take(limits::NAME_BYTES).collect(),
-        rule,
-    })
+    Err(TableError::Name { what, value: value.chars().take(limits::NAME_BYTES).collect(), rule })
 }
 
 fn text(what: &'static str, value: &str, allowed: fn(u8) -> bool) -> Result<(), TableError> {
@@ -408,11 +355,7 @@ fn text(what: &'static str, value: &str, allowed: fn(u8) -> bool) -> Result<(), 
         return Ok(());
     }
     let rule = "1 to 1024 printable characters that fit its kind";
-    Err(TableError::Name {
-        what,
-        value: value.chars().take(limits::NAME_BYTES).collect(),
-        rule,
-    })
+    Err(TableError::Name { what, value: value.chars().take(limits::NAME_BYTES).collect(), rule })
 }
 
 fn check_names(parts: &TableParts) -> Result<(), TableError> {
@@ -425,10 +368,7 @@ fn check_names(parts: &TableParts) -> Result<(), TableError> {
         name("revision", &backend.revision)?;
         name("slot", &backend.slot)?;
         if !seen.insert(&backend.revision) {
-            return Err(TableError::Twice {
-                what: "revision",
-                value: backend.revision.clone(),
-            });
+            return Err(TableError::Twice { what: "revision", value: backend.revision.clone() });
         }
     }
     Ok(())
@@ -437,11 +377,7 @@ fn check_names(parts: &TableParts) -> Result<(), TableError> {
 fn check_routes(parts: &TableParts) -> Result<(), TableError> {
     if parts.listen.port() == 0 {
         let rule = "1 to 65535";
-        return Err(TableError::Range {
-            what: "the listen port",
-            found: "0".into(),
-            rule,
-        });
+        return Err(TableError::Range { what: "the listen port", found: "0".into(), rule });
     }
     count("routes", parts.routes.len(), 1, limits::ROUTES)?;
     let mut seen = BTreeSet::new();
@@ -456,22 +392,11 @@ fn check_routes(parts: &TableParts) -> Result<(), TableError> {
         })?;
         if !route.path_prefix.starts_with('/') {
             let value = route.path_prefix.clone();
-            return Err(TableError::Name {
-                what: "path prefix",
-                value,
-                rule: "begins with /",
-            });
+            return Err(TableError::Name { what: "path prefix", value, rule: "begins with /" });
         }
         if !seen.insert(route) {
-            let value = format!(
-                "{}{}",
-                route.host.as_deref().unwrap_or("*"),
-                route.path_prefix
-            );
-            return Err(TableError::Twice {
-                what: "route",
-                value,
-            });
+            let value = format!("{}{}", route.host.as_deref().unwrap_or("*"), route.path_prefix);
+            return Err(TableError::Twice { what: "route", value });
         }
     }
     Ok(())
@@ -481,53 +406,31 @@ fn check_backends(parts: &TableParts) -> Result<(), TableError> {
     let mut sum = 0;
     for backend in &parts.backends {
         sum += u64::from(backend.weight.basis_points());
-        count(
-            "endpoints of a revision",
-            backend.endpoints.len(),
-            0,
-            limits::ENDPOINTS,
-        )?;
+        count("endpoints of a revision", backend.endpoints.len(), 0, limits::ENDPOINTS)?;
         if backend.weight > Weight::ZERO && backend.endpoints.is_empty() {
             let revision = backend.revision.clone();
-            return Err(TableError::NoEndpoint {
-                of: "a weight",
-                revision,
-            });
+            return Err(TableError::NoEndpoint { of: "a weight", revision });
         }
         let distinct: BTreeSet<_> = backend.endpoints.iter().collect();
         if distinct.len() != backend.endpoints.len() {
             let value = backend.revision.clone();
-            return Err(TableError::Twice {
-                what: "an endpoint of revision",
-                value,
-            });
+            return Err(TableError::Twice { what: "an endpoint of revision", value });
         }
     }
     if sum == 0 || sum == u64::from(Weight::FULL.basis_points()) {
         Ok(())
     } else {
-        Err(TableError::WeightSum {
-            of: "the backends",
-            found: sum,
-        })
+        Err(TableError::WeightSum { of: "the backends", found: sum })
     }
 }
 
 /// The named revision is a backend with at least one endpoint.
 fn check_reachable(parts: &TableParts, of: &'static str, revision: &str) -> Result<(), TableError> {
-    match parts
-        .backends
-        .iter()
-        .find(|backend| backend.revision == revision)
-    {
-        None => Err(TableError::UnknownRevision {
-            of,
-            revision: revision.to_owned(),
-        }),
-        Some(backend) if backend.endpoints.is_empty() => Err(TableError::NoEndpoint {
-            of,
-            revision: revision.to_owned(),
-        }),
+    match parts.backends.iter().find(|backend| backend.revision == revision) {
+        None => Err(TableError::UnknownRevision { of, revision: revision.to_owned() }),
+        Some(backend) if backend.endpoints.is_empty() => {
+            Err(TableError::NoEndpoint { of, revision: revision.to_owned() })
+        }
         Some(_) => Ok(()),
     }
 }
@@ -537,9 +440,7 @@ fn check_fallback(parts: &TableParts) -> Result<(), TableError> {
         token("preview header", &preview.header)?;
         count("preview values", preview.values.len(), 0, limits::PREVIEWS)?;
         for (value, revision) in &preview.values {
-            text("preview value", value, |b| {
-                b.is_ascii_graphic() || b == b' '
-            })?;
+            text("preview value", value, |b| b.is_ascii_graphic() || b == b' ')?;
             check_reachable(parts, "the preview", revision)?;
         }
     }
@@ -554,39 +455,26 @@ fn check_fallback(parts: &TableParts) -> Result<(), TableError> {
         check_reachable(parts, "the fallback", &share.revision)?;
         if !seen.insert(&share.revision) {
             let value = share.revision.clone();
-            return Err(TableError::Twice {
-                what: "fallback share of revision",
-                value,
-            });
+            return Err(TableError::Twice { what: "fallback share of revision", value });
         }
     }
     if sum == u64::from(Weight::FULL.basis_points()) {
         Ok(())
     } else {
-        Err(TableError::WeightSum {
-            of: "the fallback",
-            found: sum,
-        })
+        Err(TableError::WeightSum { of: "the fallback", found: sum })
     }
 }
 
 fn check_rules(parts: &TableParts) -> Result<(), TableError> {
     count("brake rules", parts.brake.len(), 0, limits::BRAKES)?;
-    count(
-        "latency limits",
-        parts.limits_ms.len(),
-        0,
-        limits::LIMITS_MS,
-    )?;
+    count("latency limits", parts.limits_ms.len(), 0, limits::LIMITS_MS)?;
     let range = |what, found: String, rule| Err(TableError::Range { what, found, rule });
     if parts.fallback.is_none() {
         if parts.lease_ms.is_some() {
             return Err(TableError::NeedsFallback { what: "a lease" });
         }
         if !parts.brake.is_empty() {
-            return Err(TableError::NeedsFallback {
-                what: "a brake rule",
-            });
+            return Err(TableError::NeedsFallback { what: "a brake rule" });
         }
     }
     if let Some(lease) = parts.lease_ms
@@ -600,20 +488,12 @@ fn check_rules(parts: &TableParts) -> Result<(), TableError> {
             return range("a brake limit", found, "0 to 100 percent");
         }
         if !(1..=limits::BRAKE_MS).contains(&rule.over_ms) {
-            return range(
-                "a brake window",
-                format!("{} ms", rule.over_ms),
-                "1 ms to 10 minutes",
-            );
+            return range("a brake window", format!("{} ms", rule.over_ms), "1 ms to 10 minutes");
         }
     }
     for limit in &parts.limits_ms {
         if !limit.is_finite() || *limit <= 0.0 {
-            return range(
-                "a latency limit",
-                limit.to_string(),
-                "finite and above zero",
-            );
+            return range("a latency limit", limit.to_string(), "finite and above zero");
         }
     }
     Ok(())
@@ -721,9 +601,5 @@ fn checksum(parts: &TableParts) -> String {
         hash.decimal(*limit);
     }
     hash.optional(*acknowledges_override, Canonical::number);
-    hash.0
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hash.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

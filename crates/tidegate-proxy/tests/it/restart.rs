@@ -1,0 +1,161 @@
+//! What survives the proxy: its last good state, over kill -9 and over damage on disk.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use tidegate_proxy::wire::{self, Table};
+use tidegate_proxy::{Config, Error, serve};
+use tokio_util::sync::CancellationToken;
+
+use crate::parts::{
+    App, Client, Control, Proxy, TICK, fetch, free_address, parts, seal, shift, timeouts,
+    wait_for_socket,
+};
+
+const STATE: &str = "TIDEGATE_TEST_PROXY_STATE";
+
+fn config(state: &Path) -> Config {
+    let mut config = Config::new(state.to_owned(), state.join("control.sock"));
+    (config.tick, config.timeouts) = (TICK, timeouts());
+    config
+}
+
+/// Not a test by itself: the process that `Process` starts and kills.
+#[test]
+fn proxy_process() {
+    let Some(state) = std::env::var_os(STATE) else { return };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(serve(config(&PathBuf::from(state)), CancellationToken::new())).unwrap();
+}
+
+/// A proxy in a process of its own.
+struct Process {
+    child: Child,
+    control: Control,
+}
+
+impl Process {
+    async fn start(state: &Path) -> Self {
+        // A socket left behind must not be taken for the new proxy's.
+        let control = Control(state.join("control.sock"));
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "restart::proxy_process", "--nocapture"])
+            .env(STATE, state)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        wait_for_socket(&control.0).await;
+        Self { child, control }
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_proxy_serves_its_last_good_table_without_anybody() {
+    let (live, candidate) = (App::start("live").await, App::start("candidate").await);
+    let state = tempfile::tempdir().unwrap();
+    let listen = free_address();
+    let process = Process::start(state.path()).await;
+    let mode = fs::metadata(&process.control.0).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let table = |generation, points| -> Table {
+        seal(shift(listen, generation, live.address, candidate.address, points))
+    };
+    process.control.put(&table(1, 0)).await.unwrap();
+    let set = process.control.put(&table(2, 10_000)).await.unwrap();
+    assert_eq!(fetch(listen, "/").await.body, "candidate");
+    let last_tick = process.control.status().await.applied_at_ms;
+    process.kill();
+
+    let process = Process::start(state.path()).await;
+    assert_eq!(fetch(listen, "/").await.body, "candidate");
+    let status = process.control.status().await;
+    assert_eq!((status.epoch, status.generation), (set.epoch, set.generation));
+    assert_eq!(process.control.put(&table(1, 0)).await.unwrap_err().code, "TG5002");
+    assert_eq!(process.control.put(&table(2, 10_000)).await.unwrap(), set);
+    let given = process.control.rollback().await.unwrap().in_override.unwrap();
+    process.kill();
+
+    // An emergency rollback is not undone by a restart, nor by who comes back later.
+    let process = Process::start(state.path()).await;
+    assert_eq!(fetch(listen, "/").await.body, "live");
+    assert_eq!(process.control.status().await.in_override, Some(given));
+    assert_eq!(process.control.put(&table(3, 10_000)).await.unwrap_err().code, "TG5005");
+    // Ticks count up over restarts.
+    let ticks = crate::parts::eventually("a tick", || async {
+        process.control.ticks(0).await.ticks.into_iter().next()
+    })
+    .await;
+    assert!(ticks.seq >= last_tick);
+    process.kill();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_file_gives_way_to_the_version_before() {
+    let app = App::start("good").await;
+    let state = tempfile::tempdir().unwrap();
+    let listen = free_address();
+    let process = Process::start(state.path()).await;
+    for generation in 1..=3 {
+        let table = seal(parts(listen, generation, &[("good", 10_000, app.address)]));
+        process.control.put(&table).await.unwrap();
+    }
+    process.kill();
+    let files = fs::read_dir(state.path().join("tables")).unwrap();
+    let newest = files
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|extension| extension == "table"))
+        .unwrap();
+    let whole = fs::read(&newest).unwrap();
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 1;
+    for damaged in [flipped, whole[..whole.len() / 2].to_vec(), Vec::new()] {
+        fs::write(&newest, damaged).unwrap();
+        let process = Process::start(state.path()).await;
+        assert_eq!(process.control.status().await.generation, 2);
+        assert_eq!(fetch(listen, "/").await.body, "good");
+        process.kill();
+    }
+    // The next table makes the files whole again.
+    let process = Process::start(state.path()).await;
+    let table = seal(parts(listen, 4, &[("good", 10_000, app.address)]));
+    process.control.put(&table).await.unwrap();
+    process.kill();
+    let process = Process::start(state.path()).await;
+    assert_eq!(process.control.status().await.generation, 4);
+    process.kill();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_proxies_on_one_state_directory_are_refused() {
+    let proxy = Proxy::start().await;
+    let second = serve(config(proxy.state.path()), CancellationToken::new()).await;
+    assert!(matches!(second, Err(Error::Held { .. })), "{second:?}");
+    let path = format!("{}?service=nobody", wire::PATH_TICKS);
+    let refused = proxy.control.call::<wire::Ticks>(http::Method::GET, &path, String::new()).await;
+    assert_eq!(refused.unwrap_err().code, "TG5009", "the first one goes on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ordered_end_lets_requests_finish() {
+    let app = App::start("good").await;
+    let proxy =
+        Proxy::serving(|listen| seal(parts(listen, 1, &[("good", 10_000, app.address)]))).await;
+    let listen = proxy.listen;
+    let mut client = Client::connect(listen).await;
+    let slow = tokio::spawn(async move { client.get("/never", &[]).await });
+    crate::parts::eventually("the request to be under way", || async {
+        (proxy.control.revision("good").await.in_flight == 1).then_some(())
+    })
+    .await;
+    proxy.stop().await;
+    // It was answered (by its own timeout) before the proxy ended.
+    assert_eq!(slow.await.unwrap().status, 504);
+    assert!(tokio::net::TcpStream::connect(listen).await.is_err());
+}
