@@ -1,1 +1,6 @@
-//! Placeholder.
+//! Drivers that turn a tag into bytes. Must never read a work tree.
+
+mod artifact;
+mod git;
+
+pub use git::{Config, GitReleases};

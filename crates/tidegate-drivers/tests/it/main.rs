@@ -2,4 +2,5 @@
 //! Must never need a network beyond this machine and never use a fixed port.
 
 mod processes;
+mod releases;
 mod setup;
