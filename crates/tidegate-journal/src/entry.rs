@@ -141,7 +141,8 @@ pub(crate) fn entries(
     }
     let mut entries = Vec::with_capacity(events.len());
     let mut bytes = 0;
-    for (next, event) in (expected.saturating_add(1)..).zip(events) {
+    for (offset, event) in (1..).zip(events) {
+        let next = expected.saturating_add(offset);
         if event.seq != next {
             return Err(refused(format!("{scope} entry {} stands where {next} is due", event.seq)));
         }

@@ -111,8 +111,8 @@ pub(super) async fn events(
         .await
         .map_err(failure::of)?;
     let mut events = Vec::with_capacity(rows.len());
-    for (due, row) in (after.saturating_add(1)..).zip(&rows) {
-        let stored = Stored::of(row)?;
+    for (offset, row) in (1..).zip(&rows) {
+        let (due, stored) = (after.saturating_add(offset), Stored::of(row)?);
         if stored.entry.seq != due {
             return Err(missing(&stream, due));
         }

@@ -37,6 +37,7 @@ pub(super) async fn verify(
     let mut connection = pool.acquire().await.map_err(failure::of)?;
     let mut view = connection.begin_with(sql::BEGIN_READ).await.map_err(failure::of)?;
     let mut replay = Replay::new(roots(&mut view, outside.as_ref()).await?);
+    replay.known(0)?;
     loop {
         let rows = page(&mut view, replay.tree.size()).await?;
         for row in &rows {
@@ -182,7 +183,6 @@ impl Replay {
         {
             return Err(not_known(stream, *seen));
         }
-        self.known(0)?;
         if let Some(size) = self.roots.keys().next_back() {
             return Err(JournalError::Damaged {
                 code: codes::BEHIND_CHECKPOINT,

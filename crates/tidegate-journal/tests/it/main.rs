@@ -1,0 +1,3 @@
+//! The journal on real files: the suite of the port, crashes, damage, and what is refused.
+
+mod conformance;
