@@ -34,12 +34,7 @@ pub fn components(plan: &Plan, artifact: &Digest) -> Result<BTreeMap<Component, 
 
     let mut config = vec![take(&mut rest, &["build", "env"])];
     let mut targets = Vec::new();
-    for part in rest
-        .get_mut("parts")
-        .and_then(Value::as_array_mut)
-        .into_iter()
-        .flatten()
-    {
+    for part in rest.get_mut("parts").and_then(Value::as_array_mut).into_iter().flatten() {
         config.push(take(part, &["run", "env"]));
         targets.push(take(part, &["slots"]));
     }
@@ -54,10 +49,7 @@ pub fn components(plan: &Plan, artifact: &Digest) -> Result<BTreeMap<Component, 
         &["limits"],
         &["required"],
     ];
-    let policy = policy_keys
-        .iter()
-        .map(|path| take(&mut rest, path))
-        .collect();
+    let policy = policy_keys.iter().map(|path| take(&mut rest, path)).collect();
 
     let mut pieces = BTreeMap::new();
     pieces.insert(Component::Source, bytes(&source)?);
@@ -83,10 +75,7 @@ fn take(tree: &mut Value, path: &[&str]) -> Value {
             None => return Value::Null,
         }
     }
-    place
-        .as_object_mut()
-        .and_then(|map| map.remove(*last))
-        .unwrap_or(Value::Null)
+    place.as_object_mut().and_then(|map| map.remove(*last)).unwrap_or(Value::Null)
 }
 
 fn bytes(value: &Value) -> Result<Vec<u8>, Error> {
@@ -100,10 +89,8 @@ fn sorted(value: &Value) -> Value {
         Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
         Value::Object(map) => {
             let by_key: BTreeMap<&String, &Value> = map.iter().collect();
-            let filled: Map<String, Value> = by_key
-                .into_iter()
-                .map(|(key, value)| (key.clone(), sorted(value)))
-                .collect();
+            let filled: Map<String, Value> =
+                by_key.into_iter().map(|(key, value)| (key.clone(), sorted(value))).collect();
             Value::Object(filled)
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),

@@ -27,25 +27,14 @@ const BUILD_BOUNDS: (SignedDuration, SignedDuration) =
 pub(crate) fn build(field: &Field<'_>, report: &mut Report<'_>) -> Option<Step> {
     if !matches!(field.node.kind, Kind::Map(_)) {
         let argv = argv(field, report)?;
-        return Some(Step {
-            argv,
-            env: BTreeMap::new(),
-            timeout: BUILD_TIMEOUT,
-        });
+        return Some(Step { argv, env: BTreeMap::new(), timeout: BUILD_TIMEOUT });
     }
     let mut fields = Fields::of(field, report);
     let argv = run_or_shell(&mut fields, report);
     let timeout = read::duration(fields.get("timeout"), BUILD_TIMEOUT, BUILD_BOUNDS, report);
-    let env = fields
-        .get("env")
-        .map(|field| env(&field, report))
-        .unwrap_or_default();
+    let env = fields.get("env").map(|field| env(&field, report)).unwrap_or_default();
     fields.finish(&[], report);
-    Some(Step {
-        argv: argv?,
-        env,
-        timeout,
-    })
+    Some(Step { argv: argv?, env, timeout })
 }
 
 /// A command: a list of arguments, or `{shell: "..."}`.
@@ -68,11 +57,8 @@ pub(crate) fn run_or_shell(
         (Some(run), None) => command(&run, report),
         (None, Some(line)) => shell(&line, report),
         (Some(_), Some(line)) => {
-            let message = format!(
-                "`{}` and `{}` exclude each other",
-                fields.path("run"),
-                line.path
-            );
+            let message =
+                format!("`{}` and `{}` exclude each other", fields.path("run"), line.path);
             report.error(codes::CONFLICT, line.at(), message);
             None
         }
@@ -113,9 +99,7 @@ pub(crate) fn argv(field: &Field<'_>, report: &mut Report<'_>) -> Option<Vec<Str
     }
     if argv.first().is_none_or(String::is_empty) {
         let message = format!("`{}` names no program", field.path);
-        report
-            .error(codes::BAD_COMMAND, field.at(), message)
-            .help("write for example `[npm, ci]`");
+        report.error(codes::BAD_COMMAND, field.at(), message).help("write for example `[npm, ci]`");
         return None;
     }
     Some(argv)
@@ -124,12 +108,13 @@ pub(crate) fn argv(field: &Field<'_>, report: &mut Report<'_>) -> Option<Vec<Str
 fn refuse_text(field: &Field<'_>, text: &str, report: &mut Report<'_>) {
     let message = format!("`{}` is one text, not a list of arguments", field.path);
     let finding = report.error(codes::BAD_COMMAND, field.at(), message);
+    let text = shorten(text);
     let needs_shell = text.contains(['|', '&', ';', '<', '>', '$', '`', '*', '"', '\'', '\\']);
     if needs_shell {
-        finding.help("no shell reads it; to ask one, write `{shell: \"...\"}`");
+        finding.help(format!("no shell reads it; to ask one, write `{{shell: {text:?}}}`"));
     } else {
         let words: Vec<&str> = text.split_whitespace().collect();
-        finding.help(format!("write `[{}]`", shorten(&words.join(", "))));
+        finding.help(format!("write `[{}]`", words.join(", ")));
     }
 }
 
@@ -154,11 +139,7 @@ fn warn_unexpanded(item: &Field<'_>, argument: &str, report: &mut Report<'_>) {
 fn shell(line: &Field<'_>, report: &mut Report<'_>) -> Option<Vec<String>> {
     let text = read::text(line, report)?;
     if text.trim().is_empty() {
-        report.error(
-            codes::BAD_COMMAND,
-            line.at(),
-            format!("`{}` is empty", line.path),
-        );
+        report.error(codes::BAD_COMMAND, line.at(), format!("`{}` is empty", line.path));
         return None;
     }
     Some(["/bin/sh", "-c", text].map(str::to_owned).to_vec())
@@ -177,10 +158,7 @@ pub(crate) fn env(field: &Field<'_>, report: &mut Report<'_>) -> BTreeMap<String
         return variables;
     }
     for (key, node) in entries {
-        let entry = Field {
-            path: format!("{}.{}", field.path, shorten(&key.text)),
-            node,
-        };
+        let entry = Field { path: format!("{}.{}", field.path, shorten(&key.text)), node };
         if let Some(why) = refused_variable(&key.text) {
             let message = format!("`{}` {why}", entry.path);
             report.error(codes::BAD_VARIABLE, key.at, message);
@@ -201,7 +179,12 @@ pub(crate) fn env(field: &Field<'_>, report: &mut Report<'_>) -> BTreeMap<String
                 "the value is kept in the repository, in the journal and in the plan that is \
                  shown; let the application read it from a file on the machine",
             );
-            report.add(finding, Some(key.at));
+            if let Some(place) = &mut report.add(finding, Some(key.at)).place {
+                // The line goes to terminals and logs: it ends before the value.
+                let shown = key.at.column.saturating_add(key.at.length).saturating_sub(1);
+                let shown = usize::try_from(shown).unwrap_or(usize::MAX);
+                place.text = place.text.chars().take(shown).chain(": ...".chars()).collect();
+            }
         }
         variables.insert(key.text.clone(), value.to_owned());
     }
@@ -212,10 +195,7 @@ pub(crate) fn env(field: &Field<'_>, report: &mut Report<'_>) -> BTreeMap<String
 pub(crate) fn is_variable(name: &str) -> bool {
     /// Longest name of a variable.
     const BYTES_MAX: usize = 128;
-    let first_is_plain = name
-        .bytes()
-        .next()
-        .is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+    let first_is_plain = name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
     first_is_plain
         && name.len() <= BYTES_MAX
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
@@ -225,21 +205,12 @@ fn refused_variable(name: &str) -> Option<&'static str> {
     if !is_variable(name) {
         return Some("is no name of a variable: use A-Z, 0-9 and `_`");
     }
-    name.starts_with("TIDEGATE_")
-        .then_some("is reserved: Tidegate sets variables of this prefix")
+    name.starts_with("TIDEGATE_").then_some("is reserved: Tidegate sets variables of this prefix")
 }
 
 fn looks_secret(name: &str) -> bool {
     let upper = name.to_ascii_uppercase();
-    [
-        "PASSWORD",
-        "PASSWD",
-        "SECRET",
-        "TOKEN",
-        "API_KEY",
-        "PRIVATE_KEY",
-        "ACCESS_KEY",
-    ]
-    .iter()
-    .any(|word| upper.ends_with(word))
+    ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY", "PRIVATE_KEY", "ACCESS_KEY"]
+        .iter()
+        .any(|word| upper.ends_with(word))
 }

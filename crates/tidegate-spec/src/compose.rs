@@ -4,7 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use granit_parser::{Event, Parser, ScalarStyle, ScanError, StrInput, StructureStyle, Tag};
+use granit_parser::{
+    ErrorKind, Event, Parser, ScalarStyle, ScanError, StrInput, StructureStyle, Tag,
+};
 
 use crate::codes;
 use crate::node::{Key, Kind, Node};
@@ -84,19 +86,17 @@ impl<'s> Composer<'s, '_, '_> {
 
     fn syntax(&mut self, error: &ScanError) {
         let mark = error.marker();
-        let at = Span {
-            line: number(mark.line()),
-            column: number(mark.col() + 1),
-            length: 1,
-        };
-        let finding = self.report.error(
-            codes::SYNTAX,
-            at,
-            format!("this is not YAML: {}", error.info()),
-        );
+        let at = Span { line: number(mark.line()), column: number(mark.col() + 1), length: 1 };
+        if *error.kind() == ErrorKind::RecursionLimitExceeded {
+            let message = format!("nested deeper than {DEPTH_MAX} levels");
+            self.report.error(codes::TOO_COMPLEX, at, message);
+            return;
+        }
+        let finding =
+            self.report.error(codes::SYNTAX, at, format!("this is not YAML: {}", error.info()));
         finding.help(
-            "check indentation, quotes and brackets on this line and the one above; \
-                      quote a text that begins with one of > | * & ! % @ [ {",
+            "check indentation, quotes and brackets on this line and the one above; quote \
+             a text that begins with one of > | * & ! % @ [ {",
         );
     }
 
@@ -112,16 +112,7 @@ impl<'s> Composer<'s, '_, '_> {
             Event::Scalar(text, style, anchor, tag) => {
                 self.refuse_tag(tag.as_deref(), at);
                 let plain = style == ScalarStyle::Plain;
-                (
-                    Node {
-                        kind: Kind::Scalar {
-                            text: text.into_owned(),
-                            plain,
-                        },
-                        at,
-                    },
-                    anchor,
-                )
+                (Node { kind: Kind::Scalar { text: text.into_owned(), plain }, at }, anchor)
             }
             Event::SequenceStart(style, anchor, tag) => {
                 self.refuse_tag(tag.as_deref(), at);
@@ -133,11 +124,7 @@ impl<'s> Composer<'s, '_, '_> {
             }
             Event::Alias(id) => (self.alias(id, at, depth)?, 0),
             other => {
-                self.report.error(
-                    codes::YAML_FEATURE,
-                    at,
-                    format!("{other:?} is not read here"),
-                );
+                self.report.error(codes::YAML_FEATURE, at, format!("{other:?} is not read here"));
                 return Err(Stop);
             }
         };
@@ -153,10 +140,7 @@ impl<'s> Composer<'s, '_, '_> {
             let (event, span) = self.child()?;
             if matches!(event, Event::SequenceEnd) {
                 let at = self.reach(style, at, &span);
-                return Ok(Node {
-                    kind: Kind::List(items),
-                    at,
-                });
+                return Ok(Node { kind: Kind::List(items), at });
             }
             items.push(self.node(event, &span, depth + 1)?);
         }
@@ -172,10 +156,7 @@ impl<'s> Composer<'s, '_, '_> {
                     (StructureStyle::Block, Some((first, _))) => first.at,
                     _ => self.reach(style, at, &span),
                 };
-                return Ok(Node {
-                    kind: Kind::Map(entries),
-                    at,
-                });
+                return Ok(Node { kind: Kind::Map(entries), at });
             }
             let key = self.key(event, &span, depth + 1)?;
             let (event, span) = self.child()?;
@@ -191,11 +172,7 @@ impl<'s> Composer<'s, '_, '_> {
             }
             if key.text == "<<" {
                 self.report
-                    .error(
-                        codes::YAML_FEATURE,
-                        key.at,
-                        "merge keys (`<<`) are not read here",
-                    )
+                    .error(codes::YAML_FEATURE, key.at, "merge keys (`<<`) are not read here")
                     .help("write the keys out where they apply");
             } else if seen.insert(key.text.clone()) {
                 entries.push((key, node));
@@ -206,19 +183,10 @@ impl<'s> Composer<'s, '_, '_> {
     }
 
     fn duplicate(&mut self, entries: &[(Key, Node)], key: &Key) {
-        let first = entries
-            .iter()
-            .find(|(k, _)| k.text == key.text)
-            .map_or(0, |(k, _)| k.at.line);
+        let first = entries.iter().find(|(k, _)| k.text == key.text).map_or(0, |(k, _)| k.at.line);
         self.report
-            .error(
-                codes::DUPLICATE_KEY,
-                key.at,
-                format!("`{}` is given twice", key.text),
-            )
-            .help(format!(
-                "it stands first in line {first}; keep one of the two"
-            ));
+            .error(codes::DUPLICATE_KEY, key.at, format!("`{}` is given twice", key.text))
+            .help(format!("it stands first in line {first}; keep one of the two"));
     }
 
     fn key(
@@ -231,8 +199,7 @@ impl<'s> Composer<'s, '_, '_> {
         match node.kind {
             Kind::Scalar { text, .. } => Ok(Key { text, at: node.at }),
             Kind::List(_) | Kind::Map(_) => {
-                self.report
-                    .error(codes::WRONG_KIND, node.at, "a key must be a text");
+                self.report.error(codes::WRONG_KIND, node.at, "a key must be a text");
                 Err(Stop)
             }
         }
@@ -240,18 +207,11 @@ impl<'s> Composer<'s, '_, '_> {
 
     fn alias(&mut self, id: usize, at: Span, depth: usize) -> Result<Node, Stop> {
         let Some(anchored) = self.anchors.get(&id) else {
-            self.report.error(
-                codes::TOO_COMPLEX,
-                at,
-                "this alias stands inside what it repeats",
-            );
+            self.report.error(codes::TOO_COMPLEX, at, "this alias stands inside what it repeats");
             return Err(Stop);
         };
         let (size, height) = (anchored.size(), anchored.height());
-        let node = Node {
-            kind: anchored.kind.clone(),
-            at,
-        };
+        let node = Node { kind: anchored.kind.clone(), at };
         self.count(size, depth + height, at)?;
         Ok(node)
     }
@@ -275,11 +235,7 @@ impl<'s> Composer<'s, '_, '_> {
 
     fn refuse_tag(&mut self, tag: Option<&Tag>, at: Span) {
         if let Some(tag) = tag {
-            let message = format!(
-                "the tag `{}{}` is not read here",
-                tag.handle(),
-                tag.suffix()
-            );
+            let message = format!("the tag `{}{}` is not read here", tag.handle(), tag.suffix());
             self.report
                 .error(codes::YAML_FEATURE, at, message)
                 .help("remove it; quote the value to make it a text");
@@ -291,10 +247,7 @@ impl<'s> Composer<'s, '_, '_> {
         let end_line = number(end.end.line());
         let end_column = number(end.end.col() + 1);
         if style == StructureStyle::Flow && end_line == from.line && end_column > from.column {
-            return Span {
-                length: end_column - from.column,
-                ..from
-            };
+            return Span { length: end_column - from.column, ..from };
         }
         from
     }

@@ -67,13 +67,7 @@ impl Diagnostic {
     /// A finding without a place.
     #[must_use]
     pub fn new(code: &str, severity: Severity, message: impl Into<String>) -> Self {
-        Self {
-            code: code.to_owned(),
-            severity,
-            message: message.into(),
-            place: None,
-            help: None,
-        }
+        Self { code: code.to_owned(), severity, message: message.into(), place: None, help: None }
     }
 
     /// Adds what to write instead.
@@ -84,13 +78,7 @@ impl Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{}[{}]: {}",
-            self.severity.name(),
-            self.code,
-            visible(&self.message)
-        )?;
+        writeln!(f, "{}[{}]: {}", self.severity.name(), self.code, visible(&self.message))?;
         if let Some(place) = &self.place {
             place.fmt_snippet(f)?;
         }
@@ -108,22 +96,12 @@ impl Place {
     fn fmt_snippet(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let number = self.line.to_string();
         let margin = " ".repeat(number.len());
-        writeln!(
-            f,
-            "{margin}--> {}:{}:{}",
-            visible(&self.file),
-            self.line,
-            self.column
-        )?;
+        writeln!(f, "{margin}--> {}:{}:{}", visible(&self.file), self.line, self.column)?;
         let (before, meant, after) = self.cut();
         let carets = "^".repeat(meant.chars().count().max(1));
         let blank = " ".repeat(before.chars().count());
         writeln!(f, "{margin} |")?;
-        writeln!(
-            f,
-            "{number} | {}",
-            format!("{before}{meant}{after}").trim_end()
-        )?;
+        writeln!(f, "{number} | {}", format!("{before}{meant}{after}").trim_end())?;
         writeln!(f, "{margin} | {blank}{carets}")
     }
 
@@ -134,23 +112,10 @@ impl Place {
         let end = start.saturating_add(usize_of(self.length)).min(chars.len());
         let end = end.min(start.saturating_add(LINE_CHARS_MAX));
         let room = LINE_CHARS_MAX.saturating_sub(end - start);
-        let from = if chars.len() <= LINE_CHARS_MAX {
-            0
-        } else {
-            start.saturating_sub(room / 2)
-        };
-        let to = chars
-            .len()
-            .min(from.saturating_add(LINE_CHARS_MAX))
-            .max(end);
+        let from = if chars.len() <= LINE_CHARS_MAX { 0 } else { start.saturating_sub(room / 2) };
+        let to = chars.len().min(from.saturating_add(LINE_CHARS_MAX)).max(end);
         let piece = |range: std::ops::Range<usize>| -> String {
-            visible(
-                &chars
-                    .get(range)
-                    .unwrap_or_default()
-                    .iter()
-                    .collect::<String>(),
-            )
+            visible(&chars.get(range).unwrap_or_default().iter().collect::<String>())
         };
         let mut before = piece(from..start);
         let mut after = piece(end..to);

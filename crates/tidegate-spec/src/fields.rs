@@ -6,6 +6,29 @@ use crate::node::{Key, Kind, Node};
 use crate::report::{Report, Span};
 use crate::words;
 
+/// Keys that are easily written one level too high or too low, and where they belong.
+const HOMES: [(&str, &str); 19] = [
+    ("advance_if", "traffic"),
+    ("at_least", "traffic.each"),
+    ("confidence", "traffic.each"),
+    ("each", "traffic"),
+    ("env", "deploy"),
+    ("floor", "traffic"),
+    ("instances", "deploy"),
+    ("keep_previous", "after.watch"),
+    ("lease", "traffic"),
+    ("otherwise", "traffic"),
+    ("port", "deploy"),
+    ("probes", "deploy"),
+    ("rollback_if", "traffic"),
+    ("route", "traffic"),
+    ("run", "deploy"),
+    ("slots", "deploy"),
+    ("smoke", "deploy"),
+    ("steps", "traffic"),
+    ("watch", "after"),
+];
+
 /// One value with the path that people call it by: `traffic.each.for`.
 #[derive(Debug, Clone)]
 pub(crate) struct Field<'n> {
@@ -39,21 +62,12 @@ impl<'n> Fields<'n> {
                 &[]
             }
         };
-        Self {
-            path: field.path.clone(),
-            at: field.at(),
-            entries,
-            known: Vec::new(),
-        }
+        Self { path: field.path.clone(), at: field.at(), entries, known: Vec::new() }
     }
 
     /// The path of a key in this map.
     pub(crate) fn path(&self, key: &str) -> String {
-        if self.path.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.path)
-        }
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
     /// What to point at when the whole is meant.
@@ -65,10 +79,7 @@ impl<'n> Fields<'n> {
     pub(crate) fn get(&mut self, key: &'static str) -> Option<Field<'n>> {
         self.known.push(key);
         let (_, node) = self.entries.iter().find(|(k, _)| k.text == key)?;
-        Some(Field {
-            path: self.path(key),
-            node,
-        })
+        Some(Field { path: self.path(key), node })
     }
 
     /// The value of a key that must be given; an error when it is not.
@@ -90,10 +101,7 @@ impl<'n> Fields<'n> {
 
     /// Where a key stands.
     pub(crate) fn key_at(&self, key: &str) -> Option<Span> {
-        self.entries
-            .iter()
-            .find(|(k, _)| k.text == key)
-            .map(|(k, _)| k.at)
+        self.entries.iter().find(|(k, _)| k.text == key).map(|(k, _)| k.at)
     }
 
     /// Reports every key that was not asked for. Those in `later` have a meaning that this version
@@ -118,9 +126,11 @@ impl<'n> Fields<'n> {
                 key.at,
                 format!("`{}` is not a key here", shorten(&path)),
             );
-            match words::nearest(name, self.known.iter().copied()) {
-                Some(meant) => finding.help(format!("did you mean `{meant}`?")),
-                None => finding.help(format!("allowed are {}", words::list(&self.known))),
+            let home = HOMES.iter().find(|(key, home)| *key == name && *home != self.path);
+            match (words::nearest(name, self.known.iter().copied()), home) {
+                (_, Some((_, home))) => finding.help(format!("it belongs under `{home}`")),
+                (Some(meant), None) => finding.help(format!("did you mean `{meant}`?")),
+                (None, None) => finding.help(format!("allowed are {}", words::list(&self.known))),
             }
         }
     }
@@ -129,16 +139,10 @@ impl<'n> Fields<'n> {
 /// Says that a value is of the wrong kind.
 pub(crate) fn wrong_kind(field: &Field<'_>, wanted: &str, report: &mut Report<'_>) {
     let found = field.node.describe();
-    let subject = if field.path.is_empty() {
-        "the file".to_owned()
-    } else {
-        format!("`{}`", field.path)
-    };
-    let finding = report.error(
-        codes::WRONG_KIND,
-        field.at(),
-        format!("{subject} is {found}, not {wanted}"),
-    );
+    let subject =
+        if field.path.is_empty() { "the file".to_owned() } else { format!("`{}`", field.path) };
+    let finding =
+        report.error(codes::WRONG_KIND, field.at(), format!("{subject} is {found}, not {wanted}"));
     if field.node.is_null() && !field.path.is_empty() {
         finding.help("give it a value or remove the key");
     }

@@ -54,11 +54,7 @@ pub fn parse(
 ) -> Result<Parsed, Diagnostics> {
     let source = source.strip_prefix('\u{feff}').unwrap_or(source);
     // A file over the limit is not even cut into lines.
-    let shown = if source.len() > source::SOURCE_BYTES_MAX {
-        ""
-    } else {
-        source
-    };
+    let shown = if source.len() > source::SOURCE_BYTES_MAX { "" } else { source };
     let mut report = Report::new(name, shown);
     let plan = if source::check(source, &mut report) {
         compose::compose(source, &mut report)
@@ -74,10 +70,7 @@ pub fn parse(
     let refused = report.has_errors();
     let findings = report.finish();
     match plan {
-        Some(plan) if !refused => Ok(Parsed {
-            plan,
-            notes: findings.0,
-        }),
+        Some(plan) if !refused => Ok(Parsed { plan, notes: findings.0 }),
         _ => Err(findings),
     }
 }
@@ -88,10 +81,7 @@ fn plan(
     environment: Option<&str>,
     report: &mut Report<'_>,
 ) -> Option<Plan> {
-    let field = Field {
-        path: String::new(),
-        node: root,
-    };
+    let field = Field { path: String::new(), node: root };
     if root.is_null() {
         return None;
     }
@@ -107,20 +97,14 @@ fn plan(
     }
     let scope = scope(&mut fields, environment, report);
     release_tags(fields.get("release"), &release, report);
-    let build = fields
-        .get("build")
-        .and_then(|field| command::build(&field, report));
+    let build = fields.get("build").and_then(|field| command::build(&field, report));
     let (parts, traffic) = pieces(&mut fields, report);
     let (bake, bake_at) = traffic::after(fields.get("after"), report);
     let targets = targets::targets(fields.get("targets"), report);
     fields.finish(&LATER, report);
 
     let limits = Limits {
-        start: parts
-            .iter()
-            .map(|read| read.start_within)
-            .max()
-            .unwrap_or(SignedDuration::ZERO),
+        start: parts.iter().map(|read| read.start_within).max().unwrap_or(SignedDuration::ZERO),
         traffic_lease: traffic.lease,
         ..Limits::default()
     };
@@ -190,10 +174,7 @@ fn scope(
         (None, Some(written)) => written,
         (None, None) => EnvironmentName::new(ENVIRONMENT).ok()?,
     };
-    Some(Scope {
-        service: service?,
-        environment,
-    })
+    Some(Scope { service: service?, environment })
 }
 
 fn other_environment(
@@ -213,10 +194,7 @@ fn release_tags(field: Option<Field<'_>>, release: &Release, report: &mut Report
     let Some(field) = field else { return };
     let mut fields = Fields::of(&field, report);
     let tag = fields.get("tag");
-    fields.finish(
-        &["start", "image", "require", "repository", "branch"],
-        report,
-    );
+    fields.finish(&["start", "image", "require", "repository", "branch"], report);
     let Some(tag) = tag else { return };
     let Some(pattern) = read::text(&tag, report) else {
         return;
@@ -228,10 +206,7 @@ fn release_tags(field: Option<Field<'_>>, release: &Release, report: &mut Report
             tag.path,
             shorten(pattern)
         );
-        report.add(
-            Diagnostic::new(codes::TAG_PATTERN, Severity::Warning, message),
-            Some(tag.at()),
-        );
+        report.add(Diagnostic::new(codes::TAG_PATTERN, Severity::Warning, message), Some(tag.at()));
     }
 }
 
@@ -260,43 +235,27 @@ fn pieces(fields: &mut Fields<'_>, report: &mut Report<'_>) -> (Vec<part::Read>,
     let deploy = fields.get("deploy");
     let several = fields.get("parts");
     let traffic_field = fields.get("traffic");
-    let mut traffic_fields = traffic_field
-        .as_ref()
-        .map(|field| Fields::of(field, report));
-    let route = traffic_fields
-        .as_mut()
-        .and_then(|fields| fields.get("route"));
+    let mut traffic_fields = traffic_field.as_ref().map(|field| Fields::of(field, report));
+    let route = traffic_fields.as_mut().and_then(|fields| fields.get("route"));
     let parts = match (&deploy, &several) {
         (Some(deploy), None) => part::deploy(deploy, route.as_ref(), report),
         (None, Some(several)) => {
             if let Some(route) = &route {
                 report
-                    .error(
-                        codes::CONFLICT,
-                        route.at(),
-                        "`traffic.route` belongs to no part",
-                    )
+                    .error(codes::CONFLICT, route.at(), "`traffic.route` belongs to no part")
                     .help("with `parts`, write `route` inside the part it belongs to");
             }
             part::parts(several, report)
         }
         (Some(_), Some(several)) => {
             report
-                .error(
-                    codes::CONFLICT,
-                    several.at(),
-                    "`deploy` and `parts` exclude each other",
-                )
+                .error(codes::CONFLICT, several.at(), "`deploy` and `parts` exclude each other")
                 .help("use `deploy` for a service of one part, `parts` for several");
             Vec::new()
         }
         (None, None) => {
             report
-                .error(
-                    codes::MISSING_KEY,
-                    fields.at(),
-                    "`deploy` is missing: what runs?",
-                )
+                .error(codes::MISSING_KEY, fields.at(), "`deploy` is missing: what runs?")
                 .help("write for example `deploy: {run: [node, server.js]}`");
             Vec::new()
         }
@@ -306,13 +265,27 @@ fn pieces(fields: &mut Fields<'_>, report: &mut Report<'_>) -> (Vec<part::Read>,
         Some(fields) => traffic::traffic(fields, &plain, report),
         None => traffic::unsaid(&plain),
     };
+    if let Some(at) = deploy.as_ref().or(several.as_ref()).map(Field::at) {
+        refuse_blindness(&traffic, &plain, at, report);
+    }
     if let Some(fields) = traffic_fields {
-        fields.finish(
-            &["hold_out", "mirror", "cohorts", "on_control_loss", "tell"],
-            report,
-        );
+        fields.finish(&["hold_out", "mirror", "cohorts", "on_control_loss", "tell"], report);
     }
     (parts, traffic)
+}
+
+/// Without requests and without probes there is no rule to fall back on, and time alone must not
+/// move a release to production because somebody left the rules away.
+fn refuse_blindness(traffic: &traffic::Read, parts: &[&Part], at: Span, report: &mut Report<'_>) {
+    let unsaid = traffic.places.advance.is_none() && traffic.traffic.advance_if.is_empty();
+    if unsaid && !parts.is_empty() {
+        report
+            .error(codes::NO_READINGS, at, "nothing here tells a good release from a bad one")
+            .help(
+                "add a probe, as in `probes: {ok: {exec: [./check]}}`, or write \
+                 `traffic: {advance_if: [memory < 90%], rollback_if: [cpu > 95% for 5m]}`",
+            );
+    }
 }
 
 /// `${...}` is for a later version: until then it would reach the application as it stands.
@@ -337,16 +310,9 @@ fn refuse_substitution(node: &Node, path: &str, report: &mut Report<'_>) {
             }
         }
         Kind::Map(entries) => {
-            for (key, value) in entries
-                .iter()
-                .filter(|(key, _)| !key.text.starts_with("x-"))
-            {
+            for (key, value) in entries.iter().filter(|(key, _)| !key.text.starts_with("x-")) {
                 let below = shorten(&key.text);
-                let path = if path.is_empty() {
-                    below
-                } else {
-                    format!("{path}.{below}")
-                };
+                let path = if path.is_empty() { below } else { format!("{path}.{below}") };
                 refuse_substitution(value, &path, report);
             }
         }

@@ -39,29 +39,14 @@ pub(crate) fn in_file(
     add(never_rolls_back(plan), places.rollback);
     add(always_advances(plan), places.advance);
     add(sample_size(plan), places.advance);
-    add(
-        too_slow(plan, targets),
-        places.dwell.or(places.steps).or(bake_at),
-    );
+    add(too_slow(plan, targets), places.dwell.or(places.steps).or(bake_at));
     if places.dwell.is_none() {
-        let message = format!(
-            "`each.for` is not given: every step lasts {}",
-            show(plan.traffic.dwell)
-        );
-        add(
-            Some(Diagnostic::new(
-                codes::DWELL_UNSAID,
-                Severity::Note,
-                message,
-            )),
-            places.steps,
-        );
+        let message =
+            format!("`each.for` is not given: every step lasts {}", show(plan.traffic.dwell));
+        add(Some(Diagnostic::new(codes::DWELL_UNSAID, Severity::Note, message)), places.steps);
     }
     if places.otherwise.is_none() {
-        add(
-            Some(between_unsaid(plan)),
-            places.rollback.or(places.advance),
-        );
+        add(Some(between_unsaid(plan)), places.rollback.or(places.advance));
     }
 }
 
@@ -160,10 +145,7 @@ fn too_slow(plan: &Plan, targets: &Targets) -> Option<Diagnostic> {
         show(moving),
         show(plan.bake.watch)
     ));
-    debug_assert!(
-        total >= SignedDuration::ZERO,
-        "durations are never negative"
-    );
+    debug_assert!(total >= SignedDuration::ZERO, "durations are never negative");
     Some(finding)
 }
 

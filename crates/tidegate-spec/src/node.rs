@@ -53,10 +53,7 @@ impl Node {
             Kind::Scalar { .. } => 1,
             Kind::List(items) => 1 + items.iter().map(Self::size).sum::<usize>(),
             Kind::Map(entries) => {
-                1 + entries
-                    .iter()
-                    .map(|(_, node)| 1 + node.size())
-                    .sum::<usize>()
+                1 + entries.iter().map(|(_, node)| 1 + node.size()).sum::<usize>()
             }
         }
     }
@@ -66,11 +63,7 @@ impl Node {
         let below = match &self.kind {
             Kind::Scalar { .. } => 0,
             Kind::List(items) => items.iter().map(Self::height).max().unwrap_or(0),
-            Kind::Map(entries) => entries
-                .iter()
-                .map(|(_, node)| node.height())
-                .max()
-                .unwrap_or(0),
+            Kind::Map(entries) => entries.iter().map(|(_, node)| node.height()).max().unwrap_or(0),
         };
         1 + below
     }

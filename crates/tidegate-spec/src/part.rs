@@ -68,10 +68,7 @@ pub(crate) fn parts(field: &Field<'_>, report: &mut Report<'_>) -> Vec<Read> {
         return Vec::new();
     };
     if entries.is_empty() || entries.len() > PARTS_MAX {
-        let message = format!(
-            "`parts` has {} parts: it needs 1 to {PARTS_MAX}",
-            entries.len()
-        );
+        let message = format!("`parts` has {} parts: it needs 1 to {PARTS_MAX}", entries.len());
         report.error(codes::BAD_NUMBER, field.at(), message);
         return Vec::new();
     }
@@ -113,59 +110,23 @@ fn part(
 ) -> Option<Read> {
     let at = route.map_or(fields.at(), Field::at);
     let kind = part_kind(kind, route, report);
-    let slots = fields
-        .get("slots")
-        .and_then(|field| slots(&field, report))
-        .or_else(default_slots)?;
+    let slots =
+        fields.get("slots").and_then(|field| slots(&field, report)).or_else(default_slots)?;
     let run = run(&mut fields, report);
-    let instances = read::number(
-        fields.get("instances"),
-        INSTANCES,
-        (1, INSTANCES_MAX),
-        report,
-    );
-    let mut probes = fields
-        .get("probes")
-        .map(|field| probe::probes(&field, report))
-        .unwrap_or_default();
+    let instances = read::number(fields.get("instances"), INSTANCES, (1, INSTANCES_MAX), report);
+    let mut probes =
+        fields.get("probes").map(|field| probe::probes(&field, report)).unwrap_or_default();
     if probes.is_empty() && matches!(kind, PartKind::Web(_)) {
         probes.push(probe::listens());
     }
-    let smoke = fields
-        .get("smoke")
-        .and_then(|field| smoke(&field, &kind, report));
+    let smoke = fields.get("smoke").and_then(|field| smoke(&field, &kind, report));
     let start_bounds = (SignedDuration::from_secs(1), SignedDuration::from_hours(2));
-    let start_within = read::duration(
-        fields.get("start_within"),
-        START_WITHIN,
-        start_bounds,
-        report,
-    );
-    let later = [
-        "migrate",
-        "image",
-        "containers",
-        "needs",
-        "hosts",
-        "secrets",
-        "user",
-        "cpus",
-    ];
+    let start_within =
+        read::duration(fields.get("start_within"), START_WITHIN, start_bounds, report);
+    let later = ["migrate", "image", "containers", "needs", "hosts", "secrets", "user", "cpus"];
     fields.finish(&later, report);
-    let part = Part {
-        name,
-        kind,
-        slots,
-        run: run?,
-        instances,
-        probes,
-        smoke,
-    };
-    Some(Read {
-        part,
-        start_within,
-        at,
-    })
+    let part = Part { name, kind, slots, run: run?, instances, probes, smoke };
+    Some(Read { part, start_within, at })
 }
 
 fn part_kind(kind: Kinds, field: Option<&Field<'_>>, report: &mut Report<'_>) -> PartKind {
@@ -194,10 +155,7 @@ fn slots(field: &Field<'_>, report: &mut Report<'_>) -> Option<[SlotName; 2]> {
             .iter()
             .enumerate()
             .filter_map(|(index, node)| {
-                Some((
-                    read::text(&read::item(&field.path, index, node), report)?,
-                    node.at,
-                ))
+                Some((read::text(&read::item(&field.path, index, node), report)?, node.at))
             })
             .collect(),
         Kind::Map(entries) => slot_keys(field, entries, report),
@@ -244,10 +202,7 @@ fn slot_keys<'n>(
                 .help("a slot runs processes on this machine: write `slots: [north, south]`");
         }
     }
-    entries
-        .iter()
-        .map(|(key, _)| (key.text.as_str(), key.at))
-        .collect()
+    entries.iter().map(|(key, _)| (key.text.as_str(), key.at)).collect()
 }
 
 fn note_colours(first: &str, at: Span, report: &mut Report<'_>) {
@@ -265,10 +220,7 @@ fn run(fields: &mut Fields<'_>, report: &mut Report<'_>) -> Option<Run> {
         .need("run", "[node, server.js]", report)
         .and_then(|field| command::command(&field, report));
     let env_at = fields.key_at("env");
-    let env = fields
-        .get("env")
-        .map(|field| command::env(&field, report))
-        .unwrap_or_default();
+    let env = fields.get("env").map(|field| command::env(&field, report)).unwrap_or_default();
     let port_env = fields
         .get("port")
         .and_then(|field| port_variable(&field, report))
@@ -281,21 +233,13 @@ fn run(fields: &mut Fields<'_>, report: &mut Report<'_>) -> Option<Run> {
     }
     let grace_bounds = (SignedDuration::ZERO, SignedDuration::from_mins(10));
     let grace = read::duration(fields.get("grace"), GRACE, grace_bounds, report);
-    let memory_max = fields
-        .get("memory")
-        .and_then(|field| read::bytes(&field, (1 << 20, 1 << 44), report));
+    let memory_max =
+        fields.get("memory").and_then(|field| read::bytes(&field, (1 << 20, 1 << 44), report));
     let log_bytes_max = fields
         .get("log")
         .and_then(|field| read::bytes(&field, (1 << 20, 10 << 30), report))
         .unwrap_or(LOG_BYTES);
-    Some(Run {
-        argv: argv?,
-        env,
-        port_env,
-        grace,
-        memory_max,
-        log_bytes_max,
-    })
+    Some(Run { argv: argv?, env, port_env, grace, memory_max, log_bytes_max })
 }
 
 fn port_variable(field: &Field<'_>, report: &mut Report<'_>) -> Option<String> {
@@ -303,11 +247,7 @@ fn port_variable(field: &Field<'_>, report: &mut Report<'_>) -> Option<String> {
     if command::is_variable(text) {
         return Some(text.to_owned());
     }
-    let message = format!(
-        "`{}` is `{}`, not the name of a variable",
-        field.path,
-        shorten(text)
-    );
+    let message = format!("`{}` is `{}`, not the name of a variable", field.path, shorten(text));
     report.error(codes::BAD_VARIABLE, field.at(), message).help(
         "name the variable from which the application reads its port, as in `port: PORT`; \
          Tidegate chooses the number, since both slots run side by side",
@@ -327,10 +267,8 @@ fn smoke(field: &Field<'_>, kind: &PartKind, report: &mut Report<'_>) -> Option<
             }
         }
         if matches!(kind, PartKind::Worker) {
-            let message = format!(
-                "`{}` asks over HTTP, and a worker takes no requests",
-                suite.path
-            );
+            let message =
+                format!("`{}` asks over HTTP, and a worker takes no requests", suite.path);
             report
                 .error(codes::CONFLICT, suite.at(), message)
                 .help("use a command: `smoke: {run: [./smoke]}`");
@@ -338,9 +276,7 @@ fn smoke(field: &Field<'_>, kind: &PartKind, report: &mut Report<'_>) -> Option<
         read::artifact_path(&suite, report).map(|file| SmokeRun::Suite { file })
     } else {
         let argv = command::run_or_shell(&mut fields, report);
-        let junit = fields
-            .get("junit")
-            .and_then(|field| read::artifact_path(&field, report));
+        let junit = fields.get("junit").and_then(|field| read::artifact_path(&field, report));
         argv.map(|argv| SmokeRun::Command { argv, junit })
     };
     let timeout = read::duration(fields.get("timeout"), SMOKE_TIMEOUT, bounds, report);
@@ -352,10 +288,7 @@ fn smoke(field: &Field<'_>, kind: &PartKind, report: &mut Report<'_>) -> Option<
 fn refuse_shared_routes(parts: &[Read], report: &mut Report<'_>) {
     let mut taken: BTreeMap<(&str, Option<&str>, &str), &PartName> = BTreeMap::new();
     for read in parts {
-        let Some(Route {
-            listen, host, path, ..
-        }) = read.part.route()
-        else {
+        let Some(Route { listen, host, path, .. }) = read.part.route() else {
             continue;
         };
         let claim = (listen.as_str(), host.as_deref(), path.as_str());

@@ -26,10 +26,8 @@ const TIMEOUT: SignedDuration = SignedDuration::from_secs(2);
 const RETRIES: u32 = 3;
 const START_PERIOD: SignedDuration = SignedDuration::from_secs(20);
 /// Bounds of interval, timeout and `within`.
-const ASK_BOUNDS: (SignedDuration, SignedDuration) = (
-    SignedDuration::from_millis(100),
-    SignedDuration::from_mins(10),
-);
+const ASK_BOUNDS: (SignedDuration, SignedDuration) =
+    (SignedDuration::from_millis(100), SignedDuration::from_mins(10));
 /// Days that a certificate must still be valid, when nothing is said.
 const DAYS_LEFT: u32 = 14;
 
@@ -72,23 +70,31 @@ pub(crate) fn listens() -> Probe {
 
 fn probe(name: &str, field: &Field<'_>, report: &mut Report<'_>) -> Option<Probe> {
     let mut fields = Fields::of(field, report);
-    let timeout = read::duration(fields.get("timeout"), TIMEOUT, ASK_BOUNDS, report);
-    let ask = ask(&mut fields, timeout, report);
+    let written = fields.get("timeout");
+    let at = written.as_ref().map(Field::at);
+    let mut timeout = read::duration(written, TIMEOUT, ASK_BOUNDS, report);
+    let ask = ask(&mut fields, report);
+    if let Some(Ask::Http { within: Some(within), .. }) = &ask
+        && *within > timeout
+    {
+        match at {
+            // A patient `within` needs a patient timeout, and nobody wrote one.
+            None => timeout = *within,
+            Some(at) => {
+                let message = format!("`{}` is shorter than `within`", fields.path("timeout"));
+                report
+                    .error(codes::CONFLICT, at, message)
+                    .help(format!("raise it to {} or remove it", crate::units::show(*within)));
+            }
+        }
+    }
     let interval = read::duration(fields.get("interval"), INTERVAL, ASK_BOUNDS, report);
     let retries = read::number(fields.get("retries"), RETRIES, (1, 100), report);
     let start_bounds = (SignedDuration::ZERO, SignedDuration::from_hours(1));
-    let start_period = read::duration(
-        fields.get("start_period"),
-        START_PERIOD,
-        start_bounds,
-        report,
-    );
-    let theirs = read::choice(
-        fields.get("owner"),
-        &[("ours", false), ("theirs", true)],
-        false,
-        report,
-    );
+    let start_period =
+        read::duration(fields.get("start_period"), START_PERIOD, start_bounds, report);
+    let theirs =
+        read::choice(fields.get("owner"), &[("ours", false), ("theirs", true)], false, report);
     fields.finish(&[], report);
     Some(Probe {
         name: name.to_owned(),
@@ -101,13 +107,9 @@ fn probe(name: &str, field: &Field<'_>, report: &mut Report<'_>) -> Option<Probe
     })
 }
 
-fn ask(fields: &mut Fields<'_>, timeout: SignedDuration, report: &mut Report<'_>) -> Option<Ask> {
-    let (get, tcp, exec, tls) = (
-        fields.get("get"),
-        fields.get("tcp"),
-        fields.get("exec"),
-        fields.get("tls"),
-    );
+fn ask(fields: &mut Fields<'_>, report: &mut Report<'_>) -> Option<Ask> {
+    let (get, tcp, exec, tls) =
+        (fields.get("get"), fields.get("tcp"), fields.get("exec"), fields.get("tls"));
     let given = [&get, &tcp, &exec, &tls].into_iter().flatten().count();
     if given != 1 {
         let message = format!(
@@ -123,7 +125,7 @@ fn ask(fields: &mut Fields<'_>, timeout: SignedDuration, report: &mut Report<'_>
         return None;
     }
     if let Some(get) = get {
-        return http(&get, fields, timeout, report);
+        return http(&get, fields, report);
     }
     if let Some(tcp) = tcp {
         read::choice(Some(tcp), &[("true", ())], (), report);
@@ -135,48 +137,14 @@ fn ask(fields: &mut Fields<'_>, timeout: SignedDuration, report: &mut Report<'_>
     tls_days(&tls?, fields, report)
 }
 
-fn http(
-    get: &Field<'_>,
-    fields: &mut Fields<'_>,
-    timeout: SignedDuration,
-    report: &mut Report<'_>,
-) -> Option<Ask> {
+fn http(get: &Field<'_>, fields: &mut Fields<'_>, report: &mut Report<'_>) -> Option<Ask> {
     let path = request_path(get, report);
-    let status = fields
-        .get("expect")
-        .map(|field| statuses(&field, report))
-        .unwrap_or_default();
-    let headers = fields
-        .get("header")
-        .map(|field| headers(&field, report))
-        .unwrap_or_default();
-    let body = fields
-        .get("body")
-        .and_then(|field| read::text(&field, report).map(str::to_owned));
-    let within = fields.get("within");
-    let at = within.as_ref().map(Field::at);
-    let limit = at
-        .is_some()
-        .then(|| read::duration(within, timeout, ASK_BOUNDS, report));
-    if let (Some(limit), Some(at)) = (limit, at)
-        && limit > timeout
-    {
-        let message = format!(
-            "`{}` is longer than the probe's timeout",
-            fields.path("within")
-        );
-        report.error(codes::CONFLICT, at, message).help(format!(
-            "raise `timeout` above {}",
-            crate::units::show(limit)
-        ));
-    }
-    Some(Ask::Http {
-        path: path?,
-        status,
-        headers,
-        body,
-        within: limit,
-    })
+    let status = fields.get("expect").map(|field| statuses(&field, report)).unwrap_or_default();
+    let headers = fields.get("header").map(|field| headers(&field, report)).unwrap_or_default();
+    let body = fields.get("body").and_then(|field| read::text(&field, report).map(str::to_owned));
+    let within =
+        fields.get("within").map(|field| read::duration(Some(field), TIMEOUT, ASK_BOUNDS, report));
+    Some(Ask::Http { path: path?, status, headers, body, within })
 }
 
 /// A path with its query, as it goes into a request line.
@@ -200,10 +168,7 @@ fn statuses(field: &Field<'_>, report: &mut Report<'_>) -> Vec<u16> {
     nodes
         .iter()
         .filter_map(|node| {
-            let item = Field {
-                path: field.path.clone(),
-                node,
-            };
+            let item = Field { path: field.path.clone(), node };
             u16::try_from(read::number(Some(item), 200, (100, 599), report)).ok()
         })
         .collect()
@@ -221,10 +186,7 @@ fn headers(field: &Field<'_>, report: &mut Report<'_>) -> BTreeMap<String, Strin
         return headers;
     }
     for (key, node) in entries {
-        let entry = Field {
-            path: format!("{}.{}", field.path, shorten(&key.text)),
-            node,
-        };
+        let entry = Field { path: format!("{}.{}", field.path, shorten(&key.text)), node };
         if !is_header(&key.text) {
             let message = format!("`{}` is no name of a header", entry.path);
             report.error(codes::BAD_ROUTE, key.at, message);
@@ -248,9 +210,7 @@ pub(crate) fn is_header(name: &str) -> bool {
     const BYTES_MAX: usize = 128;
     !name.is_empty()
         && name.len() <= BYTES_MAX
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
 fn tls_days(tls: &Field<'_>, fields: &mut Fields<'_>, report: &mut Report<'_>) -> Option<Ask> {
@@ -259,10 +219,7 @@ fn tls_days(tls: &Field<'_>, fields: &mut Fields<'_>, report: &mut Report<'_>) -
         None => DAYS_LEFT,
         Some(field) => days(&field, report).unwrap_or(DAYS_LEFT),
     };
-    Some(Ask::Tls {
-        server_name: server_name?,
-        days_left,
-    })
+    Some(Ask::Tls { server_name: server_name?, days_left })
 }
 
 /// `> 14` or `> 14 days`.
@@ -278,11 +235,7 @@ fn days(field: &Field<'_>, report: &mut Report<'_>) -> Option<u32> {
         .and_then(|digits| digits.parse::<u32>().ok())
         .filter(|days| *days <= 3650);
     if days.is_none() {
-        let message = format!(
-            "`{}` is `{}`, not a number of days",
-            field.path,
-            shorten(text)
-        );
+        let message = format!("`{}` is `{}`, not a number of days", field.path, shorten(text));
         report
             .error(codes::BAD_NUMBER, field.at(), message)
             .help("write for example `\"> 14\"`, with the quotes: a bare `>` begins a YAML text");

@@ -46,10 +46,7 @@ pub(crate) fn list<'n>(field: &Field<'n>, report: &mut Report<'_>) -> Option<&'n
 
 /// One item of a list as a field of its own: `traffic.steps[2]`.
 pub(crate) fn item<'n>(path: &str, index: usize, node: &'n Node) -> Field<'n> {
-    Field {
-        path: format!("{path}[{}]", index + 1),
-        node,
-    }
+    Field { path: format!("{path}[{}]", index + 1), node }
 }
 
 /// Reports what a unit said about a text.
@@ -100,11 +97,7 @@ pub(crate) fn number(
     let plain = matches!(field.node.kind, Kind::Scalar { plain: true, .. });
     let digits =
         text.bytes().all(|b| b.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'));
-    let value = if plain && digits {
-        text.parse::<u32>().ok()
-    } else {
-        None
-    };
+    let value = if plain && digits { text.parse::<u32>().ok() } else { None };
     match value {
         Some(value) if (least..=most).contains(&value) => value,
         _ => {
@@ -115,9 +108,7 @@ pub(crate) fn number(
             );
             report
                 .error(codes::BAD_NUMBER, field.at(), message)
-                .help(format!(
-                    "write for example `{default}`, in plain digits without quotes"
-                ));
+                .help(format!("write for example `{default}`, in plain digits without quotes"));
             default
         }
     }
@@ -162,12 +153,8 @@ pub(crate) fn choice<T: Copy>(
         return *value;
     }
     let known: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-    let message = format!(
-        "`{}` is `{}`: it must be {}",
-        field.path,
-        shorten(text),
-        words::list(&known)
-    );
+    let message =
+        format!("`{}` is `{}`: it must be {}", field.path, shorten(text), words::list(&known));
     let finding = report.error(codes::BAD_CHOICE, field.at(), message);
     if let Some(meant) = words::nearest(text, known) {
         finding.help(format!("did you mean `{meant}`?"));
@@ -194,15 +181,11 @@ pub(crate) fn name<T>(
             let message = format!("`{}` cannot name `{path}`", shorten(text));
             let message = match text.chars().find(|c| !c.is_ascii()) {
                 Some(c) if is_hidden(c) => {
-                    format!(
-                        "{message}: it has the invisible character U+{:04X}",
-                        u32::from(c)
-                    )
+                    format!("{message}: it has the invisible character U+{:04X}", u32::from(c))
                 }
-                Some(c) => format!(
-                    "{message}: `{c}` is U+{:04X}, not a plain letter",
-                    u32::from(c)
-                ),
+                Some(c) => {
+                    format!("{message}: `{c}` is U+{:04X}, not a plain letter", u32::from(c))
+                }
                 None => message,
             };
             report.error(codes::BAD_NAME, at, message).help(format!(
@@ -223,11 +206,8 @@ pub(crate) fn artifact_path(field: &Field<'_>, report: &mut Report<'_>) -> Optio
         || text.chars().any(|c| c.is_control() || is_hidden(c))
         || text.split('/').any(|piece| piece == "..");
     if leaves {
-        let message = format!(
-            "`{}` is `{}`, not a path inside the release",
-            field.path,
-            shorten(text)
-        );
+        let message =
+            format!("`{}` is `{}`, not a path inside the release", field.path, shorten(text));
         report
             .error(codes::BAD_PATH, field.at(), message)
             .help("write it relative to the top of the repository, without `..`");

@@ -17,11 +17,7 @@ pub(crate) struct Span {
 
 impl Span {
     /// The first character of the file.
-    pub(crate) const START: Self = Self {
-        line: 1,
-        column: 1,
-        length: 1,
-    };
+    pub(crate) const START: Self = Self { line: 1, column: 1, length: 1 };
 }
 
 /// The findings so far.
@@ -80,39 +76,24 @@ impl<'s> Report<'s> {
     /// All findings, in the order of the file; those without a place come last.
     pub(crate) fn finish(mut self) -> Diagnostics {
         self.found.sort_by_key(|finding| {
-            finding
-                .place
-                .as_ref()
-                .map_or((u32::MAX, u32::MAX), |place| (place.line, place.column))
+            finding.place.as_ref().map_or((u32::MAX, u32::MAX), |place| (place.line, place.column))
         });
         if self.left_off > 0 {
             let message = format!("{} more findings are not shown", self.left_off);
-            let severity = if self.errors > 0 {
-                Severity::Error
-            } else {
-                Severity::Note
-            };
-            self.found
-                .push(Diagnostic::new(codes::MORE, severity, message));
+            let severity = if self.errors > 0 { Severity::Error } else { Severity::Note };
+            self.found.push(Diagnostic::new(codes::MORE, severity, message));
         }
         Diagnostics(self.found)
     }
 
     fn place(&self, at: Span) -> Place {
-        let index = usize::try_from(at.line)
-            .unwrap_or(usize::MAX)
-            .saturating_sub(1);
+        let index = usize::try_from(at.line).unwrap_or(usize::MAX).saturating_sub(1);
         Place {
             file: self.file.to_owned(),
             line: at.line,
             column: at.column,
             length: at.length.max(1),
-            text: self
-                .lines
-                .get(index)
-                .copied()
-                .unwrap_or_default()
-                .to_owned(),
+            text: self.lines.get(index).copied().unwrap_or_default().to_owned(),
         }
     }
 }

@@ -27,21 +27,14 @@ pub(crate) fn route(field: Option<&Field<'_>>, report: &mut Report<'_>) -> Route
     };
     let Some(field) = field else { return route };
     let mut fields = Fields::of(field, report);
-    if let Some(listen) = fields
-        .get("listen")
-        .and_then(|field| address(&field, report))
-    {
+    if let Some(listen) = fields.get("listen").and_then(|field| address(&field, report)) {
         route.listen = listen;
     }
-    route.host = fields
-        .get("host")
-        .and_then(|field| host_name(&field, report));
+    route.host = fields.get("host").and_then(|field| host_name(&field, report));
     if let Some(path) = fields.get("path").and_then(|field| prefix(&field, report)) {
         route.path = path;
     }
-    route.preview_header = fields
-        .get("preview")
-        .and_then(|field| header(&field, report));
+    route.preview_header = fields.get("preview").and_then(|field| header(&field, report));
     route.sticky = read::flag(fields.get("sticky"), true, report);
     // Other engines for traffic, by the names under which the format knows them.
     let engines = ["alb", "nginx", "haproxy", "envoy", "gateway", "dns", "tls"];
@@ -51,21 +44,13 @@ pub(crate) fn route(field: Option<&Field<'_>>, report: &mut Report<'_>) -> Route
 
 fn address(field: &Field<'_>, report: &mut Report<'_>) -> Option<String> {
     let text = read::text(field, report)?;
-    let address = text
-        .parse::<SocketAddr>()
-        .ok()
-        .filter(|address| address.port() != 0);
+    let address = text.parse::<SocketAddr>().ok().filter(|address| address.port() != 0);
     if address.is_none() {
-        let message = format!(
-            "`{}` is `{}`, not an address with a port",
-            field.path,
-            shorten(text)
-        );
-        report
-            .error(codes::BAD_ROUTE, field.at(), message)
-            .help(format!(
-                "write for example `{LISTEN}` for this machine only, or `0.0.0.0:80` for everybody"
-            ));
+        let message =
+            format!("`{}` is `{}`, not an address with a port", field.path, shorten(text));
+        report.error(codes::BAD_ROUTE, field.at(), message).help(format!(
+            "write for example `{LISTEN}` for this machine only, or `0.0.0.0:80` for everybody"
+        ));
     }
     address.map(|address| address.to_string())
 }
@@ -78,9 +63,7 @@ pub(crate) fn host_name(field: &Field<'_>, report: &mut Report<'_>) -> Option<St
             && label.len() <= 63
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
     if text.len() <= HOST_BYTES_MAX && text.split('.').all(label) {
         return Some(text.to_ascii_lowercase());
@@ -98,11 +81,7 @@ fn prefix(field: &Field<'_>, report: &mut Report<'_>) -> Option<String> {
     if plain && !path.split('/').any(|piece| piece == ".." || piece == ".") {
         return Some(path);
     }
-    let message = format!(
-        "`{}` is `{}`, not the beginning of a path",
-        field.path,
-        shorten(&path)
-    );
+    let message = format!("`{}` is `{}`, not the beginning of a path", field.path, shorten(&path));
     report
         .error(codes::BAD_ROUTE, field.at(), message)
         .help("write for example `/api`: every path that begins so belongs to this part");
@@ -114,13 +93,7 @@ fn header(field: &Field<'_>, report: &mut Report<'_>) -> Option<String> {
     if is_header(text) {
         return Some(text.to_owned());
     }
-    let message = format!(
-        "`{}` is `{}`, not the name of a header",
-        field.path,
-        shorten(text)
-    );
-    report
-        .error(codes::BAD_ROUTE, field.at(), message)
-        .help("write for example `X-Preview`");
+    let message = format!("`{}` is `{}`, not the name of a header", field.path, shorten(text));
+    report.error(codes::BAD_ROUTE, field.at(), message).help("write for example `X-Preview`");
     None
 }

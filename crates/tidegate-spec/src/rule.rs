@@ -104,12 +104,7 @@ fn rule(text: &str, purpose: Purpose) -> Result<Rule, Refusal> {
             lasting
         }
     };
-    Ok(Rule {
-        metric,
-        comparison,
-        limit,
-        sustained,
-    })
+    Ok(Rule { metric, comparison, limit, sustained })
 }
 
 fn comparison(text: &str) -> Option<(Comparison, &str)> {
@@ -132,10 +127,7 @@ fn metric(name: &str) -> Result<Metric, Refusal> {
     }
     let lower = name.to_lowercase();
     let timed = ["latency", "response", "time", "duration", "rt", "ms"];
-    if lower
-        .split([' ', '_', '-'])
-        .any(|word| timed.contains(&word))
-    {
+    if lower.split([' ', '_', '-']).any(|word| timed.contains(&word)) {
         return Err((
             codes::NO_PERCENTILE,
             Refused::new(
@@ -156,10 +148,7 @@ fn metric(name: &str) -> Result<Metric, Refusal> {
         Some(meant) => format!("did you mean `{meant}`?"),
         None => format!("metrics are {}", words::list(&known)),
     };
-    Err((
-        codes::UNKNOWN_METRIC,
-        Refused::new(format!("`{}` is not a metric", shorten(name)), help),
-    ))
+    Err((codes::UNKNOWN_METRIC, Refused::new(format!("`{}` is not a metric", shorten(name)), help)))
 }
 
 /// The limit in the metric's unit.
@@ -192,10 +181,7 @@ fn latency(text: &str) -> Result<f64, Refused> {
         "s" => number.scaled(6),
         "" => return Err(refuse(format!("`{}` has no unit", shorten(text)))),
         other => {
-            return Err(refuse(format!(
-                "`{}` is not a unit of latency",
-                shorten(other)
-            )));
+            return Err(refuse(format!("`{}` is not a unit of latency", shorten(other))));
         }
     };
     micros
@@ -203,10 +189,7 @@ fn latency(text: &str) -> Result<f64, Refused> {
         .filter(|micros| (1..=LATENCY_MAX_US).contains(micros))
         .map(|micros| f64::from(micros) / 1_000.0)
         .ok_or_else(|| {
-            refuse(format!(
-                "`{}` is not between 0.001 ms and 10 minutes",
-                shorten(text)
-            ))
+            refuse(format!("`{}` is not between 0.001 ms and 10 minutes", shorten(text)))
         })
 }
 

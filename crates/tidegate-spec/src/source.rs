@@ -27,11 +27,7 @@ pub fn decode<'b>(bytes: &'b [u8], name: &str) -> Result<&'b str, Diagnostics> {
         (Ok(text), None) => Ok(text),
         (result, encoding) => {
             let valid = result.map_or_else(|error| error.valid_up_to(), str::len);
-            let line = 1 + bytes
-                .iter()
-                .take(valid)
-                .filter(|byte| **byte == b'\n')
-                .count();
+            let line = 1 + bytes.iter().take(valid).filter(|byte| **byte == b'\n').count();
             let message = match encoding {
                 Some(encoding) => format!("{name} is {encoding}, not UTF-8"),
                 None => format!("{name} is not UTF-8: byte {valid}, in line {line}"),
@@ -55,11 +51,7 @@ pub(crate) fn check(source: &str, report: &mut Report<'_>) -> bool {
         let Some((column, c)) = (1_u32..).zip(text.chars()).find(|(_, c)| refused(*c)) else {
             continue;
         };
-        let at = Span {
-            line,
-            column,
-            length: 1,
-        };
+        let at = Span { line, column, length: 1 };
         let number = u32::from(c);
         if turns_text(c) {
             report
@@ -71,11 +63,7 @@ pub(crate) fn check(source: &str, report: &mut Report<'_>) -> bool {
                 .help("delete it: the line does not say what it seems to say");
         } else {
             report
-                .error(
-                    codes::ENCODING,
-                    at,
-                    format!("the control character U+{number:04X}"),
-                )
+                .error(codes::ENCODING, at, format!("the control character U+{number:04X}"))
                 .help("delete it; inside double quotes it may be written as an escape");
         }
         sound = false;
@@ -89,8 +77,5 @@ fn refused(c: char) -> bool {
 
 fn too_large(bytes: usize, report: &mut Report<'_>) {
     let message = format!("the file has {bytes} bytes: the most is {SOURCE_BYTES_MAX}");
-    report.add(
-        Diagnostic::new(codes::TOO_LARGE, Severity::Error, message),
-        None,
-    );
+    report.add(Diagnostic::new(codes::TOO_LARGE, Severity::Error, message), None);
 }

@@ -25,9 +25,7 @@ pub(crate) fn targets(field: Option<Field<'_>>, report: &mut Report<'_>) -> Targ
     if let Some(success) = fields.get("success") {
         at_least_percent(&success, report);
     }
-    let duration = fields
-        .get("duration")
-        .and_then(|field| below(&field, report));
+    let duration = fields.get("duration").and_then(|field| below(&field, report));
     if let Some(rollback) = fields.get("rollback") {
         below(&rollback, report);
     }
@@ -70,7 +68,5 @@ fn wrong(field: &Field<'_>, text: &str, example: &str, report: &mut Report<'_>) 
     let message = format!("`{}` is `{}`, not a target", field.path, shorten(text));
     report
         .error(codes::BAD_RULE, field.at(), message)
-        .help(format!(
-            "write for example `\"{example}\"`, with the quotes"
-        ));
+        .help(format!("write for example `\"{example}\"`, with the quotes"));
 }

@@ -28,10 +28,8 @@ const HOLD: SignedDuration = SignedDuration::from_mins(30);
 /// The rules stay armed at 100 % for this long when nothing is said.
 const WATCH: SignedDuration = SignedDuration::from_mins(30);
 /// Bounds of a dwell: a tick of the proxy is one second.
-const DWELL_BOUNDS: (SignedDuration, SignedDuration) = (
-    SignedDuration::from_secs(1),
-    SignedDuration::from_hours(7 * 24),
-);
+const DWELL_BOUNDS: (SignedDuration, SignedDuration) =
+    (SignedDuration::from_secs(1), SignedDuration::from_hours(7 * 24));
 
 /// `traffic` as read, with what the lints point at.
 #[derive(Debug)]
@@ -61,9 +59,7 @@ pub(crate) fn traffic(fields: &mut Fields<'_>, parts: &[&Part], report: &mut Rep
         steps: steps_field.as_ref().map(Field::at),
         ..Places::default()
     };
-    let steps = steps_field
-        .and_then(|field| steps(&field, report))
-        .unwrap_or_else(default_steps);
+    let steps = steps_field.and_then(|field| steps(&field, report)).unwrap_or_else(default_steps);
     let each = each(fields.get("each"), serves, &mut places, report);
     let advance_if = fields
         .get("advance_if")
@@ -80,18 +76,11 @@ pub(crate) fn traffic(fields: &mut Fields<'_>, parts: &[&Part], report: &mut Rep
     let otherwise_field = fields.get("otherwise");
     places.otherwise = otherwise_field.as_ref().map(Field::at);
     let otherwise = otherwise(otherwise_field, report);
-    let floors = [
-        ("attributed", Floor::Attributed),
-        ("literal", Floor::Literal),
-    ];
+    let floors = [("attributed", Floor::Attributed), ("literal", Floor::Literal)];
     let floor = read::choice(fields.get("floor"), &floors, Floor::Attributed, report);
     let lease_bounds = (SignedDuration::from_secs(5), SignedDuration::from_hours(1));
-    let lease = read::duration(
-        fields.get("lease"),
-        Limits::default().traffic_lease,
-        lease_bounds,
-        report,
-    );
+    let lease =
+        read::duration(fields.get("lease"), Limits::default().traffic_lease, lease_bounds, report);
     let traffic = Traffic {
         steps,
         dwell: each.dwell,
@@ -102,11 +91,7 @@ pub(crate) fn traffic(fields: &mut Fields<'_>, parts: &[&Part], report: &mut Rep
         otherwise,
         floor,
     };
-    Read {
-        traffic,
-        lease,
-        places,
-    }
+    Read { traffic, lease, places }
 }
 
 /// What stands for `traffic` when it is not given.
@@ -119,54 +104,29 @@ pub(crate) fn unsaid(parts: &[&Part]) -> Read {
         at_least: if serves { AT_LEAST } else { 0 },
         advance_if: default_rules(Purpose::Advance, parts),
         rollback_if: default_rules(Purpose::Rollback, parts),
-        otherwise: Otherwise {
-            hold: HOLD,
-            then: HoldEnd::Rollback,
-        },
+        otherwise: Otherwise { hold: HOLD, then: HoldEnd::Rollback },
         floor: Floor::Attributed,
     };
-    Read {
-        traffic,
-        lease: Limits::default().traffic_lease,
-        places: Places::default(),
-    }
+    Read { traffic, lease: Limits::default().traffic_lease, places: Places::default() }
 }
 
 fn default_steps() -> Vec<Weight> {
-    STEPS_BP
-        .iter()
-        .filter_map(|bp| Weight::from_bp(*bp).ok())
-        .collect()
+    STEPS_BP.iter().filter_map(|bp| Weight::from_bp(*bp).ok()).collect()
 }
 
 /// Rules when a list is left away. An empty list that is written stays empty.
 fn default_rules(purpose: Purpose, parts: &[&Part]) -> Vec<Rule> {
     let serves = parts.iter().any(|part| part.route().is_some());
     let probed = parts.iter().any(|part| !part.probes.is_empty());
-    let rule = |metric, comparison, limit, sustained| Rule {
-        metric,
-        comparison,
-        limit,
-        sustained,
-    };
+    let rule = |metric, comparison, limit, sustained| Rule { metric, comparison, limit, sustained };
     let mut rules = Vec::new();
     match purpose {
         Purpose::Advance => {
             if serves {
-                rules.push(rule(
-                    Metric::Errors,
-                    Comparison::Below,
-                    1.0,
-                    SignedDuration::ZERO,
-                ));
+                rules.push(rule(Metric::Errors, Comparison::Below, 1.0, SignedDuration::ZERO));
             }
             if probed {
-                rules.push(rule(
-                    Metric::Sick,
-                    Comparison::Below,
-                    50.0,
-                    SignedDuration::ZERO,
-                ));
+                rules.push(rule(Metric::Sick, Comparison::Below, 50.0, SignedDuration::ZERO));
             }
         }
         Purpose::Rollback => {
@@ -187,11 +147,8 @@ fn default_rules(purpose: Purpose, parts: &[&Part]) -> Vec<Rule> {
 fn steps(field: &Field<'_>, report: &mut Report<'_>) -> Option<Vec<Weight>> {
     let items = read::list(field, report)?;
     if items.is_empty() || items.len() > STEPS_MAX {
-        let message = format!(
-            "`{}` has {} steps: it needs 1 to {STEPS_MAX}",
-            field.path,
-            items.len()
-        );
+        let message =
+            format!("`{}` has {} steps: it needs 1 to {STEPS_MAX}", field.path, items.len());
         report.error(codes::BAD_STEPS, field.at(), message);
         return None;
     }
@@ -247,10 +204,8 @@ fn step(item: &Field<'_>, report: &mut Report<'_>) -> Option<Weight> {
             .help("traffic is divided in hundredths of a percent");
         return None;
     };
-    let weight = u16::try_from(bp)
-        .ok()
-        .filter(|bp| *bp > 0)
-        .and_then(|bp| Weight::from_bp(bp).ok());
+    let weight =
+        u16::try_from(bp).ok().filter(|bp| *bp > 0).and_then(|bp| Weight::from_bp(bp).ok());
     if weight.is_none() {
         let message = if bp == 0 {
             format!("`{}` is 0 %: a step moves some traffic", item.path)
@@ -276,28 +231,18 @@ fn each(
 ) -> Each {
     let at_least = if serves { AT_LEAST } else { 0 };
     let Some(field) = field else {
-        return Each {
-            dwell: DWELL,
-            confidence: None,
-            at_least,
-        };
+        return Each { dwell: DWELL, confidence: None, at_least };
     };
     let mut fields = Fields::of(&field, report);
     places.dwell = fields.key_at("for");
     let dwell = read::duration(fields.get("for"), DWELL, DWELL_BOUNDS, report);
-    let confidence = fields
-        .get("confidence")
-        .and_then(|field| confidence(&field, report));
+    let confidence = fields.get("confidence").and_then(|field| confidence(&field, report));
     let at_least = match fields.get("at_least") {
         None => at_least,
         Some(field) => requests(&field, report).unwrap_or(at_least),
     };
     fields.finish(&[], report);
-    Each {
-        dwell,
-        confidence,
-        at_least,
-    }
+    Each { dwell, confidence, at_least }
 }
 
 /// A percentage as a fraction, 0.5 to 0.9999.
@@ -305,7 +250,9 @@ fn confidence(field: &Field<'_>, report: &mut Report<'_>) -> Option<f64> {
     let text = read::text(field, report)?;
     let number = match units::percent(text) {
         Ok(number) => number,
-        Err(refused) => {
+        Err(mut refused) => {
+            // People write the fraction: to add a sign to `0.95` would be poor advice.
+            "write it as a percentage, as in `95%`".clone_into(&mut refused.help);
             read::refuse(codes::BAD_PERCENT, field, refused, report);
             return None;
         }
@@ -313,11 +260,7 @@ fn confidence(field: &Field<'_>, report: &mut Report<'_>) -> Option<f64> {
     let hundredths = number.scaled(2).and_then(|value| u16::try_from(value).ok());
     let value = hundredths.filter(|value| (5_000..=9_999).contains(value));
     if value.is_none() {
-        let message = format!(
-            "`{}` is `{}`: it must be 50% to 99.99%",
-            field.path,
-            shorten(text)
-        );
+        let message = format!("`{}` is `{}`: it must be 50% to 99.99%", field.path, shorten(text));
         report
             .error(codes::BAD_PERCENT, field.at(), message)
             .help("95% is usual; remove the key to compare the plain value");
@@ -334,15 +277,9 @@ fn requests(field: &Field<'_>, report: &mut Report<'_>) -> Option<u64> {
         .or_else(|| text.trim().strip_suffix("request"))
         .map(str::trim_end)
         .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
-    let count = digits
-        .and_then(|digits| digits.parse().ok())
-        .filter(|n| *n <= AT_LEAST_MAX);
+    let count = digits.and_then(|digits| digits.parse().ok()).filter(|n| *n <= AT_LEAST_MAX);
     if count.is_none() {
-        let message = format!(
-            "`{}` is `{}`, not a number of requests",
-            field.path,
-            shorten(text)
-        );
+        let message = format!("`{}` is `{}`, not a number of requests", field.path, shorten(text));
         report
             .error(codes::BAD_NUMBER, field.at(), message)
             .help("write for example `100 requests`");
@@ -388,9 +325,7 @@ fn refuse_unmeasured(rule: &Rule, item: &Field<'_>, parts: &[&Part], report: &mu
     };
     if let Some(help) = missing {
         let message = format!("`{}`: nothing here measures `{name}`", item.path);
-        report
-            .error(codes::NO_READINGS, item.at(), message)
-            .help(help);
+        report.error(codes::NO_READINGS, item.at(), message).help(help);
     }
 }
 
@@ -406,11 +341,8 @@ fn refuse_overlap(
                 good.comparison == Comparison::AtMost && bad.comparison == Comparison::AtLeast;
             let touching = good.limit.total_cmp(&bad.limit).is_eq() && both_include;
             if good.limit > bad.limit || touching {
-                let message = format!(
-                    "`{}` and `{}` can both be true",
-                    rule::show(good),
-                    rule::show(bad)
-                );
+                let message =
+                    format!("`{}` and `{}` can both be true", rule::show(good), rule::show(bad));
                 report
                     .error(codes::ZONES_OVERLAP, item.at(), message)
                     .help("the limit to advance must lie below the limit to roll back");
@@ -420,16 +352,10 @@ fn refuse_overlap(
 }
 
 fn otherwise(field: Option<Field<'_>>, report: &mut Report<'_>) -> Otherwise {
-    let default = Otherwise {
-        hold: HOLD,
-        then: HoldEnd::Rollback,
-    };
+    let default = Otherwise { hold: HOLD, then: HoldEnd::Rollback };
     let Some(field) = field else { return default };
     let mut fields = Fields::of(&field, report);
-    let bounds = (
-        SignedDuration::from_secs(1),
-        SignedDuration::from_hours(7 * 24),
-    );
+    let bounds = (SignedDuration::from_secs(1), SignedDuration::from_hours(7 * 24));
     let hold = read::duration(fields.get("hold"), HOLD, bounds, report);
     let ends = [("rollback", HoldEnd::Rollback), ("page", HoldEnd::Page)];
     let then = fields.get("then");
@@ -437,11 +363,7 @@ fn otherwise(field: Option<Field<'_>>, report: &mut Report<'_>) -> Otherwise {
         && let Some("advance" | "promote" | "continue") = read::text(then, report)
     {
         report
-            .error(
-                codes::BAD_CHOICE,
-                then.at(),
-                "a hold never advances by itself",
-            )
+            .error(codes::BAD_CHOICE, then.at(), "a hold never advances by itself")
             .help("write `rollback`, or `page` to keep the traffic as it is and call a person");
         fields.finish(&["tell"], report);
         return default;
@@ -453,10 +375,7 @@ fn otherwise(field: Option<Field<'_>>, report: &mut Report<'_>) -> Otherwise {
 
 /// `after`: watching at 100 %.
 pub(crate) fn after(field: Option<Field<'_>>, report: &mut Report<'_>) -> (Bake, Option<Span>) {
-    let default = Bake {
-        watch: WATCH,
-        keep_previous: KeepPrevious::Warm,
-    };
+    let default = Bake { watch: WATCH, keep_previous: KeepPrevious::Warm };
     let Some(field) = field else {
         return (default, None);
     };
@@ -470,17 +389,10 @@ pub(crate) fn after(field: Option<Field<'_>>, report: &mut Report<'_>) -> (Bake,
     let bounds = (SignedDuration::ZERO, SignedDuration::from_hours(7 * 24));
     let length = read::duration(inner.get("for"), WATCH, bounds, report);
     let keeps = [("warm", KeepPrevious::Warm), ("cold", KeepPrevious::Cold)];
-    let keep_previous = read::choice(
-        inner.get("keep_previous"),
-        &keeps,
-        KeepPrevious::Warm,
-        report,
-    );
+    let keep_previous =
+        read::choice(inner.get("keep_previous"), &keeps, KeepPrevious::Warm, report);
     inner.finish(&[], report);
     fields.finish(&["verify", "then"], report);
-    let finding = Bake {
-        watch: length,
-        keep_previous,
-    };
+    let finding = Bake { watch: length, keep_previous };
     (finding, Some(at))
 }

@@ -12,10 +12,7 @@ pub(crate) struct Refused {
 
 impl Refused {
     pub(crate) fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            help: help.into(),
-        }
+        Self { message: message.into(), help: help.into() }
     }
 }
 
@@ -65,25 +62,15 @@ impl<'t> Decimal<'t> {
 
     /// The nearest float. At most [`Self::DIGITS_MAX`] digits, so it is always finite.
     pub(crate) fn float(self) -> Option<f64> {
-        format!(
-            "{}.{}",
-            self.whole,
-            if self.fraction.is_empty() {
-                "0"
-            } else {
-                self.fraction
-            }
-        )
-        .parse()
-        .ok()
-        .filter(|value: &f64| value.is_finite())
+        format!("{}.{}", self.whole, if self.fraction.is_empty() { "0" } else { self.fraction })
+            .parse()
+            .ok()
+            .filter(|value: &f64| value.is_finite())
     }
 }
 
 fn digits(text: &str) -> (&str, &str) {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     text.split_at(end)
 }
 
@@ -101,9 +88,7 @@ pub(crate) fn duration(text: &str) -> Result<SignedDuration, Refused> {
             return Err(Refused::new(format!("`{text}` is not a duration"), help));
         };
         let behind = behind.trim_start();
-        let end = behind
-            .find(|c: char| !c.is_alphabetic())
-            .unwrap_or(behind.len());
+        let end = behind.find(|c: char| !c.is_alphabetic()).unwrap_or(behind.len());
         let (unit, behind) = behind.split_at(end);
         let (unit_ms, places) = unit_of(text, unit)?;
         if unit_ms >= smallest_ms {
@@ -126,10 +111,7 @@ pub(crate) fn duration(text: &str) -> Result<SignedDuration, Refused> {
     let millis = i64::try_from(total_ms).unwrap_or(i64::MAX);
     let value = SignedDuration::from_millis(millis);
     if value > DURATION_MAX {
-        return Err(Refused::new(
-            format!("`{text}` is longer than 30 days"),
-            help,
-        ));
+        return Err(Refused::new(format!("`{text}` is longer than 30 days"), help));
     }
     Ok(value)
 }
@@ -144,10 +126,7 @@ fn unit_of(text: &str, unit: &str) -> Result<(u64, usize), Refused> {
         "d" | "day" | "days" => Ok((86_400_000, 2)),
         "" => Err(Refused::new(
             format!("`{text}` has no unit"),
-            format!(
-                "write `{0}s` for seconds or `{0}m` for minutes",
-                text.trim()
-            ),
+            format!("write `{0}s` for seconds or `{0}m` for minutes", text.trim()),
         )),
         other => Err(Refused::new(
             format!("`{other}` is not a unit of time"),
@@ -165,10 +144,9 @@ pub(crate) fn percent(text: &str) -> Result<Decimal<'_>, Refused> {
     }
     match Decimal::lead(text) {
         Some((number, behind)) if behind.trim_start() == "%" => Ok(number),
-        Some((_, "")) => Err(Refused::new(
-            format!("`{text}` has no `%`"),
-            format!("write `{text}%`"),
-        )),
+        Some((_, "")) => {
+            Err(Refused::new(format!("`{text}` has no `%`"), format!("write `{text}%`")))
+        }
         _ => Err(Refused::new(format!("`{text}` is not a percentage"), help)),
     }
 }
@@ -204,23 +182,15 @@ pub(crate) fn bytes(text: &str) -> Result<u64, Refused> {
 pub(crate) fn show(duration: SignedDuration) -> String {
     let mut rest = duration.as_millis().unsigned_abs();
     let mut words = Vec::new();
-    for (unit, size) in [
-        ("d", 86_400_000),
-        ("h", 3_600_000),
-        ("m", 60_000),
-        ("s", 1_000),
-        ("ms", 1),
-    ] {
+    for (unit, size) in
+        [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)]
+    {
         if rest >= size {
             words.push(format!("{}{unit}", rest / size));
             rest %= size;
         }
     }
-    if words.is_empty() {
-        "0s".to_owned()
-    } else {
-        words.join(" ")
-    }
+    if words.is_empty() { "0s".to_owned() } else { words.join(" ") }
 }
 
 #[cfg(test)]
@@ -269,9 +239,7 @@ mod tests {
         assert_eq!(percent("0.1%").ok().and_then(Decimal::float), Some(0.1));
         assert_eq!(percent("25 %").ok().and_then(|p| p.scaled(2)), Some(2_500));
         assert_eq!(percent("5.0000001 %").ok().and_then(|p| p.scaled(2)), None);
-        for bad in [
-            "5", "no", "012%", "1e400%", ".nan", ".inf", "-5%", "%", "5%%", "1_000%",
-        ] {
+        for bad in ["5", "no", "012%", "1e400%", ".nan", ".inf", "-5%", "%", "5%%", "1_000%"] {
             assert!(percent(bad).is_err(), "{bad}");
         }
     }

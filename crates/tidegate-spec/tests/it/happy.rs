@@ -55,10 +55,7 @@ fn every_key_reaches_the_plan() {
     assert_eq!(build.env["CI"], "1");
     let part = &plan.parts[0];
     assert_eq!(part.name.as_str(), "web");
-    assert_eq!(
-        part.slots.clone().map(|slot| slot.to_string()),
-        ["blue", "green"]
-    );
+    assert_eq!(part.slots.clone().map(|slot| slot.to_string()), ["blue", "green"]);
     assert_eq!(part.run.argv, ["node", "server.js"]);
     // Values stay what was written: no version loses its zero, no answer becomes a boolean.
     assert_eq!(part.run.env["VERSION"], "1.10");
@@ -69,12 +66,7 @@ fn every_key_reaches_the_plan() {
     assert_eq!(part.run.grace, SignedDuration::from_secs(15));
     assert_eq!(part.run.log_bytes_max, 20 << 20);
     let smoke = part.smoke.as_ref().expect("a smoke suite");
-    assert_eq!(
-        smoke.run,
-        SmokeRun::Suite {
-            file: "smoke.yaml".to_owned()
-        }
-    );
+    assert_eq!(smoke.run, SmokeRun::Suite { file: "smoke.yaml".to_owned() });
     assert_eq!(smoke.timeout, SignedDuration::from_secs(90));
     let route = part.route().expect("a route");
     assert_eq!(route.listen, "127.0.0.1:8081");
@@ -97,14 +89,7 @@ fn probes_keep_their_order_and_their_words() {
     let probes = &plan.parts[0].probes;
     let names: Vec<&str> = probes.iter().map(|probe| probe.name.as_str()).collect();
     assert_eq!(names, ["basic", "port", "check", "cert"]);
-    let Ask::Http {
-        path,
-        status,
-        headers,
-        body,
-        within,
-    } = &probes[0].ask
-    else {
+    let Ask::Http { path, status, headers, body, within } = &probes[0].ask else {
         panic!("not HTTP: {:?}", probes[0].ask)
     };
     assert_eq!((path.as_str(), status.as_slice()), ("/health", &[200][..]));
@@ -113,13 +98,7 @@ fn probes_keep_their_order_and_their_words() {
     assert_eq!(*within, Some(SignedDuration::from_secs(1)));
     assert_eq!(probes[0].retries, 4);
     assert!(probes[2].theirs && !probes[1].theirs);
-    assert_eq!(
-        probes[3].ask,
-        Ask::Tls {
-            server_name: "shop.example".to_owned(),
-            days_left: 14
-        }
-    );
+    assert_eq!(probes[3].ask, Ask::Tls { server_name: "shop.example".to_owned(), days_left: 14 });
 }
 
 /// N1 to N8: the limits of the runbook, word for word, land in their three zones.
@@ -129,14 +108,7 @@ fn the_limits_of_the_runbook_are_read_as_written() {
     let rules = |rules: &[tidegate_core::plan::Rule]| -> Vec<(Metric, Comparison, f64, i64)> {
         rules
             .iter()
-            .map(|rule| {
-                (
-                    rule.metric,
-                    rule.comparison,
-                    rule.limit,
-                    rule.sustained.as_secs() / 60,
-                )
-            })
+            .map(|rule| (rule.metric, rule.comparison, rule.limit, rule.sustained.as_secs() / 60))
             .collect()
     };
     assert_eq!(
@@ -168,23 +140,11 @@ fn the_shortest_file_has_every_default() {
     assert_eq!(plan.scope.environment.as_str(), "production");
     assert_eq!(plan.build, None);
     let part = &plan.parts[0];
-    assert_eq!(
-        part.slots.clone().map(|slot| slot.to_string()),
-        ["north", "south"]
-    );
+    assert_eq!(part.slots.clone().map(|slot| slot.to_string()), ["north", "south"]);
     assert_eq!((part.instances, part.run.port_env.as_str()), (2, "PORT"));
-    assert_eq!(
-        part.route().map(|route| route.listen.as_str()),
-        Some("127.0.0.1:8080")
-    );
+    assert_eq!(part.route().map(|route| route.listen.as_str()), Some("127.0.0.1:8080"));
     // A part that takes requests is always asked whether it listens.
-    assert_eq!(
-        part.probes
-            .iter()
-            .map(|probe| &probe.ask)
-            .collect::<Vec<_>>(),
-        [&Ask::Tcp]
-    );
+    assert_eq!(part.probes.iter().map(|probe| &probe.ask).collect::<Vec<_>>(), [&Ask::Tcp]);
     let shares: Vec<u16> = plan.traffic.steps.iter().map(|step| step.bp()).collect();
     assert_eq!(shares, [500, 2_500, 5_000, 10_000]);
     assert_eq!(plan.traffic.dwell, SignedDuration::from_mins(15));
@@ -202,10 +162,7 @@ fn several_parts_keep_their_order() {
     let names: Vec<&str> = plan.parts.iter().map(|part| part.name.as_str()).collect();
     assert_eq!(names, ["web", "api", "mail"]);
     assert_eq!(plan.parts[2].kind, PartKind::Worker);
-    assert_eq!(
-        plan.parts[2].run.argv,
-        ["/bin/sh", "-c", "exec ./mail --port $PORT"]
-    );
+    assert_eq!(plan.parts[2].run.argv, ["/bin/sh", "-c", "exec ./mail --port $PORT"]);
     assert!(plan.parts[2].probes.is_empty());
     // The longest start governs, since the slots of a release start together.
     assert_eq!(plan.limits.start, SignedDuration::from_mins(9));
@@ -221,10 +178,7 @@ fn empty_lists_of_rules_stay_empty_and_are_remarked_on() {
     assert!(parsed.plan.traffic.advance_if.is_empty());
     assert!(parsed.plan.traffic.rollback_if.is_empty());
     let codes: Vec<&str> = parsed.notes.iter().map(|note| note.code.as_str()).collect();
-    assert!(
-        codes.contains(&"TG2033") && codes.contains(&"TG2034"),
-        "{codes:?}"
-    );
+    assert!(codes.contains(&"TG2033") && codes.contains(&"TG2034"), "{codes:?}");
 }
 
 #[test]
@@ -232,11 +186,7 @@ fn the_caller_names_the_environment() {
     let source = "tidegate: 1\nservice: shop\nenvironment: production\ndeploy: {run: [./server]}\n";
     let parsed = tidegate_spec::parse(source, "f", crate::release(), Some("staging")).expect("ok");
     assert_eq!(parsed.plan.scope.environment.as_str(), "staging");
-    assert!(
-        parsed.notes.iter().any(|note| note.code == "TG2031"),
-        "{:?}",
-        parsed.notes
-    );
+    assert!(parsed.notes.iter().any(|note| note.code == "TG2031"), "{:?}", parsed.notes);
 }
 
 #[test]

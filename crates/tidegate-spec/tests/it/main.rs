@@ -1,7 +1,11 @@
 //! Tests of the configuration file through its public door: text in, plan or findings out.
 //! Must never look at how a file is read, only at what comes of it.
 
+mod canonical;
+mod golden;
 mod happy;
+mod hostile;
+mod init;
 
 use tidegate_core::plan::{Plan, Release};
 use tidegate_spec::{Diagnostics, Parsed, parse};
@@ -22,7 +26,5 @@ fn read(source: &str) -> Result<Parsed, Diagnostics> {
 
 /// The plan of a file that must be accepted.
 fn plan(source: &str) -> Plan {
-    read(source)
-        .unwrap_or_else(|findings| panic!("refused:\n{findings}"))
-        .plan
+    read(source).unwrap_or_else(|findings| panic!("refused:\n{findings}")).plan
 }
