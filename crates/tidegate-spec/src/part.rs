@@ -108,7 +108,7 @@ fn part(
     route: Option<&Field<'_>>,
     report: &mut Report<'_>,
 ) -> Option<Read> {
-    let at = route.map_or(fields.at(), Field::at);
+    let at = route.map_or_else(|| fields.at(), Field::at);
     let kind = part_kind(kind, route, report);
     let slots =
         fields.get("slots").and_then(|field| slots(&field, report)).or_else(default_slots)?;

@@ -1,6 +1,8 @@
 //! Tests of the configuration file through its public door: text in, plan or findings out.
 //! Must never look at how a file is read, only at what comes of it.
 
+#![expect(clippy::panic, reason = "a test that cannot go on says why and stops")]
+
 mod canonical;
 mod golden;
 mod happy;
