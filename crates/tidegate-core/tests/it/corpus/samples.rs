@@ -1,0 +1,334 @@
+//! One event of every kind, built from real types, with every optional field set.
+//! The clock times and digests are made up; nothing here is ever folded.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use tidegate_core::digest::Digest;
+use tidegate_core::event::{DeploymentKind, Ending, Event, OverrideKind, Recorded, Target};
+use tidegate_core::ids::{
+    Actor, DeploymentId, EnvironmentName, PartName, Revision, Scope, ServiceName, SlotName,
+};
+use tidegate_core::plan::{
+    Ask, Bake, Comparison, Floor, HoldEnd, KeepPrevious, Limits, Metric, Otherwise, Part, PartKind,
+    Plan, Probe, Release, Required, Route, Rule, Run, Smoke, SmokeRun, Step, Traffic,
+};
+use tidegate_core::state::{
+    Backend, Hold, HoldCause, Phase, PhaseResult, Reason, SlotObserved, Stage, TaskId, Tenant,
+};
+use tidegate_core::verdict::{Call, HoldReason, Outcome, Reading, Verdict, Zone};
+use tidegate_core::weight::{Split, Weight};
+
+/// All of them. What surrounds an event depends on its kind alone, so that a sample between two
+/// others changes neither.
+pub(super) fn all() -> Vec<Recorded> {
+    let events = deployment_events()
+        .into_iter()
+        .chain(world_events())
+        .chain(judgement_events())
+        .chain(ending_events());
+    events.map(recorded).collect()
+}
+
+fn recorded(event: Event) -> Recorded {
+    let (actor, key) = match event {
+        Event::SplitOverridden { .. } => (Actor::Proxy("main".to_owned()), None),
+        Event::DeploymentStarted { .. }
+        | Event::DeploymentQueued { .. }
+        | Event::ApprovalGiven { .. }
+        | Event::StepPassed { .. } => (Actor::Person("ada".to_owned()), Some("key-1".to_owned())),
+        _ => (Actor::Tidegate, None),
+    };
+    Recorded { seq: 42, at: time(0), actor, key, event }
+}
+
+fn deployment_events() -> Vec<Event> {
+    vec![
+        Event::DeploymentStarted {
+            deployment: deployment(),
+            kind: DeploymentKind::Release { despite_quarantine: true },
+            plan: Arc::new(plan()),
+            candidates: BTreeMap::from([(web(), green()), (worker(), green())]),
+            targets: BTreeMap::from([(
+                web(),
+                Target { slot: blue(), revision: "v1.9.0-0a1b2c3d".to_owned() },
+            )]),
+        },
+        Event::DeploymentQueued {
+            deployment: DeploymentId::new("d-8").unwrap(),
+            plan: Arc::new(Plan { build: None, ..plan() }),
+            despite_quarantine: false,
+        },
+        Event::PhaseEntered {
+            deployment: deployment(),
+            phase: Phase::Traffic { step: 2 },
+            before: PhaseResult::NotRequired,
+        },
+        Event::TaskFinished {
+            deployment: deployment(),
+            task: TaskId::Smoke(web()),
+            attempt: 2,
+            outcome: Outcome::NoData,
+            summary: "sign-in: expected 200, got no answer within 5 s".to_owned(),
+            retry_at: Some(time(90)),
+        },
+        Event::TaskRetried { deployment: deployment(), task: TaskId::Prepare, attempt: 3 },
+        Event::ArtifactPinned {
+            deployment: deployment(),
+            artifact: Digest::of(b"artifact"),
+            binding: Digest::of(b"binding"),
+        },
+        Event::ApprovalGiven { deployment: deployment(), binding: Digest::of(b"binding") },
+    ]
+}
+
+fn world_events() -> Vec<Event> {
+    let split = Split::between(&green(), &blue(), Weight::from_bp(2_500).unwrap());
+    vec![
+        Event::SlotWanted {
+            part: web(),
+            slot: green(),
+            tenant: Some(Tenant { revision: revision(), part: web_part(), instances: 2 }),
+        },
+        Event::SlotChanged {
+            part: web(),
+            slot: green(),
+            observed: SlotObserved {
+                revision: Some(revision().label()),
+                ready: 1,
+                total: 2,
+                endpoints: vec!["127.0.0.1:40001".to_owned(), "127.0.0.1:40002".to_owned()],
+                problem: Some("instance 2 exited with status 1".to_owned()),
+            },
+        },
+        Event::SplitWanted {
+            part: web(),
+            split: Some(split.clone()),
+            backends: vec![Backend {
+                slot: green(),
+                revision: revision().label(),
+                endpoints: vec!["127.0.0.1:40001".to_owned()],
+            }],
+            fallback: Some(Split::all_to(blue())),
+            leased: true,
+        },
+        Event::SplitConfirmed { part: web(), generation: 10 },
+        Event::SplitLost { part: web(), found: "generation 9, blue 100 %".to_owned() },
+        Event::SplitOverridden {
+            part: web(),
+            sequence: 3,
+            kind: OverrideKind::Lease,
+            why: "nothing heard for 60 s".to_owned(),
+            split: Some(split),
+        },
+        Event::RolesMoved { part: web(), live: green() },
+    ]
+}
+
+fn judgement_events() -> Vec<Event> {
+    let (deployment, why) = (deployment(), "errors 4.2 % > 1 % for 1m".to_owned());
+    vec![
+        Event::StepConverged { deployment: deployment.clone(), step: 0 },
+        Event::StepPassed {
+            deployment: deployment.clone(),
+            step: 0,
+            bypassed: Some("37 of 100 requests".to_owned()),
+        },
+        Event::StepBraked { deployment: deployment.clone(), to: 1, why: why.clone() },
+        Event::VerdictChanged { deployment: deployment.clone(), verdict: verdict() },
+        Event::HoldBegan {
+            deployment: deployment.clone(),
+            hold: Hold {
+                cause: HoldCause::Verdict,
+                why: why.clone(),
+                since: time(100),
+                until: Some(time(1_900)),
+                then: HoldEnd::Page,
+            },
+        },
+        Event::HoldEnded { deployment: deployment.clone(), why: why.clone() },
+        Event::PersonCalled {
+            deployment: deployment.clone(),
+            why: why.clone(),
+            then: HoldEnd::Rollback,
+        },
+        Event::RollbackBegan { deployment, reason: Reason::Verdict, why },
+    ]
+}
+
+fn ending_events() -> Vec<Event> {
+    vec![
+        Event::PhaseEntered {
+            deployment: deployment(),
+            phase: Phase::Rollback { stage: Stage::ScaleDown },
+            before: PhaseResult::Failed,
+        },
+        Event::DeploymentEnded {
+            deployment: deployment(),
+            ending: Ending::RolledBackUnverified,
+            why: "blue carries all requests, but /health answered 503".to_owned(),
+        },
+        Event::Faulted {
+            code: "TG9001".to_owned(),
+            what: "step 3 passed before step 2".to_owned(),
+        },
+    ]
+}
+
+fn verdict() -> Verdict {
+    Verdict {
+        call: Call::Hold(HoldReason::InsufficientEvidence),
+        sentence: "37 of 100 requests".to_owned(),
+        readings: vec![Reading {
+            metric: Metric::P95,
+            live: Some(181.25),
+            candidate: None,
+            zone: Zone::NoData,
+            sample: 37,
+            needed: 100,
+        }],
+    }
+}
+
+fn plan() -> Plan {
+    Plan {
+        scope: Scope {
+            service: ServiceName::new("shop").unwrap(),
+            environment: EnvironmentName::new("production").unwrap(),
+        },
+        release: Release {
+            version: "v2.0.0".to_owned(),
+            repository: "https://example.org/shop.git".to_owned(),
+            commit: "0123456789abcdef0123456789abcdef01234567".to_owned(),
+        },
+        build: Some(Step {
+            argv: vec!["make".to_owned(), "dist".to_owned()],
+            env: BTreeMap::from([("CI".to_owned(), "1".to_owned())]),
+            timeout: SignedDuration::from_mins(10),
+        }),
+        parts: vec![web_part(), worker_part()],
+        traffic: Traffic {
+            steps: [500, 2_500, 5_000, 10_000].map(|bp| Weight::from_bp(bp).unwrap()).to_vec(),
+            dwell: SignedDuration::from_mins(5),
+            confidence: Some(0.95),
+            at_least: 100,
+            advance_if: vec![rule(Metric::Errors, Comparison::Below, 0.5, 0)],
+            rollback_if: vec![rule(Metric::P99, Comparison::Above, 812.5, 300)],
+            otherwise: Otherwise { hold: SignedDuration::from_mins(30), then: HoldEnd::Rollback },
+            floor: Floor::Attributed,
+        },
+        bake: Bake { watch: SignedDuration::from_mins(15), keep_previous: KeepPrevious::Warm },
+        required: Required { gates: true, approvals: true, backup: false },
+        limits: Limits::default(),
+    }
+}
+
+fn rule(metric: Metric, comparison: Comparison, limit: f64, sustained_s: i64) -> Rule {
+    Rule { metric, comparison, limit, sustained: SignedDuration::from_secs(sustained_s) }
+}
+
+fn web_part() -> Part {
+    Part {
+        name: web(),
+        kind: PartKind::Web(Route {
+            listen: "127.0.0.1:8080".to_owned(),
+            host: Some("shop.example.org".to_owned()),
+            path: "/".to_owned(),
+            preview_header: Some("x-preview".to_owned()),
+            sticky: true,
+        }),
+        slots: [blue(), green()],
+        run: run(),
+        instances: 2,
+        probes: vec![
+            probe(
+                "up",
+                Ask::Http {
+                    path: "/health?full=1".to_owned(),
+                    status: vec![200, 204],
+                    headers: BTreeMap::from([("x-ready".to_owned(), "yes".to_owned())]),
+                    body: Some("ok".to_owned()),
+                    within: Some(SignedDuration::from_millis(250)),
+                },
+            ),
+            probe("port", Ask::Tcp),
+            probe("certificate", Ask::Tls { server_name: "shop".to_owned(), days_left: 14 }),
+        ],
+        smoke: Some(Smoke {
+            run: SmokeRun::Suite { file: "smoke.yaml".to_owned() },
+            timeout: SignedDuration::from_mins(2),
+        }),
+    }
+}
+
+fn worker_part() -> Part {
+    Part {
+        name: worker(),
+        kind: PartKind::Worker,
+        probes: vec![probe("alive", Ask::Exec { argv: vec!["./alive".to_owned()] })],
+        smoke: Some(Smoke {
+            run: SmokeRun::Command {
+                argv: vec!["./smoke".to_owned()],
+                junit: Some("report.xml".to_owned()),
+            },
+            timeout: SignedDuration::from_mins(2),
+        }),
+        ..web_part()
+    }
+}
+
+fn run() -> Run {
+    Run {
+        argv: vec!["./server".to_owned(), "--quiet".to_owned()],
+        env: BTreeMap::from([("MODE".to_owned(), "production".to_owned())]),
+        port_env: "PORT".to_owned(),
+        grace: SignedDuration::from_secs(10),
+        memory_max: Some(268_435_456),
+        log_bytes_max: 10_485_760,
+    }
+}
+
+fn probe(name: &str, ask: Ask) -> Probe {
+    Probe {
+        name: name.to_owned(),
+        ask,
+        interval: SignedDuration::from_secs(5),
+        timeout: SignedDuration::from_secs(2),
+        retries: 3,
+        start_period: SignedDuration::from_secs(20),
+        theirs: name == "certificate",
+    }
+}
+
+fn revision() -> Revision {
+    Revision {
+        version: "v2.0.0".to_owned(),
+        artifact: Digest::of(b"artifact").as_str().to_owned(),
+    }
+}
+
+fn time(seconds: i64) -> Timestamp {
+    // With nanoseconds: what a clock gives must come back whole.
+    Timestamp::new(1_795_000_000 + seconds, 123_456_789).unwrap()
+}
+
+fn deployment() -> DeploymentId {
+    DeploymentId::new("d-7").unwrap()
+}
+
+fn web() -> PartName {
+    PartName::new("web").unwrap()
+}
+
+fn worker() -> PartName {
+    PartName::new("worker").unwrap()
+}
+
+fn blue() -> SlotName {
+    SlotName::new("blue").unwrap()
+}
+
+fn green() -> SlotName {
+    SlotName::new("green").unwrap()
+}
