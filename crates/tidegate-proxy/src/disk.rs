@@ -5,6 +5,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, TryLockError};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -34,6 +35,8 @@ pub(crate) struct Record {
 #[derive(Debug)]
 pub(crate) struct Disk {
     directory: PathBuf,
+    /// One write at a time, so that two never share a file name.
+    writing: Mutex<()>,
     /// Holds the lock as long as it is open.
     _lock: File,
 }
@@ -45,11 +48,19 @@ impl Disk {
         fs::create_dir_all(&directory)?;
         let lock = File::create(state.join("proxy.lock"))?;
         rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
-        Ok(Self { directory, _lock: lock })
+        Ok(Self { directory, writing: Mutex::new(()), _lock: lock })
     }
 
     /// Makes a record durable: when this returns, a restart finds it, whatever happens.
+    /// Refuses at once while an earlier write still hangs: threads must not pile up behind it.
     pub(crate) fn save(&self, record: &Record) -> io::Result<()> {
+        let _writing = match self.writing.try_lock() {
+            Ok(writing) => writing,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                return Err(io::Error::other("an earlier write still hangs"));
+            }
+        };
         let content = serde_json::to_string(record)?;
         let path = self.path(&record.service);
         let fresh = path.with_extension("new");
@@ -83,7 +94,7 @@ impl Disk {
             [path, &previous].into_iter().find_map(|path| match read(path) {
                 Ok(record) => Some(record),
                 Err(error) => {
-                    tracing::error!(path = %path.display(), %error, "TG5007 damaged state file");
+                    tracing::error!(path = %path.display(), %error, "TG5019 damaged state file");
                     None
                 }
             })

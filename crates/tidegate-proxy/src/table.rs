@@ -267,8 +267,10 @@ impl Store {
     pub(crate) async fn pulse(&mut self) {
         let now = Instant::now();
         let mut overrides = Vec::new();
+        let count = self.services.len();
         for (service, held) in &mut self.services {
             held.cut_tick();
+            held.ring.trim(count);
             held.prune();
             if let Some(reason) = held.lease_reason(now) {
                 overrides.push((service.clone(), OverrideKind::Lease, reason));

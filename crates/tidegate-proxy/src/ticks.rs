@@ -7,9 +7,9 @@ use crate::wire::{Tick, Ticks, limits};
 
 /// An hour of one-second ticks, and room for those that tables cut short.
 const TICKS_KEPT: usize = 4_000;
-/// Estimated bytes of all ticks of one service: an hour of two revisions with some 60 filled
-/// histogram cells each fits.
-const BYTES_KEPT: usize = 6 * 1_048_576;
+/// Estimated bytes of the ticks of all services together. The hour of one busy service (two
+/// revisions with some 60 filled histogram cells each) is about 6 MiB, of an idle one 2 MiB.
+const BYTES_KEPT: usize = 20 * 1_048_576;
 
 #[derive(Debug)]
 pub(crate) struct Ring {
@@ -30,10 +30,20 @@ impl Ring {
         self.next += 1;
         self.bytes += bytes_of(&tick);
         self.ticks.push_back(tick);
-        while self.ticks.len() > TICKS_KEPT || self.bytes > BYTES_KEPT {
-            let Some(oldest) = self.ticks.pop_front() else {
-                return;
-            };
+        while self.ticks.len() > TICKS_KEPT {
+            self.drop_oldest();
+        }
+    }
+
+    /// Keeps to this service's part of the memory that `services` share.
+    pub(crate) fn trim(&mut self, services: usize) {
+        while self.bytes > BYTES_KEPT / services.max(1) && self.ticks.len() > 1 {
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(oldest) = self.ticks.pop_front() {
             self.bytes -= bytes_of(&oldest);
         }
     }
@@ -61,10 +71,12 @@ impl Ring {
     }
 }
 
-/// An estimate from sizes in memory, names left out.
+/// An estimate of what a tick takes in memory.
 fn bytes_of(tick: &Tick) -> usize {
-    let cells = tick.revisions.iter().map(|revision| size_of_val(revision.latency.as_slice()));
-    size_of::<Tick>() + size_of_val(tick.revisions.as_slice()) + cells.sum::<usize>()
+    let revisions = tick.revisions.iter().map(|revision| {
+        size_of_val(revision) + revision.revision.len() + size_of_val(revision.latency.as_slice())
+    });
+    size_of::<Tick>() + tick.service.len() + revisions.sum::<usize>()
 }
 
 #[cfg(test)]
@@ -100,6 +112,10 @@ mod tests {
         for _ in 0..3_700 {
             ring.push(heavy.clone());
         }
+        ring.trim(3);
         assert!(ring.ticks.len() >= 3_600, "an hour of a busy service: {}", ring.ticks.len());
+        ring.trim(30);
+        assert!((400..600).contains(&ring.ticks.len()), "{}", ring.ticks.len());
+        assert_eq!(ring.bytes, ring.ticks.iter().map(bytes_of).sum::<usize>());
     }
 }

@@ -15,6 +15,7 @@ use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use rustix::net::sockopt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -30,6 +31,8 @@ const IDLE_MAX_UNREPEATABLE: Duration = Duration::from_secs(1);
 const IDLE_CONNECTIONS: usize = 256;
 /// How long an endpoint that refused a connection is passed over while others are there.
 const REST: Duration = Duration::from_secs(1);
+/// Silence after which the kernel asks a peer whether it lives; its own default is two hours.
+const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(60);
 /// Attempts at one request, connection failures included.
 const ATTEMPTS: usize = 3;
 
@@ -115,7 +118,8 @@ impl Endpoint {
 
 /// Lets the kernel find out about a peer that died without a word; tunnels have no other clock.
 pub(crate) fn keep_alive(socket: &TcpStream) -> std::io::Result<()> {
-    Ok(rustix::net::sockopt::set_socket_keepalive(socket, true)?)
+    sockopt::set_socket_keepalive(socket, true)?;
+    Ok(sockopt::set_tcp_keepidle(socket, KEEP_ALIVE_AFTER)?)
 }
 
 /// A request's place on an endpoint; endpoints with fewer of them are chosen first.

@@ -14,6 +14,8 @@
 //! Every other status than 200 carries a [`Refusal`]. Service keys contain `/`; in a path or a
 //! query they are percent-encoded ([`encode_service`]).
 
+mod check;
+mod checksum;
 mod table;
 
 use serde::{Deserialize, Serialize};

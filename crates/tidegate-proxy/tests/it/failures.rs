@@ -162,3 +162,22 @@ async fn a_dead_instance_is_passed_over_within_its_revision() {
     assert_eq!((first.count() + second.count(), other.count()), (100, 0));
     assert_eq!(sums(&proxy, 100).await.failures.total(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trailers_pass_and_their_grpc_status_counts() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = serving(listener.local_addr().unwrap()).await;
+    tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        read_head(&mut socket).await.unwrap();
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/grpc-web+proto\r\n";
+        let rest = "Trailer: grpc-status\r\nTransfer-Encoding: chunked\r\n\r\n\
+                    3\r\nabc\r\n0\r\ngrpc-status: 13\r\n\r\n";
+        socket.write_all(format!("{head}{rest}").as_bytes()).await.unwrap();
+        assert!(read_head(&mut socket).await.is_none());
+    });
+    let request = "GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: te, close\r\n\r\n";
+    let answer = crate::parts::raw(proxy.listen, request.as_bytes()).await;
+    assert!(answer.ends_with("3\r\nabc\r\n0\r\ngrpc-status: 13\r\n\r\n"), "{answer}");
+    assert_eq!(sums(&proxy, 1).await.failures, Failures { grpc: 1, ..Failures::default() });
+}

@@ -180,7 +180,8 @@ fn no_invalid_table_can_be_made() {
     let listen = free_address();
     let good = || shift(listen, 1, listen, free_address(), 500);
     assert_eq!(Table::seal(good()).unwrap().checksum().len(), 64);
-    let broken: [(&str, fn(&mut wire::TableParts)); 16] = [
+    type Damage = fn(&mut wire::TableParts);
+    let broken: [(&str, Damage); 16] = [
         ("sum", |p| p.backends[0].weight = Weight::FULL),
         ("endpoints", |p| p.backends[0].endpoints.clear()),
         ("endpoint twice", |p| {

@@ -1,6 +1,11 @@
 //! Heads on their way through, and heads that do not get through.
 
-use crate::parts::{App, Client, Proxy, get, parts, raw, seal};
+use std::time::Duration;
+
+use tidegate_proxy::Timeouts;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::parts::{App, Client, Proxy, get, parts, raw, seal, timeouts};
 
 async fn serving(app: &App) -> Proxy {
     Proxy::serving(|listen| seal(parts(listen, 1, &[("good", 10_000, app.address)]))).await
@@ -125,4 +130,48 @@ async fn answers_of_our_own_say_nothing_about_the_inside() {
     let mut head = get("/only", &[]);
     *head.method_mut() = http::Method::HEAD;
     assert_eq!(client.send(head).await.unwrap().status(), 502);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_never_ends_is_given_up() {
+    let app = App::start("good").await;
+    let short = Timeouts { client_head: Duration::from_millis(200), ..timeouts() };
+    let proxy = Proxy::start_with(short).await;
+    let table = seal(parts(proxy.listen, 1, &[("good", 10_000, app.address)]));
+    proxy.control.put(&table).await.unwrap();
+    // `raw` returns when the proxy closes.
+    raw(proxy.listen, b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ").await;
+    let large = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}", "x".repeat(40_000));
+    assert!(raw(proxy.listen, large.as_bytes()).await.starts_with("HTTP/1.1 4"));
+    assert_eq!(app.count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_chunk_ends_the_request_and_the_connection() {
+    let app = App::start("good").await;
+    let proxy = serving(&app).await;
+    let head = "POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for chunk in ["3;x=y\r\nabc\r\n0\r\n\r\n", "0x3\r\nabc\r\n0\r\n\r\n", "3\nabc\r\n0\r\n\r\n"] {
+        let answer = raw(proxy.listen, format!("{head}{chunk}").as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{chunk:?}: {answer}");
+    }
+    let sums = proxy.control.sums("good").await;
+    assert_eq!(sums.failures.total(), 0, "a client's fault is not the application's");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_expects_100_gets_it_before_it_sends() {
+    let app = App::start("good").await;
+    let proxy = serving(&app).await;
+    let mut socket = tokio::net::TcpStream::connect(proxy.listen).await.unwrap();
+    let head =
+        b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n";
+    socket.write_all(head).await.unwrap();
+    let mut interim = [0; 25];
+    socket.read_exact(&mut interim).await.unwrap();
+    assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
+    socket.write_all(b"abc").await.unwrap();
+    let mut status = [0; 15];
+    socket.read_exact(&mut status).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 200 OK");
 }

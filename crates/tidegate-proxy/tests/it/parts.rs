@@ -170,10 +170,6 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    pub(crate) fn revision(&self) -> &str {
-        self.headers.get("x-revision").map_or("", |name| name.to_str().unwrap())
-    }
-
     /// `name=value` of the cookie that was set.
     pub(crate) fn cookie(&self) -> Option<String> {
         let set = self.headers.get("set-cookie")?.to_str().unwrap();

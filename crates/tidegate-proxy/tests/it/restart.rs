@@ -10,11 +10,12 @@ use tidegate_proxy::{Config, Error, serve};
 use tokio_util::sync::CancellationToken;
 
 use crate::parts::{
-    App, Client, Control, Proxy, TICK, fetch, free_address, parts, seal, shift, timeouts,
-    wait_for_socket,
+    App, Client, Control, Proxy, TICK, eventually, fetch, free_address, parts, seal, shift,
+    timeouts, wait_for_socket,
 };
 
 const STATE: &str = "TIDEGATE_TEST_PROXY_STATE";
+const DESCRIPTORS: &str = "TIDEGATE_TEST_PROXY_DESCRIPTORS";
 
 fn config(state: &Path) -> Config {
     let mut config = Config::new(state.to_owned(), state.join("control.sock"));
@@ -26,6 +27,11 @@ fn config(state: &Path) -> Config {
 #[test]
 fn proxy_process() {
     let Some(state) = std::env::var_os(STATE) else { return };
+    if let Ok(limit) = std::env::var(DESCRIPTORS) {
+        let limit = limit.parse().ok();
+        let limits = rustix::process::Rlimit { current: limit, maximum: limit };
+        rustix::process::setrlimit(rustix::process::Resource::Nofile, limits).unwrap();
+    }
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(serve(config(&PathBuf::from(state)), CancellationToken::new())).unwrap();
 }
@@ -38,11 +44,15 @@ struct Process {
 
 impl Process {
     async fn start(state: &Path) -> Self {
-        // A socket left behind must not be taken for the new proxy's.
+        Self::start_with(state, 1_024).await
+    }
+
+    async fn start_with(state: &Path, descriptors: u64) -> Self {
         let control = Control(state.join("control.sock"));
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "restart::proxy_process", "--nocapture"])
             .env(STATE, state)
+            .env(DESCRIPTORS, descriptors.to_string())
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
@@ -88,10 +98,9 @@ async fn a_killed_proxy_serves_its_last_good_table_without_anybody() {
     assert_eq!(process.control.status().await.in_override, Some(given));
     assert_eq!(process.control.put(&table(3, 10_000)).await.unwrap_err().code, "TG5005");
     // Ticks count up over restarts.
-    let ticks = crate::parts::eventually("a tick", || async {
-        process.control.ticks(0).await.ticks.into_iter().next()
-    })
-    .await;
+    let ticks =
+        eventually("a tick", || async { process.control.ticks(0).await.ticks.into_iter().next() })
+            .await;
     assert!(ticks.seq >= last_tick);
     process.kill();
 }
@@ -150,7 +159,7 @@ async fn an_ordered_end_lets_requests_finish() {
     let listen = proxy.listen;
     let mut client = Client::connect(listen).await;
     let slow = tokio::spawn(async move { client.get("/never", &[]).await });
-    crate::parts::eventually("the request to be under way", || async {
+    eventually("the request to be under way", || async {
         (proxy.control.revision("good").await.in_flight == 1).then_some(())
     })
     .await;
@@ -158,4 +167,76 @@ async fn an_ordered_end_lets_requests_finish() {
     // It was answered (by its own timeout) before the proxy ended.
     assert_eq!(slow.await.unwrap().status, 504);
     assert!(tokio::net::TcpStream::connect(listen).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn short_descriptors_pause_new_clients_and_cut_no_old_one() {
+    let app = App::start("good").await;
+    let state = tempfile::tempdir().unwrap();
+    let listen = free_address();
+    let process = Process::start_with(state.path(), 64).await;
+    let table = seal(parts(listen, 1, &[("good", 10_000, app.address)]));
+    process.control.put(&table).await.unwrap();
+    let mut old = Client::connect(listen).await;
+    assert_eq!(old.get("/", &[]).await.body, "good");
+    let mut crowd = Vec::new();
+    for _ in 0..100 {
+        crowd.push(tokio::net::TcpStream::connect(listen).await.unwrap());
+    }
+    // Only the pause after a failed accept can be seen from here: the process says it is full.
+    let full = format!("/proc/{}/fd", process.child.id());
+    eventually("the descriptors to be used up", || async {
+        (fs::read_dir(&full).unwrap().count() >= 63).then_some(())
+    })
+    .await;
+    for _ in 0..20 {
+        assert_eq!(old.get("/", &[]).await.body, "good");
+    }
+    drop(crowd);
+    assert_eq!(fetch(listen, "/").await.body, "good");
+    process.kill();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_fails_stops_tables_but_not_the_way_back() {
+    let (live, candidate) = (App::start("live").await, App::start("candidate").await);
+    let table = |generation, listen| {
+        seal(shift(listen, generation, live.address, candidate.address, 10_000))
+    };
+    let proxy = Proxy::serving(|listen| table(1, listen)).await;
+    let (tables, gone) = (proxy.state.path().join("tables"), proxy.state.path().join("gone"));
+    fs::rename(&tables, &gone).unwrap();
+    let refused = proxy.control.put(&table(2, proxy.listen)).await.unwrap_err();
+    assert_eq!((refused.code.as_str(), refused.applied), ("TG5007", Some((1, 1))));
+    assert_eq!(fetch(proxy.listen, "/").await.body, "candidate");
+
+    proxy.control.rollback().await.unwrap();
+    assert_eq!(fetch(proxy.listen, "/").await.body, "live");
+    assert!(!proxy.control.status().await.persisted);
+    fs::rename(&gone, &tables).unwrap();
+    eventually("the override to be durable", || async {
+        proxy.control.status().await.persisted.then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_was_taken_at_the_start_is_taken_up_when_it_is_free() {
+    let app = App::start("good").await;
+    let state = tempfile::tempdir().unwrap();
+    let listen = free_address();
+    let process = Process::start(state.path()).await;
+    let table = seal(parts(listen, 1, &[("good", 10_000, app.address)]));
+    process.control.put(&table).await.unwrap();
+    process.kill();
+    let squatter = std::net::TcpListener::bind(listen).unwrap();
+    let process = Process::start(state.path()).await;
+    assert!(!process.control.status().await.listening);
+    drop(squatter);
+    eventually("the port to be taken up", || async {
+        process.control.status().await.listening.then_some(())
+    })
+    .await;
+    assert_eq!(fetch(listen, "/").await.body, "good");
+    process.kill();
 }

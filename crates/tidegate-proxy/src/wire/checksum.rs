@@ -1,0 +1,111 @@
+//! The checksum that seals a table: SHA-256 over a form of its parts that no two different
+//! tables share. It must cover every field; it never depends on how JSON was written.
+
+use sha2::{Digest, Sha256};
+
+use super::table::{Share, TableParts};
+
+/// Feeds a hash so that no two different tables feed the same bytes: every text carries its
+/// length, every list its count, every option a mark.
+struct Canonical(Sha256);
+
+impl Canonical {
+    fn number(&mut self, value: u64) {
+        self.0.update(value.to_be_bytes());
+    }
+
+    fn count(&mut self, value: usize) {
+        self.number(value as u64);
+    }
+
+    /// Thousandths, not bits: a decimal may come back from JSON a bit off, and must not look
+    /// like damage then.
+    fn decimal(&mut self, value: f64) {
+        self.text(&format!("{value:.3}"));
+    }
+
+    fn text(&mut self, value: &str) {
+        self.count(value.len());
+        self.0.update(value.as_bytes());
+    }
+
+    fn optional<T>(&mut self, value: Option<T>, feed: impl FnOnce(&mut Self, T)) {
+        self.number(u64::from(value.is_some()));
+        if let Some(value) = value {
+            feed(self, value);
+        }
+    }
+
+    fn shares(&mut self, shares: &[Share]) {
+        self.count(shares.len());
+        for share in shares {
+            self.text(&share.revision);
+            self.number(u64::from(share.weight.basis_points()));
+        }
+    }
+}
+
+/// Covers every field of the parts; a new field belongs in here.
+pub(super) fn checksum(parts: &TableParts) -> String {
+    let TableParts {
+        service,
+        epoch,
+        generation,
+        listen,
+        routes,
+        backends,
+        preview,
+        cohort,
+        fallback,
+        lease_ms,
+        brake,
+        limits_ms,
+        acknowledges_override,
+    } = parts;
+    let mut hash = Canonical(Sha256::new());
+    hash.text("tidegate route table 1");
+    hash.text(service);
+    hash.number(*epoch);
+    hash.number(*generation);
+    hash.text(&listen.to_string());
+    hash.count(routes.len());
+    for route in routes {
+        hash.optional(route.host.as_deref(), Canonical::text);
+        hash.text(&route.path_prefix);
+    }
+    hash.count(backends.len());
+    for backend in backends {
+        hash.text(&backend.revision);
+        hash.text(&backend.slot);
+        hash.number(u64::from(backend.weight.basis_points()));
+        hash.count(backend.endpoints.len());
+        for endpoint in &backend.endpoints {
+            hash.text(&endpoint.to_string());
+        }
+    }
+    hash.optional(preview.as_ref(), |hash, preview| {
+        hash.text(&preview.header);
+        hash.count(preview.values.len());
+        for (value, revision) in &preview.values {
+            hash.text(value);
+            hash.text(revision);
+        }
+    });
+    hash.text(&cohort.cookie);
+    hash.text(&cohort.seed);
+    hash.number(u64::from(cohort.enabled));
+    hash.optional(fallback.as_deref(), Canonical::shares);
+    hash.optional(*lease_ms, Canonical::number);
+    hash.count(brake.len());
+    for rule in brake {
+        hash.decimal(rule.errors_above_percent);
+        hash.number(rule.over_ms);
+        hash.number(rule.min_requests);
+    }
+    hash.count(limits_ms.len());
+    for limit in limits_ms {
+        hash.decimal(*limit);
+    }
+    hash.optional(*acknowledges_override, Canonical::number);
+    hash.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
