@@ -8,6 +8,7 @@ mod golden;
 mod happy;
 mod hostile;
 mod init;
+mod reference;
 
 use tidegate_core::plan::{Plan, Release};
 use tidegate_spec::{Diagnostics, Parsed, parse};
