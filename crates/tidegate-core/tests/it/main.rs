@@ -1,0 +1,18 @@
+//! The core through its five verbs: scripts with transcripts, and properties of random histories.
+//! Must never reach into the core's insides, and never touch anything outside the process but the
+//! files of this folder.
+
+#[cfg(test)]
+mod machine;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod render;
+#[cfg(test)]
+mod sample;
+#[cfg(test)]
+mod scripts;
+#[cfg(test)]
+mod verbs;
+#[cfg(test)]
+mod world;

@@ -1,0 +1,301 @@
+//! Events and states as the lines of a transcript: short enough to read a whole deployment.
+//! Must never leave out what a decision changed; digests are cut from revision labels.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use tidegate_core::effect::Effect;
+use tidegate_core::event::{DeploymentKind, Event, Recorded};
+use tidegate_core::ids::Actor;
+use tidegate_core::plan::HoldEnd;
+use tidegate_core::state::{
+    Hold, HoldCause, Phase, PhaseResult, SlotObserved, State, TaskProgress, Tenant,
+};
+use tidegate_core::verdict::{Call, Verdict};
+use tidegate_core::waiting::{sentence, words};
+use tidegate_core::weight::Split;
+use tidegate_core::{next_deadline, outstanding, waiting_on};
+
+use crate::world::{effect_name, task_name};
+
+/// One event: `seq  time  kind details  (actor)`.
+pub(crate) fn event(recorded: &Recorded, start: Timestamp) -> String {
+    let time = offset(start, recorded.at);
+    let by = match &recorded.actor {
+        Actor::Tidegate => String::new(),
+        other => format!("  ({other})"),
+    };
+    let kind = recorded.event.kind();
+    let line = format!("{:>3} {time:>7}  {kind} {}", recorded.seq, details(recorded, start));
+    format!("{}{by}", line.trim_end())
+}
+
+fn details(recorded: &Recorded, start: Timestamp) -> String {
+    match &recorded.event {
+        Event::DeploymentStarted { .. } | Event::DeploymentQueued { .. } => {
+            beginning(&recorded.event)
+        }
+        Event::PhaseEntered { phase, before, .. } => {
+            format!("{}, before: {}", phase_words(*phase), result_word(*before))
+        }
+        Event::TaskFinished { task, attempt, outcome, summary, retry_at, .. } => {
+            let retry = retry_at.map(|at| format!(", again at {}", offset(start, at)));
+            format!(
+                "{} #{attempt} {}: {summary}{}",
+                task_name(task),
+                outcome.word(),
+                retry.unwrap_or_default()
+            )
+        }
+        Event::TaskRetried { task, attempt, .. } => format!("{} #{attempt}", task_name(task)),
+        Event::ArtifactPinned { artifact, binding, .. } => {
+            format!("{:.8}, D {:.8}", artifact.as_str(), binding.as_str())
+        }
+        Event::ApprovalGiven { binding, .. } => format!("D {:.8}", binding.as_str()),
+        Event::StepConverged { step, .. } => format!("step {}", step + 1),
+        Event::StepPassed { step, bypassed, .. } => {
+            let bypassed = bypassed.as_ref().map(|what| format!(", bypassed: {what}"));
+            format!("step {}{}", step + 1, bypassed.unwrap_or_default())
+        }
+        Event::StepBraked { to, why, .. } => format!("to step {}: {why}", to + 1),
+        Event::VerdictChanged { verdict, .. } => verdict_words(verdict),
+        Event::HoldBegan { hold, .. } => hold_words(hold, start),
+        Event::HoldEnded { why, .. } | Event::PersonCalled { why, .. } => why.clone(),
+        Event::RollbackBegan { reason, why, .. } => format!("{reason:?}: {why}"),
+        Event::DeploymentEnded { deployment, ending, why } => {
+            format!("{deployment} {}: {why}", ending.words())
+        }
+        Event::Faulted { code, what } => format!("{code} {what}"),
+        other => part_details(other),
+    }
+}
+
+fn beginning(event: &Event) -> String {
+    match event {
+        Event::DeploymentStarted { deployment, kind, plan, candidates, targets } => {
+            let mut line = format!("{deployment} {}", plan.release.version);
+            if let DeploymentKind::Return { reason } = kind {
+                write!(line, " comes back ({reason})").unwrap();
+            }
+            for (part, slot) in candidates {
+                write!(line, ", {part} to {slot}").unwrap();
+            }
+            for (part, target) in targets {
+                let revision = version_of(&target.revision);
+                write!(line, ", {part} back to {} {revision}", target.slot).unwrap();
+            }
+            line
+        }
+        Event::DeploymentQueued { deployment, plan, .. } => {
+            format!("{deployment} {}", plan.release.version)
+        }
+        _ => String::new(),
+    }
+}
+
+fn part_details(event: &Event) -> String {
+    match event {
+        Event::SlotWanted { part, slot, tenant } => {
+            format!("{part}/{slot} {}", tenant_words(tenant.as_ref()))
+        }
+        Event::SlotChanged { part, slot, observed } => {
+            format!("{part}/{slot} {}", observed_words(observed))
+        }
+        Event::SplitWanted { part, split, backends, fallback, leased } => {
+            let slots: Vec<&str> = backends.iter().map(|b| b.slot.as_str()).collect();
+            let fallback = fallback.as_ref().map(|split| format!(", fallback {split}"));
+            format!(
+                "{part} {} [{}]{}{}",
+                split_words(split.as_ref()),
+                slots.join(" "),
+                fallback.unwrap_or_default(),
+                if *leased { ", leased" } else { "" }
+            )
+        }
+        Event::SplitConfirmed { part, generation } => format!("{part} generation {generation}"),
+        Event::SplitLost { part, found } => format!("{part}: found {found}"),
+        Event::SplitOverridden { part, sequence, kind, why, split } => {
+            format!("{part} #{sequence} {kind:?} to {}: {why}", split_words(split.as_ref()))
+        }
+        Event::RolesMoved { part, live } => format!("{part}: {live} is live"),
+        _ => String::new(),
+    }
+}
+
+/// Where everything stands, for `show`.
+pub(crate) fn state(state: &State, start: Timestamp, now: Timestamp) -> Vec<String> {
+    let mut lines = vec![sentence(state, now)];
+    if let Some(current) = &state.current {
+        lines.push(format!(
+            "{} {} in {}{}",
+            current.id,
+            current.plan.release.version,
+            phase_words(current.phase),
+            current.hold.as_ref().map(|_| ", held").unwrap_or_default()
+        ));
+        for (task, state) in &current.tasks {
+            let progress = match &state.progress {
+                TaskProgress::Running => "runs".to_owned(),
+                TaskProgress::Waiting { until, .. } => {
+                    format!("again at {}", offset(start, *until))
+                }
+                TaskProgress::Done { outcome, .. } => outcome.word().to_owned(),
+            };
+            lines.push(format!("task {} #{} {progress}", task_name(task), state.attempt));
+        }
+    }
+    for (name, part) in &state.parts {
+        for (slot, slot_state) in &part.slots {
+            let live = if part.live.as_ref() == Some(slot) { ", live" } else { "" };
+            lines.push(format!(
+                "{name}/{slot} {}, {}{live}",
+                tenant_words(slot_state.want.as_ref()),
+                observed_words(&slot_state.observed)
+            ));
+        }
+        if let Some(table) = &part.table {
+            let fallback = table.fallback.as_ref().map(|split| format!(", fallback {split}"));
+            lines.push(format!(
+                "{name} serves {}{}{}{}",
+                split_words(table.split.as_ref()),
+                fallback.unwrap_or_default(),
+                if table.leased { ", leased" } else { "" },
+                if table.confirmed { "" } else { ", unconfirmed" }
+            ));
+        }
+    }
+    for artifact in &state.quarantine {
+        lines.push(format!("quarantined {:.8}", artifact.as_str()));
+    }
+    lines
+}
+
+/// What everything waits for, for `why`.
+pub(crate) fn why(state: &State, now: Timestamp) -> Vec<String> {
+    let Some(waiting) = waiting_on(state) else {
+        return vec!["it waits for nothing".to_owned()];
+    };
+    let until = waiting.until.map_or_else(
+        || "no deadline".to_owned(),
+        |at| format!("in {}", tidegate_core::waiting::left(now, at)),
+    );
+    let mut lines = vec![
+        format!("on {}", waiting.on),
+        format!(
+            "for {} so far, ended by {}",
+            words(now.duration_since(waiting.since)),
+            waiting.who
+        ),
+        format!("{until}: {}", waiting.then),
+    ];
+    lines.extend(waiting.command.map(|command| format!("$ {command}")));
+    lines
+}
+
+/// What is to be done in the world, for `effects`.
+pub(crate) fn effects(state: &State) -> Vec<String> {
+    let lines: Vec<String> = outstanding(state)
+        .iter()
+        .map(|effect| match effect {
+            Effect::EnsureSlot { tenant, .. } => {
+                format!("{} {}", effect_name(effect), tenant_words(tenant.as_ref()))
+            }
+            Effect::EnsureSplit { table } => {
+                let lease = table.lease.map(|lease| format!(", lease {lease:#}"));
+                format!(
+                    "{} generation {} {}{}",
+                    effect_name(effect),
+                    table.generation,
+                    split_words(table.split.as_ref()),
+                    lease.unwrap_or_default()
+                )
+            }
+            Effect::Run { attempt, timeout, .. } => {
+                format!("{} #{attempt} within {timeout:#}", effect_name(effect))
+            }
+        })
+        .collect();
+    if lines.is_empty() { vec!["nothing is outstanding".to_owned()] } else { lines }
+}
+
+/// When to look again, for `deadline`.
+pub(crate) fn deadline(state: &State, now: Timestamp) -> Vec<String> {
+    vec![next_deadline(state).map_or_else(
+        || "none".to_owned(),
+        |next| format!("{} in {}", next.what, words(next.at.duration_since(now))),
+    )]
+}
+
+fn phase_words(phase: Phase) -> String {
+    match phase {
+        Phase::Traffic { step } => format!("traffic step {}", step + 1),
+        Phase::Rollback { stage } | Phase::NeedsPerson { stage } => {
+            format!("{} {}", phase.word(), stage.word())
+        }
+        _ => phase.word().to_owned(),
+    }
+}
+
+fn result_word(result: PhaseResult) -> &'static str {
+    match result {
+        PhaseResult::Passed => "passed",
+        PhaseResult::NotRequired => "not required",
+        PhaseResult::Skipped => "skipped",
+        PhaseResult::Failed => "failed",
+    }
+}
+
+fn verdict_words(verdict: &Verdict) -> String {
+    let call = match verdict.call {
+        Call::Advance => "advance".to_owned(),
+        Call::Hold(reason) => format!("hold ({})", reason.words()),
+        Call::Brake => "brake".to_owned(),
+        Call::Rollback => "rollback".to_owned(),
+    };
+    format!("{call}: {}", verdict.sentence)
+}
+
+fn hold_words(hold: &Hold, start: Timestamp) -> String {
+    let cause = match hold.cause {
+        HoldCause::Person => "by a person",
+        HoldCause::Verdict => "by the judge",
+        HoldCause::Unconfirmed => "unconfirmed",
+    };
+    let then = match hold.then {
+        HoldEnd::Rollback => "roll back",
+        HoldEnd::Page => "page",
+    };
+    let until = hold.until.map(|at| offset(start, at)).unwrap_or_default();
+    format!("{cause} until {until}, then {then}: {}", hold.why)
+}
+
+fn tenant_words(tenant: Option<&Tenant>) -> String {
+    tenant.map_or_else(
+        || "wants nothing".to_owned(),
+        |tenant| format!("wants {} x{}", tenant.revision.version, tenant.instances),
+    )
+}
+
+fn observed_words(observed: &SlotObserved) -> String {
+    let revision = observed.revision.as_deref().map(version_of).unwrap_or("nothing");
+    let problem = observed.problem.as_ref().map(|problem| format!(" ({problem})"));
+    format!("runs {revision} {}/{}{}", observed.ready, observed.total, problem.unwrap_or_default())
+}
+
+fn split_words(split: Option<&Split>) -> String {
+    split.map_or_else(|| "503".to_owned(), ToString::to_string)
+}
+
+/// `v2` of `v2-1f3a9c0d`.
+fn version_of(label: &str) -> &str {
+    label.rsplit_once('-').map_or(label, |(version, _)| version)
+}
+
+/// `+2m30s`: the time since the script began.
+fn offset(start: Timestamp, at: Timestamp) -> String {
+    let left = at.duration_since(start);
+    if left.is_negative() {
+        return "before".to_owned();
+    }
+    format!("+{}", words(left).replace(' ', ""))
+}
