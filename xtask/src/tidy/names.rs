@@ -1,7 +1,7 @@
 //! Names that say nothing: banned as words of file, type, module and function names.
 //!
 //! The list is the house's, this file must never soften it with exceptions by path, but one: the
-//! HTTP handlers may be called so.
+//! HTTP handlers may be called so. Associated types are named by their trait, not by us.
 
 use super::finding::Finding;
 use super::rust_text::{identifiers, views, words_of};
@@ -40,6 +40,10 @@ pub(crate) fn banned(path: &str, text: &str) -> Vec<Finding> {
     }
     for (at, line) in views(text).code.lines().enumerate() {
         for (keyword, name) in declarations(line) {
+            // Indented, it is an associated type, and a foreign trait gave it its name.
+            if keyword == "type" && line.starts_with(char::is_whitespace) {
+                continue;
+            }
             let wrong = if keyword == "fn" {
                 empty_verb(path, name)
             } else {
@@ -103,6 +107,12 @@ mod tests {
         assert_eq!(count("a.rs", "pub(crate) enum BuildInfo {}"), 1);
         assert_eq!(count("a.rs", "mod utils;"), 1);
         assert_eq!(count("crates/x/src/string_utils.rs", ""), 1);
+    }
+
+    #[test]
+    fn associated_types_bear_the_name_their_trait_gives_them() {
+        assert_eq!(count("a.rs", "impl Body for B {\n    type Data = Bytes;\n}"), 0);
+        assert_eq!(count("a.rs", "type Data = Bytes;"), 1);
     }
 
     #[test]
