@@ -123,11 +123,7 @@ impl Dispatch {
     }
 
     fn call(&mut self, subject: Subject, effect: Effect) -> AbortHandle {
-        let call = Call {
-            scope: self.scope.clone(),
-            ports: self.ports.clone(),
-            epoch: self.epoch,
-        };
+        let call = Call { scope: self.scope.clone(), ports: self.ports.clone(), epoch: self.epoch };
         let mailbox = self.mailbox.clone();
         self.calls.spawn(async move {
             for observation in call.carry_out(effect).await {
@@ -206,7 +202,12 @@ impl Call {
         }
     }
 
-    async fn run(&self, deployment: &DeploymentId, job: Job, timeout: SignedDuration) -> TaskReport {
+    async fn run(
+        &self,
+        deployment: &DeploymentId,
+        job: Job,
+        timeout: SignedDuration,
+    ) -> TaskReport {
         let limit = Duration::try_from(timeout).unwrap_or(Duration::ZERO) + JOB_GRACE;
         match tokio::time::timeout(limit, self.work(deployment, job, timeout)).await {
             Ok(report) => report,
@@ -219,7 +220,12 @@ impl Call {
         }
     }
 
-    async fn work(&self, deployment: &DeploymentId, job: Job, timeout: SignedDuration) -> TaskReport {
+    async fn work(
+        &self,
+        deployment: &DeploymentId,
+        job: Job,
+        timeout: SignedDuration,
+    ) -> TaskReport {
         match job {
             Job::Prepare(plan) => match self.ports.releases.prepare(deployment, &plan).await {
                 Ok(artifact) => {

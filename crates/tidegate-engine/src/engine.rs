@@ -153,8 +153,7 @@ impl Engine {
         shared.show_state(&Arc::new(loaded.state.clone()));
         let handle = ServiceHandle { mailbox: mailbox.clone(), shared: Arc::clone(&shared) };
         {
-            let mut services =
-                self.inner.services.write().unwrap_or_else(PoisonError::into_inner);
+            let mut services = self.inner.services.write().unwrap_or_else(PoisonError::into_inner);
             if let Some(running) = services.get(&scope) {
                 return running.clone();
             }
@@ -273,6 +272,7 @@ impl Engine {
 fn busy() -> CommandError {
     CommandError::Unavailable {
         code: "TG6103",
-        what: "this service's loop is busy; nothing was changed, repeat with the same key".to_owned(),
+        what: "this service's loop is busy; nothing was changed, repeat with the same key"
+            .to_owned(),
     }
 }

@@ -275,15 +275,12 @@ impl Bench {
     }
 
     async fn load(&self, sides: &Sides) -> Load {
-        let (candidate, live) = tokio::join!(
-            self.side_load(&sides.candidate),
-            async {
-                match &sides.live {
-                    Some(live) => self.side_load(live).await,
-                    None => SideLoad::default(),
-                }
+        let (candidate, live) = tokio::join!(self.side_load(&sides.candidate), async {
+            match &sides.live {
+                Some(live) => self.side_load(live).await,
+                None => SideLoad::default(),
             }
-        );
+        });
         Load { at_ms: self.ports.clock.now().as_millisecond(), candidate, live, fresh: true }
     }
 

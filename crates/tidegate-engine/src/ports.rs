@@ -240,8 +240,12 @@ pub trait Runtime: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// [`Failure`] when it cannot even begin.
-    async fn ensure(&self, place: &Place, tenant: Option<&Tenant>, epoch: u64)
-    -> Result<(), Failure>;
+    async fn ensure(
+        &self,
+        place: &Place,
+        tenant: Option<&Tenant>,
+        epoch: u64,
+    ) -> Result<(), Failure>;
 
     /// What is in the slot.
     ///

@@ -104,13 +104,10 @@ impl Service {
     ) {
         let mut dispatch =
             Dispatch::new(self.scope.clone(), self.ports.clone(), self.epoch, mailbox.clone());
-        let mut watch = Watch::new(self.scope.clone(), self.ports.clone(), self.epoch, mailbox.clone());
-        let mut judging = Judging::new(
-            self.scope.clone(),
-            self.ports.clone(),
-            mailbox,
-            Arc::clone(&self.shared),
-        );
+        let mut watch =
+            Watch::new(self.scope.clone(), self.ports.clone(), self.epoch, mailbox.clone());
+        let mut judging =
+            Judging::new(self.scope.clone(), self.ports.clone(), mailbox, Arc::clone(&self.shared));
         loop {
             dispatch.bring_about(&self.state);
             watch.look_at(&self.state);
@@ -141,12 +138,16 @@ impl Service {
     fn wake_at(&self) -> Instant {
         /// A loop with nothing to wait for still looks up so often.
         const IDLE: Duration = Duration::from_secs(3600);
+        /// The least pause before a passed deadline is looked at again.
+        const SPIN_GUARD: Duration = Duration::from_millis(50);
         let now = self.ports.clock.now();
         let wait = next_deadline(&self.state).map_or(IDLE, |deadline| {
             Duration::try_from(deadline.at.duration_since(now)).unwrap_or(Duration::ZERO)
         });
-        // Timers have millisecond grain: a deadline must not be met a moment too early.
-        Instant::now() + wait.min(IDLE) + Duration::from_millis(1)
+        // Timers have millisecond grain: a deadline must not be met a moment too early, and one
+        // that passed without effect must not be asked about in a spin.
+        let grain = if wait.is_zero() { SPIN_GUARD } else { Duration::from_millis(1) };
+        Instant::now() + wait.min(IDLE) + grain
     }
 
     /// Decides about a batch, appends once, applies, answers.

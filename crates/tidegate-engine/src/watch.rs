@@ -59,9 +59,10 @@ impl Watch {
     /// Takes what there is to look at from the state.
     pub(crate) fn look_at(&mut self, state: &State) {
         let places = state.parts.iter().flat_map(|(part, known)| {
-            let inhabited = known.slots.iter().filter(|(_, slot)| {
-                slot.want.is_some() || slot.observed.total > 0
-            });
+            let inhabited = known
+                .slots
+                .iter()
+                .filter(|(_, slot)| slot.want.is_some() || slot.observed.total > 0);
             inhabited.map(|(slot, _)| Place {
                 scope: self.scope.clone(),
                 part: part.clone(),
@@ -112,8 +113,7 @@ async fn slots(ports: Ports, mailbox: mpsc::Sender<Message>, mut seen: watch::Re
                 }
                 Err(_elapsed) => continue,
             };
-            let observation =
-                Observation::Slot { part: place.part, slot: place.slot, observed };
+            let observation = Observation::Slot { part: place.part, slot: place.slot, observed };
             if tell(&mailbox, observation).await.is_err() {
                 return;
             }

@@ -24,10 +24,10 @@ pub(super) fn go_back(state: &State, reason: Reason, why: impl Into<String>) -> 
         matches!(deployment.phase, Phase::Traffic { .. } | Phase::Bake | Phase::Finish);
     let mut events =
         vec![Event::RollbackBegan { deployment: deployment.id.clone(), reason, why: why.into() }];
-    if had_traffic && !deployment.is_first() {
+    if had_traffic {
         events.extend(enter_capacity(state, deployment));
     } else {
-        events.extend(enter_scale_down(state, deployment));
+        events.extend(enter_scale_down(deployment));
     }
     events
 }
@@ -44,7 +44,7 @@ pub(super) fn following(state: &State, deployment: &Deployment, now: Timestamp) 
             targets_are_ready(state, deployment).then(|| enter_traffic(state, deployment))
         }
         Stage::Traffic => tables_confirmed(state, deployment).then(|| enter_verify(deployment)),
-        Stage::Verify => return verify(state, deployment),
+        Stage::Verify => verify(deployment),
         Stage::ScaleDown => candidates_are_empty(state, deployment).then(|| end(deployment, None)),
     };
     if let Some(events) = done {
@@ -56,6 +56,7 @@ pub(super) fn following(state: &State, deployment: &Deployment, now: Timestamp) 
         (false, _, _) | (_, true, _) => Vec::new(),
         // The traffic is safe and verified: a candidate that does not stop is not a reason to
         // keep people waiting. The runtime keeps trying.
+        (true, false, Stage::Verify) => end_unverified(deployment, "did not end in time"),
         (true, false, Stage::ScaleDown) => {
             end(deployment, Some("the candidate is still being stopped"))
         }
@@ -156,43 +157,32 @@ fn enter_verify(deployment: &Deployment) -> Vec<Event> {
     vec![phase_entered(deployment, stage, PhaseResult::Passed)]
 }
 
-fn verify(state: &State, deployment: &Deployment) -> Vec<Event> {
+fn verify(deployment: &Deployment) -> Option<Vec<Event>> {
     if deployment.tasks.is_empty() {
-        return enter_scale_down(state, deployment);
+        return Some(enter_scale_down(deployment));
     }
-    match super::forward::tasks_outcome(deployment) {
-        None => Vec::new(),
-        Some((outcome, _)) if outcome.allows_progress() => enter_scale_down(state, deployment),
-        Some((outcome, summary)) => {
-            // Both slots stay as they are: with one in doubt, neither is taken away.
-            let word = if outcome == Outcome::Fail { "failed" } else { "gave no answer" };
-            let why =
-                format!("{}; the check after the rollback {word}: {summary}", why_of(deployment));
-            vec![deployment_ended(deployment, Ending::RolledBackUnverified, why)]
-        }
-    }
+    let (outcome, summary) = super::forward::tasks_outcome(deployment)?;
+    Some(match outcome {
+        Outcome::Pass | Outcome::Waived => enter_scale_down(deployment),
+        Outcome::Fail => end_unverified(deployment, &format!("failed: {summary}")),
+        Outcome::NoData => end_unverified(deployment, &format!("gave no answer: {summary}")),
+    })
 }
 
-fn enter_scale_down(state: &State, deployment: &Deployment) -> Vec<Event> {
+/// Both slots stay as they are: with one in doubt, neither is taken away.
+fn end_unverified(deployment: &Deployment, how: &str) -> Vec<Event> {
+    let why = format!("{}; the check after the rollback {how}", why_of(deployment));
+    vec![deployment_ended(deployment, Ending::RolledBackUnverified, why)]
+}
+
+fn enter_scale_down(deployment: &Deployment) -> Vec<Event> {
     let stage = Phase::Rollback { stage: Stage::ScaleDown };
     let before = if matches!(deployment.phase, Phase::Rollback { .. } | Phase::NeedsPerson { .. }) {
         PhaseResult::Passed
     } else {
         PhaseResult::Failed
     };
-    let mut events = Vec::new();
-    // Without a target nobody may be sent to the candidate that is about to stop.
-    for part in web(deployment).filter(|part| !deployment.targets.contains_key(&part.name)) {
-        let carries = state
-            .parts
-            .get(&part.name)
-            .and_then(|p| p.table.as_ref())
-            .is_some_and(|t| t.split.is_some());
-        if carries {
-            events.push(split_back(state, deployment, &part.name));
-        }
-    }
-    events.push(phase_entered(deployment, stage, before));
+    let mut events = vec![phase_entered(deployment, stage, before)];
     for part in deployment.plan.parts.iter().rev() {
         if let Some(slot) = candidate_slot(deployment, &part.name) {
             events.push(Event::SlotWanted { part: part.name.clone(), slot, tenant: None });
@@ -217,6 +207,9 @@ fn end(deployment: &Deployment, remark: Option<&str>) -> Vec<Event> {
         Some((Reason::Abort, false)) => Ending::Aborted,
         Some((Reason::Superseded, _)) => Ending::Superseded,
         Some((Reason::Rejected, _)) => Ending::Rejected,
+        // There was nothing to go back to: the service answers 503 as before.
+        Some((Reason::Abort, true)) if deployment.is_first() => Ending::Aborted,
+        Some(_) if deployment.is_first() => Ending::Stopped,
         _ => Ending::RolledBack,
     };
     let mut why = why_of(deployment);
