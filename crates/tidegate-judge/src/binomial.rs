@@ -22,11 +22,7 @@ pub fn cdf(k: u64, n: u64, p: f64) -> f64 {
         return 0.0;
     }
     // Always sum the tail that shrinks away from k, so that the sum ends after few terms.
-    if (k as f64) < n as f64 * p {
-        lower_sum(k, n, p)
-    } else {
-        1.0 - upper_sum(k + 1, n, p)
-    }
+    if (k as f64) < n as f64 * p { lower_sum(k, n, p) } else { 1.0 - upper_sum(k + 1, n, p) }
 }
 
 fn pmf(k: u64, n: u64, p: f64) -> f64 {

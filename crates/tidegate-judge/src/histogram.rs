@@ -32,11 +32,8 @@ impl Cells {
     /// [`LIMITS_MAX`] in ascending order; [`Cells::has_edge`] tells what was taken.
     #[must_use]
     pub fn new(limits_ms: &[f64]) -> Cells {
-        let mut limits: Vec<f64> = limits_ms
-            .iter()
-            .copied()
-            .filter(|limit| limit.is_finite() && *limit > 0.0)
-            .collect();
+        let mut limits: Vec<f64> =
+            limits_ms.iter().copied().filter(|limit| limit.is_finite() && *limit > 0.0).collect();
         limits.sort_by(f64::total_cmp);
         limits.dedup_by(|a, b| a.total_cmp(b).is_eq());
         limits.truncate(LIMITS_MAX);
@@ -45,10 +42,8 @@ impl Cells {
         edges.extend(limits);
         edges.sort_by(f64::total_cmp);
         edges.dedup_by(|a, b| a.total_cmp(b).is_eq());
-        let mut logs: Vec<usize> = edges
-            .iter()
-            .map(|edge| log_edges.partition_point(|log| log < edge))
-            .collect();
+        let mut logs: Vec<usize> =
+            edges.iter().map(|edge| log_edges.partition_point(|log| log < edge)).collect();
         logs.push(log_edges.len());
         Cells { edges, logs }
     }
@@ -65,10 +60,7 @@ impl Cells {
 
     /// Number of cells, the overflow cell included.
     #[must_use]
-    #[expect(
-        clippy::len_without_is_empty,
-        reason = "there is always at least one cell"
-    )]
+    #[expect(clippy::len_without_is_empty, reason = "there is always at least one cell")]
     pub fn len(&self) -> usize {
         self.edges.len() + 1
     }
@@ -92,9 +84,7 @@ impl Cells {
     }
 
     fn edge_position(&self, limit_ms: f64) -> Option<usize> {
-        self.edges
-            .binary_search_by(|edge| edge.total_cmp(&limit_ms))
-            .ok()
+        self.edges.binary_search_by(|edge| edge.total_cmp(&limit_ms)).ok()
     }
 }
 
@@ -121,11 +111,7 @@ pub struct CellsDiffer {
 
 impl std::fmt::Display for CellsDiffer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "histogram has {} cells, the other has {}",
-            self.ours, self.theirs
-        )
+        write!(f, "histogram has {} cells, the other has {}", self.ours, self.theirs)
     }
 }
 
@@ -141,9 +127,7 @@ impl Histogram {
     /// An empty histogram over `cells`.
     #[must_use]
     pub fn new(cells: &Cells) -> Histogram {
-        Histogram {
-            counts: vec![0; cells.len()],
-        }
+        Histogram { counts: vec![0; cells.len()] }
     }
 
     /// A histogram from counts that came over the wire.
@@ -180,10 +164,7 @@ impl Histogram {
             return Ok(());
         }
         if self.counts.len() != other.counts.len() {
-            return Err(CellsDiffer {
-                ours: self.counts.len(),
-                theirs: other.counts.len(),
-            });
+            return Err(CellsDiffer { ours: self.counts.len(), theirs: other.counts.len() });
         }
         for (ours, theirs) in self.counts.iter_mut().zip(&other.counts) {
             *ours = ours.saturating_add(*theirs);
@@ -223,12 +204,7 @@ impl Histogram {
             return None;
         }
         let edge = cells.edge_position(limit_ms)?;
-        let above = self
-            .counts
-            .iter()
-            .skip(edge + 1)
-            .map(|count| u64::from(*count))
-            .sum();
+        let above = self.counts.iter().skip(edge + 1).map(|count| u64::from(*count)).sum();
         Some((above, self.total()))
     }
 }

@@ -2,6 +2,7 @@
 //! It must never say *advance* while anything it was told to look at is missing, and must depend
 //! on nothing but its policy and the ticks it was given.
 
+use crate::evidence::{Evidence, EvidenceReport, interval::Interval};
 use crate::histogram::Cells;
 use crate::policy::{Floor, Policy, PolicyError};
 use crate::rule::{Measured, Metric, Op, Rule};
@@ -30,6 +31,7 @@ pub struct Judge {
     goals: Vec<Goal>,
     guards: Vec<Guard>,
     step: Step,
+    evidence: Option<Evidence>,
     missing: Missing,
     dead_probes: u64,
     last: Option<Verdict>,
@@ -96,11 +98,7 @@ impl Side {
                 Trail::new(rule, policy.span_ms, policy.tick_ms),
             )
         };
-        Side {
-            watch,
-            state: RuleState::NoData,
-            recent: Measured::Nothing,
-        }
+        Side { watch, state: RuleState::NoData, recent: Measured::Nothing }
     }
 
     fn observe(&mut self, rule: &Rule, tick: &Tick, measured: Measured) {
@@ -169,9 +167,13 @@ impl Guard {
         }
     }
 
-    fn spares_candidate(&self) -> bool {
+    // `relative` is the evidence that the candidate fails more often than live, where there is any.
+    fn spares_candidate(&self, relative: Option<f64>) -> bool {
         if !self.live.covers_window(&self.rule) {
             return false;
+        }
+        if let (Metric::ErrorRate, Some(relative)) = (self.rule.metric, relative) {
+            return relative < 1.0;
         }
         let candidate = self.candidate_run.measured().percent();
         let live = self.live_run.measured().percent();
@@ -215,6 +217,7 @@ impl Judge {
         Ok(Judge {
             goals: goals.collect(),
             guards: guards.collect(),
+            evidence: policy.evidence.map(|evidence| Evidence::new(evidence, &policy)),
             policy,
             cells,
             step: Step::default(),
@@ -235,12 +238,10 @@ impl Judge {
     /// Samples for advance rules count from here, and only ticks that lie wholly after it.
     /// The windows of rollback rules run on across steps.
     pub fn step_began(&mut self, at_ms: u64, share_bp: u16) {
-        self.step = Step {
-            began_ms: at_ms,
-            share_bp,
-            candidate: None,
-            live: None,
-        };
+        self.step = Step { began_ms: at_ms, share_bp, candidate: None, live: None };
+        if let Some(evidence) = &mut self.evidence {
+            evidence.step_began();
+        }
     }
 
     /// Takes a tick and answers with a verdict.
@@ -265,14 +266,13 @@ impl Judge {
             let live = measure(&guard.rule, tick.live.as_ref(), &self.cells);
             guard.observe(tick, candidate, live);
         }
+        self.note_evidence(tick);
         let metrics = self.metrics();
-        let (call, sentence) = self.call(tick, &metrics);
-        let verdict = Verdict {
-            at_ms: tick.at_ms,
-            call,
-            metrics,
-            sentence,
-        };
+        let evidence = self.evidence.as_ref().map(Evidence::report);
+        let (call, sentence) = self.call(tick, &metrics, evidence.as_ref());
+        let literal_in_ms = self.literal_in_ms();
+        let at_ms = tick.at_ms;
+        let verdict = Verdict { at_ms, call, metrics, evidence, literal_in_ms, sentence };
         self.last = Some(verdict.clone());
         verdict
     }
@@ -297,6 +297,32 @@ impl Judge {
         }
     }
 
+    fn note_evidence(&mut self, tick: &Tick) {
+        let whole = tick.from_ms() >= self.step.began_ms && self.step.share_bp > 0;
+        if let (true, Some(evidence)) = (whole, &mut self.evidence) {
+            let share_bp = self.step.share_bp.min(SHARE_ALL_BP);
+            evidence.update(tick, f64::from(share_bp) / f64::from(SHARE_ALL_BP), &self.cells);
+        }
+    }
+
+    fn literal_in_ms(&self) -> Option<u64> {
+        let states = self.guards.iter().map(|guard| guard.candidate.state);
+        states
+            .filter_map(|state| match state {
+                RuleState::Breaching { needs_ms, .. } => Some(needs_ms),
+                RuleState::Fired { .. } => Some(0),
+                RuleState::Clear | RuleState::NoData => None,
+            })
+            .min()
+    }
+
+    /// How many times as often the candidate fails as live, with its 99 % range; `None` without
+    /// evidence in the policy or before the first error.
+    #[must_use]
+    pub fn ratio(&self) -> Option<Interval> {
+        self.evidence.as_ref().and_then(Evidence::ratio)
+    }
+
     fn metrics(&self) -> Vec<MetricVerdict> {
         let mut order: Vec<Metric> = Vec::new();
         let goals = self.goals.iter().map(|goal| goal.rule.metric);
@@ -305,10 +331,7 @@ impl Judge {
                 order.push(metric);
             }
         }
-        order
-            .into_iter()
-            .map(|metric| self.metric(metric))
-            .collect()
+        order.into_iter().map(|metric| self.metric(metric)).collect()
     }
 
     fn metric(&self, metric: Metric) -> MetricVerdict {
@@ -331,9 +354,7 @@ impl Judge {
             (Standing::TooFew | Standing::Unmeasured, _) | (_, RuleState::NoData) => Zone::NoData,
             (Standing::Pass, RuleState::Clear) => Zone::Advance,
         };
-        let counted = goal
-            .map(|(goal, _)| goal.rule)
-            .or_else(|| guard.map(|guard| guard.rule));
+        let counted = goal.map(|(goal, _)| goal.rule).or_else(|| guard.map(|guard| guard.rule));
         let (bad, sample) = match counted.map(|rule| self.step_measure(&rule).0) {
             Some(Measured::Share { bad, of }) => (bad, of),
             Some(Measured::Nothing | Measured::Level(_)) | None => (0, 0),
@@ -363,12 +384,7 @@ impl Judge {
                 self.step_measure(&goal.rule).0
             }
         };
-        zone::place(
-            &goal.rule,
-            measured,
-            self.policy.confidence,
-            self.policy.at_least,
-        )
+        zone::place(&goal.rule, measured, self.policy.confidence, self.policy.at_least)
     }
 
     fn step_measure(&self, rule: &Rule) -> (Measured, Measured) {
@@ -411,25 +427,44 @@ impl Judge {
 
     // In order of weight: what rolls back, what is not known, what is not to blame, what is not
     // good enough, what is not sure.
-    fn call(&self, tick: &Tick, metrics: &[MetricVerdict]) -> (Call, String) {
-        if let Some(guard) = self.guards.iter().find(|guard| self.rolls_back(guard)) {
+    fn call(
+        &self,
+        tick: &Tick,
+        metrics: &[MetricVerdict],
+        evidence: Option<&EvidenceReport>,
+    ) -> (Call, String) {
+        let relative = evidence.map(|evidence| evidence.relative);
+        if let Some(guard) = self.guards.iter().find(|guard| self.rolls_back(guard, relative)) {
             let because = sentence::breach(&guard.breach(), tick.at_ms);
             return (Call::Rollback, format!("Roll back: {because}."));
+        }
+        // Counts that arrive in the wrong ratio prove nothing against anyone.
+        if let Some(report) = evidence.filter(|report| report.brakes && !report.mismatched) {
+            let (call, word) = match report.rolls_back {
+                true => (Call::Rollback, "Roll back"),
+                false => (Call::Brake, "Brake"),
+            };
+            let (candidate, live) = (self.step.candidate.as_ref(), self.step.live.as_ref());
+            let because = sentence::evidence(report, candidate, live, tick.at_ms);
+            return (call, format!("{word}: {because}."));
         }
         let held = self
             .telemetry(metrics)
             .map(|because| (HoldReason::Telemetry, because))
+            .or_else(|| evidence.and_then(sentence::mismatched))
             .or_else(|| self.environment(tick.at_ms))
             .or_else(|| between(metrics, tick.at_ms))
-            .or_else(|| self.insufficient(metrics));
+            .or_else(|| full_soon(evidence))
+            .or_else(|| self.insufficient(metrics))
+            .or_else(|| self.unproven(evidence));
         match held {
             Some((reason, because)) => (Call::Hold { reason }, format!("Hold: {because}.")),
             None => (Call::Advance, sentence::advance(metrics)),
         }
     }
 
-    fn rolls_back(&self, guard: &Guard) -> bool {
-        let spared = self.policy.floor == Floor::Attributed && guard.spares_candidate();
+    fn rolls_back(&self, guard: &Guard, relative: Option<f64>) -> bool {
+        let spared = self.policy.floor == Floor::Attributed && guard.spares_candidate(relative);
         fired(guard.candidate.state) && !spared
     }
 
@@ -458,17 +493,11 @@ impl Judge {
             let no_level = level && metric.state == RuleState::NoData;
             self.missing.candidate == 0 && (unmeasured || no_level)
         })?;
-        Some(format!(
-            "{} of the new version cannot be read, which is no pass",
-            lost.metric
-        ))
+        Some(format!("{} of the new version cannot be read, which is no pass", lost.metric))
     }
 
     fn environment(&self, at_ms: u64) -> Option<(HoldReason, String)> {
-        let both = self
-            .guards
-            .iter()
-            .find(|guard| fired(guard.candidate.state));
+        let both = self.guards.iter().find(|guard| fired(guard.candidate.state));
         let alone = self.guards.iter().find(|guard| guard.live_alone_is_full());
         let guard = both.or(alone)?;
         let cause = "so the new version is not the cause";
@@ -493,25 +522,38 @@ impl Judge {
         let requests = self.step.candidate.as_ref().map_or(0, |arm| arm.requests);
         if requests < self.policy.at_least {
             let (had, needs) = (words::count(requests), words::count(self.policy.at_least));
-            return Some((
-                reason,
-                format!("the new version had {had} of {needs} requests"),
-            ));
+            return Some((reason, format!("the new version had {had} of {needs} requests")));
         }
         if self.missing.candidate > 0 || self.step.candidate.is_none() {
-            return Some((
-                reason,
-                "the new version was not heard of in this tick".to_owned(),
-            ));
+            return Some((reason, "the new version was not heard of in this tick".to_owned()));
         }
         None
     }
+
+    fn unproven(&self, evidence: Option<&EvidenceReport>) -> Option<(HoldReason, String)> {
+        let policy = self.policy.evidence.filter(|policy| policy.gates_advance)?;
+        let safe = evidence.map_or(0.0, |report| report.safe);
+        let needed = 1.0 / policy.beta;
+        (safe < needed).then(|| {
+            let because = format!("the proof of safety stands at {safe:.1} of {needed:.0}");
+            (HoldReason::InsufficientEvidence, because)
+        })
+    }
+}
+
+fn full_soon(evidence: Option<&EvidenceReport>) -> Option<(HoldReason, String)> {
+    let (rule, in_ms) = evidence?.full_in_ms?;
+    let because = format!(
+        "{} of the new version grows and would reach {} % in {}",
+        rule.metric,
+        words::plain(rule.limit),
+        words::span(in_ms)
+    );
+    Some((HoldReason::BetweenLimits, because))
 }
 
 fn between(metrics: &[MetricVerdict], at_ms: u64) -> Option<(HoldReason, String)> {
-    let worst = metrics
-        .iter()
-        .max_by_key(|metric| (metric.zone, metric.state.severity()))?;
+    let worst = metrics.iter().max_by_key(|metric| (metric.zone, metric.state.severity()))?;
     let outside = matches!(worst.zone, Zone::Hold | Zone::Rollback);
     outside.then(|| (HoldReason::BetweenLimits, sentence::between(worst, at_ms)))
 }
@@ -522,9 +564,7 @@ fn measure(rule: &Rule, arm: Option<&Arm>, cells: &Cells) -> Measured {
 
 // A step without a tick yet has counted nothing, which is not the same as being unreadable.
 fn of_step(rule: &Rule, arm: Option<&Arm>, cells: &Cells) -> Measured {
-    arm.map_or(Measured::Share { bad: 0, of: 0 }, |arm| {
-        rule.measure(arm, cells)
-    })
+    arm.map_or(Measured::Share { bad: 0, of: 0 }, |arm| rule.measure(arm, cells))
 }
 
 fn absorb(sum: &mut Option<Arm>, later: Option<&Arm>) {

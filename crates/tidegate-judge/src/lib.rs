@@ -7,17 +7,20 @@
 //! brake shares.
 
 pub mod binomial;
+pub mod evidence;
 pub mod histogram;
 pub mod judge;
 pub mod policy;
 pub mod rule;
 mod sentence;
+pub mod student;
 pub mod tick;
 pub mod verdict;
 pub mod window;
 mod words;
 pub mod zone;
 
+pub use evidence::{EvidencePolicy, EvidenceReport};
 pub use histogram::{Cells, Histogram};
 pub use judge::Judge;
 pub use policy::{Floor, Policy, PolicyError};

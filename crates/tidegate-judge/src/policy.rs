@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use crate::evidence::EvidencePolicy;
 use crate::histogram::Cells;
 use crate::rule::{Metric, Op, Rule, SUSTAINED_MS_MAX};
 use crate::window::{Gap, TICK_MS_DEFAULT};
@@ -46,6 +47,8 @@ pub struct Policy {
     pub gap: Gap,
     /// Whether incidents that hit both releases roll back.
     pub floor: Floor,
+    /// Sequential evidence beside the rules; without it the rules alone decide.
+    pub evidence: Option<EvidencePolicy>,
 }
 
 impl Default for Policy {
@@ -59,6 +62,7 @@ impl Default for Policy {
             tick_ms: TICK_MS_DEFAULT,
             gap: Gap::Holds,
             floor: Floor::Literal,
+            evidence: None,
         }
     }
 }
@@ -85,15 +89,13 @@ impl Policy {
             return Err(PolicyError::TooManyRules { rules });
         }
         if !(0.0..1.0).contains(&self.confidence) {
-            return Err(PolicyError::Confidence {
-                confidence: self.confidence,
-            });
+            return Err(PolicyError::Confidence { confidence: self.confidence });
         }
         if self.tick_ms == 0 || self.tick_ms > SUSTAINED_MS_MAX || self.span_ms > SUSTAINED_MS_MAX {
-            return Err(PolicyError::Timing {
-                tick_ms: self.tick_ms,
-                span_ms: self.span_ms,
-            });
+            return Err(PolicyError::Timing { tick_ms: self.tick_ms, span_ms: self.span_ms });
+        }
+        if let Some(evidence) = &self.evidence {
+            evidence.check()?;
         }
         for rule in &self.advance {
             if !matches!(rule.op, Op::Below | Op::AtMost) {
@@ -127,11 +129,7 @@ fn check_limit(rule: &Rule, cells: &Cells) -> Result<(), PolicyError> {
         // CPU may burst past its allowance, so only nonsense is refused.
         Metric::Cpu | Metric::Memory => rule.limit.is_finite() && rule.limit >= 0.0,
     };
-    if in_range {
-        Ok(())
-    } else {
-        Err(PolicyError::Limit { rule: *rule })
-    }
+    if in_range { Ok(()) } else { Err(PolicyError::Limit { rule: *rule }) }
 }
 
 /// A policy that cannot be judged. The caller refuses the plan; no traffic has moved.
@@ -153,6 +151,11 @@ pub enum PolicyError {
         tick_ms: u64,
         /// The span given, in milliseconds.
         span_ms: u64,
+    },
+    /// A number of the evidence policy is out of its range.
+    Evidence {
+        /// The field.
+        field: &'static str,
     },
     /// An advance rule that wants a high number, or a rollback rule that wants a low one.
     Direction {
@@ -185,10 +188,7 @@ impl fmt::Display for PolicyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             PolicyError::TooManyRules { rules } => {
-                write!(
-                    f,
-                    "{rules} rules of one kind, at most {RULES_MAX} are judged"
-                )
+                write!(f, "{rules} rules of one kind, at most {RULES_MAX} are judged")
             }
             PolicyError::Confidence { confidence } => {
                 write!(f, "confidence {confidence} is not at least 0 and below 1")
@@ -197,15 +197,15 @@ impl fmt::Display for PolicyError {
                 f,
                 "tick of {tick_ms} ms or span of {span_ms} ms is not within 1 ms and 6 hours"
             ),
+            PolicyError::Evidence { field } => {
+                write!(f, "`{field}` of the evidence policy is out of range")
+            }
             PolicyError::Direction { rule } => write!(
                 f,
                 "`{rule}` points the wrong way: advance rules use < or <=, rollback rules > or >="
             ),
             PolicyError::SustainedAdvance { rule } => {
-                write!(
-                    f,
-                    "advance rule `{rule}` has a time; the dwell of the step says how long"
-                )
+                write!(f, "advance rule `{rule}` has a time; the dwell of the step says how long")
             }
             PolicyError::SustainedTooLong { rule } => {
                 write!(f, "`{rule}` is sustained for more than 6 hours")

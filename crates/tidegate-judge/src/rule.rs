@@ -190,25 +190,13 @@ impl Rule {
     /// A rule with no sustained time and a smallest sample of one.
     #[must_use]
     pub fn at_once(metric: Metric, op: Op, limit: f64) -> Rule {
-        Rule {
-            metric,
-            op,
-            limit,
-            sustained_ms: 0,
-            min_sample: 1,
-        }
+        Rule { metric, op, limit, sustained_ms: 0, min_sample: 1 }
     }
 
     /// A rule that must hold for `sustained_ms` milliseconds without a break.
     #[must_use]
     pub fn sustained(metric: Metric, op: Op, limit: f64, sustained_ms: u64) -> Rule {
-        Rule {
-            metric,
-            op,
-            limit,
-            sustained_ms,
-            min_sample: 1,
-        }
+        Rule { metric, op, limit, sustained_ms, min_sample: 1 }
     }
 
     /// What this rule reads from the counts of an arm. Counts that contradict themselves
@@ -247,11 +235,7 @@ impl Rule {
                 Op::AtLeast => level >= self.limit,
             },
         };
-        if holds {
-            Reading::Breach
-        } else {
-            Reading::Good
-        }
+        if holds { Reading::Breach } else { Reading::Good }
     }
 
     /// The share (0 to 1) of bad requests that the rule allows: the limit of a percentage, or what
@@ -277,19 +261,14 @@ impl Rule {
                 // Percent times 1e7 is parts in 1e9; `as` saturates, and the policy check has
                 // refused limits outside 0 to 100.
                 let limit_ppb = libm::round(self.limit * 1e7) as u64;
-                self.op
-                    .meets(bad * 1_000_000_000, u128::from(limit_ppb) * of)
+                self.op.meets(bad * 1_000_000_000, u128::from(limit_ppb) * of)
             }
         }
     }
 }
 
 fn share(bad: u64, of: u64) -> Measured {
-    if bad > of {
-        Measured::Nothing
-    } else {
-        Measured::Share { bad, of }
-    }
+    if bad > of { Measured::Nothing } else { Measured::Share { bad, of } }
 }
 
 fn level(value: Option<f64>) -> Measured {

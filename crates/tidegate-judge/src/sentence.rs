@@ -1,8 +1,10 @@
 //! Verdicts in plain English, with the numbers that led to them.
 //! It must never compute a number that the verdict does not hold.
 
+use crate::evidence::{EvidenceReport, Part, PartEvidence};
 use crate::rule::{Measured, Metric, Rule};
-use crate::verdict::MetricVerdict;
+use crate::tick::Arm;
+use crate::verdict::{HoldReason, MetricVerdict};
 use crate::window::RuleState;
 use crate::words::{at_most_ms, count, percent, plain, share, span};
 use crate::zone::{Standing, Zone};
@@ -32,11 +34,7 @@ fn counted(rule: &Rule, measured: Measured) -> String {
     match (rule.metric, measured) {
         (Metric::LatencyMs(_), Measured::Share { bad, of }) => {
             let limit = plain(rule.limit);
-            format!(
-                "over {limit} ms ({} of {} took that or more)",
-                count(bad),
-                count(of)
-            )
+            format!("over {limit} ms ({} of {} took that or more)", count(bad), count(of))
         }
         (_, Measured::Share { bad, of }) => {
             format!("{} ({} of {})", percent(value), count(bad), count(of))
@@ -76,19 +74,12 @@ fn bound(rule: &Rule) -> String {
 pub(crate) fn breach(breach: &Breach<'_>, at_ms: u64) -> String {
     let rule = breach.rule;
     let mut parts = vec![
-        format!(
-            "{} {}",
-            subject(rule.metric),
-            counted(rule, breach.candidate)
-        ),
+        format!("{} {}", subject(rule.metric), counted(rule, breach.candidate)),
         format!("limit {}", limit(rule)),
     ];
     match breach.state {
         RuleState::Breaching { since_ms, needs_ms } => {
-            parts.push(format!(
-                "breaching for {}",
-                span(at_ms.saturating_sub(since_ms))
-            ));
+            parts.push(format!("breaching for {}", span(at_ms.saturating_sub(since_ms))));
             parts.push(format!("rolls back in {} unless it ends", span(needs_ms)));
         }
         RuleState::Fired { since_ms, .. } if at_ms > since_ms => {
@@ -110,12 +101,7 @@ fn number(metric: &MetricVerdict) -> String {
         }
         Metric::Cpu | Metric::Memory => percent(value),
         Metric::ErrorRate | Metric::ProbeFailures => {
-            format!(
-                "{} ({} of {})",
-                percent(value),
-                count(metric.bad),
-                count(metric.sample)
-            )
+            format!("{} ({} of {})", percent(value), count(metric.bad), count(metric.sample))
         }
     }
 }
@@ -124,15 +110,7 @@ fn number(metric: &MetricVerdict) -> String {
 pub(crate) fn between(metric: &MetricVerdict, at_ms: u64) -> String {
     if let (Zone::Rollback, Some(rule)) = (metric.zone, &metric.rollback) {
         let (candidate, live) = (metric.run, metric.live_run);
-        return breach(
-            &Breach {
-                rule,
-                state: metric.state,
-                candidate,
-                live,
-            },
-            at_ms,
-        );
+        return breach(&Breach { rule, state: metric.state, candidate, live }, at_ms);
     }
     let mut parts = vec![format!("{} {}", subject(metric.metric), number(metric))];
     if let Some(rule) = &metric.advance {
@@ -155,16 +133,9 @@ pub(crate) fn between(metric: &MetricVerdict, at_ms: u64) -> String {
 /// What is still missing to be sure.
 pub(crate) fn too_few(metric: &MetricVerdict, confidence: f64) -> String {
     let (Standing::TooFew, Some(rule)) = (metric.standing, &metric.advance) else {
-        return format!(
-            "there was nothing to count for {} of the new version",
-            metric.metric
-        );
+        return format!("there was nothing to count for {} of the new version", metric.metric);
     };
-    let unit = if metric.metric == Metric::ProbeFailures {
-        "probes"
-    } else {
-        "requests"
-    };
+    let unit = if metric.metric == Metric::ProbeFailures { "probes" } else { "requests" };
     let to_go = count(metric.needed.saturating_sub(metric.sample));
     if metric.sample == 0 {
         return format!(
@@ -181,6 +152,60 @@ pub(crate) fn too_few(metric: &MetricVerdict, confidence: f64) -> String {
         count(metric.needed),
         share(confidence)
     )
+}
+
+/// Sequential evidence that is enough: what was counted in this step, and how sure it is.
+pub(crate) fn evidence(
+    report: &EvidenceReport,
+    candidate: Option<&Arm>,
+    live: Option<&Arm>,
+    at_ms: u64,
+) -> String {
+    let heaviest = |a: &&PartEvidence, b: &&PartEvidence| {
+        (a.weight * a.value).total_cmp(&(b.weight * b.value))
+    };
+    let counted = report.parts.iter().filter(|part| part.part != Part::Mismatch);
+    let Some(lead) = counted.max_by(heaviest) else { return "evidence is enough".to_owned() };
+    let mut parts = vec![match lead.part {
+        Part::Errors => failed(candidate, live, report),
+        Part::Latency => "answers of the new version are slower than those of live".to_owned(),
+        Part::Health => {
+            let (bad, of) = candidate.map_or((0, 0), |arm| (arm.probes_failed, arm.probes));
+            format!("{} of {} health probes of the new version failed", count(bad), count(of))
+        }
+        Part::Saturation | Part::Mismatch => {
+            "CPU or memory of the new version grows faster than in any instance of live".to_owned()
+        }
+    }];
+    if let Some(since_ms) = lead.since_ms {
+        parts.push(format!("since about {} ago", span(at_ms.saturating_sub(since_ms))));
+    }
+    let odds = count(report.total.min(1e15) as u64);
+    parts.push(format!("an equal version does that in fewer than 1 of {odds} rollouts"));
+    parts.join(", ")
+}
+
+fn failed(candidate: Option<&Arm>, live: Option<&Arm>, report: &EvidenceReport) -> String {
+    let of = |arm: Option<&Arm>| {
+        let (bad, of) = arm.map_or((0, 0), |arm| (arm.failures, arm.requests));
+        let rate = Measured::Share { bad, of }.percent();
+        let rate = rate.map_or_else(|| "no rate".to_owned(), percent);
+        format!("{} of {} requests ({rate})", count(bad), count(of))
+    };
+    let text = format!("the new version failed {}, live {}", of(candidate), of(live));
+    match &report.ratio {
+        Some(ratio) => format!(
+            "{text}, {:.0} times as often (99 % range {:.1} to {:.0})",
+            ratio.estimate, ratio.low, ratio.high
+        ),
+        None => text,
+    }
+}
+
+/// Requests that do not arrive in the ratio that was set.
+pub(crate) fn mismatched(report: &EvidenceReport) -> Option<(HoldReason, String)> {
+    let text = "requests do not arrive in the ratio that was set, so no count can be believed";
+    report.mismatched.then(|| (HoldReason::Telemetry, text.to_owned()))
 }
 
 /// A metric that passes.

@@ -1,6 +1,7 @@
 //! What the judge says after a tick: the call, the numbers of every metric, and one sentence.
 //! It must never say more than the ticks showed.
 
+use crate::evidence::EvidenceReport;
 use crate::rule::{Measured, Metric, Rule};
 use crate::window::RuleState;
 use crate::zone::{Standing, Zone};
@@ -75,6 +76,11 @@ pub struct Verdict {
     pub call: Call,
     /// Every metric that has a rule, in the order of the policy.
     pub metrics: Vec<MetricVerdict>,
+    /// The sequential evidence, where the policy asks for it.
+    pub evidence: Option<EvidenceReport>,
+    /// When the rules alone would roll back if the present breaches go on, in milliseconds from
+    /// this tick: 0 when one has fired, `None` without a breach.
+    pub literal_in_ms: Option<u64>,
     /// The call and its cause in plain English.
     pub sentence: String,
 }

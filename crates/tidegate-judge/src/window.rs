@@ -158,10 +158,7 @@ impl Window {
         run.unbroken = true;
         if run.breached_ms >= self.sustained_ms {
             let fired_ms = *run.fired_ms.get_or_insert(at_ms);
-            RuleState::Fired {
-                since_ms: run.since_ms,
-                at_ms: fired_ms,
-            }
+            RuleState::Fired { since_ms: run.since_ms, at_ms: fired_ms }
         } else {
             RuleState::Breaching {
                 since_ms: run.since_ms,
@@ -206,10 +203,7 @@ impl RatioWindow {
             *self = RatioWindow::new(&self.rule);
         }
         self.last_ms = at_ms;
-        let watched_ms = at_ms
-            - *self
-                .watched_from_ms
-                .get_or_insert_with(|| from_ms.min(at_ms));
+        let watched_ms = at_ms - *self.watched_from_ms.get_or_insert_with(|| from_ms.min(at_ms));
         let fresh = match measured {
             Measured::Share { bad, of } if of > 0 => {
                 self.remember(at_ms, bad, of);
@@ -258,10 +252,7 @@ impl RatioWindow {
             fired_ms.get_or_insert(at_ms);
         }
         match fired_ms {
-            Some(fired_ms) => RuleState::Fired {
-                since_ms: *since_ms,
-                at_ms: *fired_ms,
-            },
+            Some(fired_ms) => RuleState::Fired { since_ms: *since_ms, at_ms: *fired_ms },
             None => RuleState::Breaching {
                 since_ms: *since_ms,
                 needs_ms: self.rule.sustained_ms.saturating_sub(watched_ms),
@@ -290,20 +281,13 @@ impl Trail {
             0 => span_ms,
             sustained_ms => sustained_ms / PARTS,
         };
-        Trail {
-            span_ms: span_ms.min(part_ms).max(tick_ms).max(1),
-            entries: VecDeque::new(),
-        }
+        Trail { span_ms: span_ms.min(part_ms).max(tick_ms).max(1), entries: VecDeque::new() }
     }
 
     /// Adds the measurement of the tick that ended at `at_ms` and answers with the sum of shares,
     /// or the mean of levels, over the span. A tick that measured nothing answers `Nothing`.
     pub fn push(&mut self, at_ms: u64, measured: Measured) -> Measured {
-        if self
-            .entries
-            .back()
-            .is_some_and(|(last_ms, _)| at_ms < *last_ms)
-        {
+        if self.entries.back().is_some_and(|(last_ms, _)| at_ms < *last_ms) {
             self.entries.clear();
         }
         if self.entries.len() == TRAIL_MAX {
@@ -311,11 +295,7 @@ impl Trail {
         }
         self.entries.push_back((at_ms, measured));
         let span_ms = self.span_ms;
-        while self
-            .entries
-            .front()
-            .is_some_and(|(old_ms, _)| at_ms - *old_ms >= span_ms)
-        {
+        while self.entries.front().is_some_and(|(old_ms, _)| at_ms - *old_ms >= span_ms) {
             self.entries.pop_front();
         }
         match measured {
@@ -365,10 +345,7 @@ impl Tally {
         if self.levels > 0 {
             Measured::Level(self.level / f64::from(self.levels))
         } else {
-            Measured::Share {
-                bad: self.bad,
-                of: self.of,
-            }
+            Measured::Share { bad: self.bad, of: self.of }
         }
     }
 }

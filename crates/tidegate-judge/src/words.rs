@@ -38,11 +38,7 @@ pub(crate) fn count(value: u64) -> String {
 
 /// A latency bound: `at most 310 ms`, or `over 9,700 ms` in the overflow cell.
 pub(crate) fn at_most_ms(value: f64) -> String {
-    if value.is_finite() {
-        format!("at most {value:.0} ms")
-    } else {
-        "over 9.7 s".to_owned()
-    }
+    if value.is_finite() { format!("at most {value:.0} ms") } else { "over 9.7 s".to_owned() }
 }
 
 /// A span of time: `5m`, `1m 30s`, `2h`, `450ms`.
@@ -51,11 +47,7 @@ pub(crate) fn span(ms: u64) -> String {
         return format!("{ms}ms");
     }
     let seconds = ms / 1_000;
-    let named = [
-        (seconds / 3_600, "h"),
-        (seconds / 60 % 60, "m"),
-        (seconds % 60, "s"),
-    ];
+    let named = [(seconds / 3_600, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
     let parts: Vec<String> = named
         .iter()
         .filter(|(amount, _)| *amount > 0)

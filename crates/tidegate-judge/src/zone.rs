@@ -53,25 +53,18 @@ pub fn place(rule: &Rule, measured: Measured, confidence: f64, at_least: u64) ->
                 Reading::Good => Standing::Outside,
                 Reading::NoData => Standing::Unmeasured,
             };
-            Placement {
-                standing,
-                needed: 0,
-            }
+            Placement { standing, needed: 0 }
         }
-        (_, Measured::Nothing | Measured::Level(_)) => Placement {
-            standing: Standing::Unmeasured,
-            needed: rule.min_sample.max(at_least),
-        },
+        (_, Measured::Nothing | Measured::Level(_)) => {
+            Placement { standing: Standing::Unmeasured, needed: rule.min_sample.max(at_least) }
+        }
         (Metric::ProbeFailures, share) => {
             let standing = match rule.read(share) {
                 Reading::Breach => Standing::Pass,
                 Reading::Good => Standing::Outside,
                 Reading::NoData => Standing::TooFew,
             };
-            Placement {
-                standing,
-                needed: rule.min_sample.max(1),
-            }
+            Placement { standing, needed: rule.min_sample.max(1) }
         }
         (Metric::ErrorRate | Metric::LatencyMs(_), Measured::Share { bad, of }) => {
             place_share(rule, (bad, of), confidence, at_least)

@@ -26,10 +26,7 @@ fn binomial_tails_by_hand() {
     near(binomial::cdf(1, 3, 0.5), 0.5);
     near(binomial::cdf(2, 3, 0.5), 0.875);
     near(binomial::cdf(3, 3, 0.5), 1.0);
-    near(
-        binomial::cdf(1, 4, 0.1),
-        0.9_f64.powi(4) + 4.0 * 0.1 * 0.9_f64.powi(3),
-    );
+    near(binomial::cdf(1, 4, 0.1), 0.9_f64.powi(4) + 4.0 * 0.1 * 0.9_f64.powi(3));
     near(binomial::upper_bound(0, 10, 0.95), 1.0 - 0.05_f64.powf(0.1));
     near(binomial::lower_bound(10, 10, 0.95), 0.05_f64.powf(0.1));
     // The textbook interval of 4 of 20 at 95 % (two-sided): 5.73 % to 43.66 %.
@@ -46,28 +43,16 @@ fn n1_five_hundred_clean_requests_do_not_show_one_in_a_thousand() {
     let placed = place(&rule, Measured::Share { bad: 0, of: 3_000 }, 0.95, 0);
     assert_eq!(placed.standing, Standing::Pass);
     let placed = place(&rule, Measured::Share { bad: 3, of: 3_000 }, 0.95, 0);
-    assert_eq!(
-        placed.standing,
-        Standing::Outside,
-        "0.1 % is not below 0.1 %"
-    );
+    assert_eq!(placed.standing, Standing::Outside, "0.1 % is not below 0.1 %");
     let placed = place(&rule, Measured::Share { bad: 1, of: 3_000 }, 0.95, 0);
     assert_eq!(placed.standing, Standing::TooFew);
     assert!(placed.needed > 4_000, "{}", placed.needed);
     let placed = place(&rule, Measured::Share { bad: 0, of: 3_000 }, 0.95, 5_000);
     assert_eq!((placed.standing, placed.needed), (Standing::TooFew, 5_000));
     let placed = place(&rule, Measured::Share { bad: 0, of: 1 }, 0.0, 0);
-    assert_eq!(
-        placed.standing,
-        Standing::Pass,
-        "confidence 0 takes the plain share"
-    );
+    assert_eq!(placed.standing, Standing::Pass, "confidence 0 takes the plain share");
     let placed = place(&rule, Measured::Share { bad: 0, of: 0 }, 0.0, 0);
-    assert_eq!(
-        placed.standing,
-        Standing::TooFew,
-        "but never nothing at all"
-    );
+    assert_eq!(placed.standing, Standing::TooFew, "but never nothing at all");
 }
 
 #[test]
@@ -79,11 +64,7 @@ fn n2_the_exact_bucket_rule() {
         sum.absorb(&arm(&cells, slow, 0, 900.0));
         rule.read(rule.measure(&sum, &cells))
     };
-    assert_eq!(
-        reading(199.9, 5),
-        Reading::Breach,
-        "95 of 100 are faster than 200 ms"
-    );
+    assert_eq!(reading(199.9, 5), Reading::Breach, "95 of 100 are faster than 200 ms");
     assert_eq!(reading(199.9, 6), Reading::Good);
     assert_eq!(reading(200.0, 0), Reading::Good, "200.0 is not below 200");
 }
@@ -98,12 +79,7 @@ fn n3_one_hot_instance_holds() {
         hot.cpu = Some(71.0);
         (Some(hot), Some(arm(&cells, 180, 0, 50.0)))
     });
-    assert_eq!(
-        verdict.call,
-        Call::Hold {
-            reason: HoldReason::BetweenLimits
-        }
-    );
+    assert_eq!(verdict.call, Call::Hold { reason: HoldReason::BetweenLimits });
     assert_eq!(
         verdict.sentence,
         "Hold: CPU of the new version is 71.0 %, must be < 70 % to go on, > 90 % for 10m rolls \
@@ -117,17 +93,9 @@ fn n8_between_the_limits_names_both() {
     let cells = cells(&policy);
     let mut judge = judge(&policy, 2_500);
     let verdict = run(&mut judge, 0, 60, |_| {
-        (
-            Some(arm(&cells, 60, 0, 300.0)),
-            Some(arm(&cells, 180, 0, 50.0)),
-        )
+        (Some(arm(&cells, 60, 0, 300.0)), Some(arm(&cells, 180, 0, 50.0)))
     });
-    assert_eq!(
-        verdict.call,
-        Call::Hold {
-            reason: HoldReason::BetweenLimits
-        }
-    );
+    assert_eq!(verdict.call, Call::Hold { reason: HoldReason::BetweenLimits });
     let p95 = &verdict.metrics[1];
     assert_eq!(p95.zone, Zone::Hold);
     assert!(p95.candidate.is_some_and(|ms| (300.0..320.0).contains(&ms)));
@@ -141,29 +109,14 @@ fn n8_between_the_limits_names_both() {
 #[test]
 fn percentages_are_decided_in_whole_numbers() {
     let rule = errors_above(0.3, 0);
-    assert_eq!(
-        rule.read(Measured::Share { bad: 3, of: 1_000 }),
-        Reading::Good
-    );
-    assert_eq!(
-        rule.read(Measured::Share { bad: 3, of: 999 }),
-        Reading::Breach
-    );
+    assert_eq!(rule.read(Measured::Share { bad: 3, of: 1_000 }), Reading::Good);
+    assert_eq!(rule.read(Measured::Share { bad: 3, of: 999 }), Reading::Breach);
     let all = errors_above(100.0, 0);
-    let most = Measured::Share {
-        bad: u64::MAX,
-        of: u64::MAX,
-    };
+    let most = Measured::Share { bad: u64::MAX, of: u64::MAX };
     assert_eq!(all.read(most), Reading::Good);
     let probes = Rule::at_once(Metric::ProbeFailures, Op::Above, 50.0);
-    assert_eq!(
-        probes.read(Measured::Share { bad: 3, of: 6 }),
-        Reading::Good
-    );
-    assert_eq!(
-        probes.read(Measured::Share { bad: 4, of: 6 }),
-        Reading::Breach
-    );
+    assert_eq!(probes.read(Measured::Share { bad: 3, of: 6 }), Reading::Good);
+    assert_eq!(probes.read(Measured::Share { bad: 4, of: 6 }), Reading::Breach);
 }
 
 #[test]
@@ -171,26 +124,12 @@ fn numbers_that_are_not_numbers_are_no_data() {
     let cpu = Rule::at_once(Metric::Cpu, Op::Above, 90.0);
     let cells = tidegate_judge::Cells::new(&[]);
     for value in [None, Some(f64::NAN), Some(f64::INFINITY), Some(-1.0)] {
-        let broken = tidegate_judge::Arm {
-            cpu: value,
-            ..Default::default()
-        };
-        assert_eq!(
-            cpu.read(cpu.measure(&broken, &cells)),
-            Reading::NoData,
-            "{value:?}"
-        );
+        let broken = tidegate_judge::Arm { cpu: value, ..Default::default() };
+        assert_eq!(cpu.read(cpu.measure(&broken, &cells)), Reading::NoData, "{value:?}");
     }
     assert_eq!(cpu.read(Measured::Level(f64::NAN)), Reading::NoData);
-    let reset = tidegate_judge::Arm {
-        requests: 3,
-        failures: 4,
-        ..Default::default()
-    };
-    assert_eq!(
-        errors_above(1.0, 0).measure(&reset, &cells),
-        Measured::Nothing
-    );
+    let reset = tidegate_judge::Arm { requests: 3, failures: 4, ..Default::default() };
+    assert_eq!(errors_above(1.0, 0).measure(&reset, &cells), Measured::Nothing);
 }
 
 #[test]
@@ -209,10 +148,7 @@ fn policies_that_cannot_be_decided_are_refused() {
     let error = refused(|policy, _| policy.advance[0].sustained_ms = 1);
     assert!(matches!(error, PolicyError::SustainedAdvance { .. }));
     let error = refused(|policy, _| policy.rollback[0].limit = 100.5);
-    assert_eq!(
-        error.to_string(),
-        "the limit of `errors > 100.5 % for 5m` is out of range"
-    );
+    assert_eq!(error.to_string(), "the limit of `errors > 100.5 % for 5m` is out of range");
     let error = refused(|policy, _| policy.rollback[2].limit = f64::NAN);
     assert!(matches!(error, PolicyError::Limit { .. }));
     let error = refused(|policy, _| policy.rollback[0].sustained_ms = u64::MAX);

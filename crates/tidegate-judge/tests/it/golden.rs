@@ -11,10 +11,7 @@ fn sentence_of_an_advance() {
     let cells = cells(&policy);
     let mut judge = judge(&policy, 2_500);
     let verdict = run(&mut judge, 0, 60, |_| {
-        (
-            Some(arm(&cells, 60, 0, 150.0)),
-            Some(arm(&cells, 180, 0, 150.0)),
-        )
+        (Some(arm(&cells, 60, 0, 150.0)), Some(arm(&cells, 180, 0, 150.0)))
     });
     assert_eq!(verdict.call, Call::Advance);
     assert_eq!(
@@ -27,18 +24,11 @@ fn sentence_of_an_advance() {
 
 #[test]
 fn sentence_of_too_small_a_sample() {
-    let policy = Policy {
-        advance: vec![errors_below(0.1)],
-        ..Policy::default()
-    };
+    let policy = Policy { advance: vec![errors_below(0.1)], ..Policy::default() };
     let cells = cells(&policy);
     let mut judge = judge(&policy, 2_500);
-    let verdict = run(&mut judge, 0, 10, |_| {
-        (
-            Some(arm(&cells, 50, 0, 9.0)),
-            Some(arm(&cells, 150, 0, 9.0)),
-        )
-    });
+    let verdict =
+        run(&mut judge, 0, 10, |_| (Some(arm(&cells, 50, 0, 9.0)), Some(arm(&cells, 150, 0, 9.0))));
     assert_eq!(
         verdict.sentence,
         "Hold: errors of the new version are 0 % (0 of 500), which is < 0.1 %, but 2,995 requests \
@@ -48,15 +38,11 @@ fn sentence_of_too_small_a_sample() {
 
 #[test]
 fn sentence_of_a_breach_under_way() {
-    let policy = Policy {
-        rollback: vec![errors_above(1.0, FIVE_MINUTES)],
-        ..Policy::default()
-    };
+    let policy = Policy { rollback: vec![errors_above(1.0, FIVE_MINUTES)], ..Policy::default() };
     let cells = cells(&policy);
     let mut judge = judge(&policy, 2_500);
-    let verdict = run(&mut judge, 0, 181, |_| {
-        (Some(arm(&cells, 20, 1, 9.0)), Some(arm(&cells, 60, 0, 9.0)))
-    });
+    let verdict =
+        run(&mut judge, 0, 181, |_| (Some(arm(&cells, 20, 1, 9.0)), Some(arm(&cells, 60, 0, 9.0))));
     assert_eq!(
         verdict.sentence,
         "Hold: errors of the new version are 5.0 % (181 of 3,620), limit 1 % for 5m, breaching for \
@@ -67,17 +53,11 @@ fn sentence_of_a_breach_under_way() {
 #[test]
 fn sentence_of_slow_answers() {
     let rule = Rule::sustained(Metric::LatencyMs(Quantile::P95), Op::Above, 500.0, 30_000);
-    let policy = Policy {
-        rollback: vec![rule],
-        ..Policy::default()
-    };
+    let policy = Policy { rollback: vec![rule], ..Policy::default() };
     let cells = cells(&policy);
     let mut judge = judge(&policy, 2_500);
     let verdict = run(&mut judge, 0, 31, |_| {
-        (
-            Some(arm(&cells, 20, 0, 700.0)),
-            Some(arm(&cells, 60, 0, 90.0)),
-        )
+        (Some(arm(&cells, 20, 0, 700.0)), Some(arm(&cells, 60, 0, 90.0)))
     });
     assert_eq!(verdict.call, Call::Rollback);
     assert_eq!(
@@ -92,22 +72,10 @@ fn rules_read_as_they_are_written() {
     let odd = Quantile::from_bp(9_990).expect("in range");
     let rules = [
         (errors_above(1.0, FIVE_MINUTES), "errors > 1 % for 5m"),
-        (
-            Rule::at_once(Metric::LatencyMs(Quantile::P95), Op::Below, 200.0),
-            "p95 < 200 ms",
-        ),
-        (
-            Rule::at_once(Metric::LatencyMs(odd), Op::AtMost, 0.5),
-            "p99.9 <= 0.5 ms",
-        ),
-        (
-            Rule::sustained(Metric::Cpu, Op::AtLeast, 90.0, 5_400_000),
-            "CPU >= 90 % for 1h 30m",
-        ),
-        (
-            Rule::sustained(Metric::Memory, Op::Above, 95.5, 450),
-            "memory > 95.5 % for 450ms",
-        ),
+        (Rule::at_once(Metric::LatencyMs(Quantile::P95), Op::Below, 200.0), "p95 < 200 ms"),
+        (Rule::at_once(Metric::LatencyMs(odd), Op::AtMost, 0.5), "p99.9 <= 0.5 ms"),
+        (Rule::sustained(Metric::Cpu, Op::AtLeast, 90.0, 5_400_000), "CPU >= 90 % for 1h 30m"),
+        (Rule::sustained(Metric::Memory, Op::Above, 95.5, 450), "memory > 95.5 % for 450ms"),
     ];
     for (rule, text) in rules {
         assert_eq!(rule.to_string(), text);

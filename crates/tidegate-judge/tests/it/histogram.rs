@@ -28,15 +28,8 @@ fn limits_become_edges_and_nonsense_does_not() {
     assert_eq!(cells.len(), 134);
     assert!(cells.has_edge(200.0) && cells.has_edge(500.0) && !cells.has_edge(300.0));
     assert_eq!(cells.index(199.9) + 1, cells.index(200.0));
-    assert_eq!(
-        cells.log_cell(cells.index(199.9)),
-        cells.log_cell(cells.index(200.0))
-    );
-    assert_eq!(
-        Cells::new(&[5.0]).len(),
-        132,
-        "a limit that is an edge already adds none"
-    );
+    assert_eq!(cells.log_cell(cells.index(199.9)), cells.log_cell(cells.index(200.0)));
+    assert_eq!(Cells::new(&[5.0]).len(), 132, "a limit that is an edge already adds none");
     let many: Vec<f64> = (0..40).map(|limit| 100.5 + f64::from(limit)).collect();
     assert_eq!(Cells::new(&many).len(), 132 + LIMITS_MAX);
     assert!(!Cells::new(&many).has_edge(140.5 - 1.0));
@@ -68,12 +61,7 @@ fn quantiles_are_upper_edges() {
     }
     let p95 = histogram.quantile_ms(0.95, &cells).expect("measured");
     assert!((150.0..=159.0).contains(&p95), "{p95}");
-    assert!(
-        histogram
-            .quantile_ms(0.96, &cells)
-            .expect("measured")
-            .is_infinite()
-    );
+    assert!(histogram.quantile_ms(0.96, &cells).expect("measured").is_infinite());
     assert_eq!(histogram.quantile_ms(0.0, &cells), None);
     assert_eq!(histogram.quantile_ms(f64::NAN, &cells), None);
 }
@@ -91,13 +79,7 @@ fn merging_adds_and_refuses_foreign_shapes() {
     assert_eq!(sum.total(), 4);
     assert_eq!(sum.counts()[131], 2);
     let foreign = Histogram::from_counts(vec![1, 2]);
-    assert_eq!(
-        sum.merge(&foreign),
-        Err(CellsDiffer {
-            ours: 132,
-            theirs: 2
-        })
-    );
+    assert_eq!(sum.merge(&foreign), Err(CellsDiffer { ours: 132, theirs: 2 }));
     let mut full = Histogram::from_counts(vec![u32::MAX]);
     full.record(0);
     assert_eq!(full.counts(), [u32::MAX]);

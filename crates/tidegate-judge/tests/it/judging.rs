@@ -16,26 +16,13 @@ fn a_good_release_advances_once_its_sample_is_big_enough() {
     let policy = runbook();
     let cells = cells(&policy);
     let mut judge = judge(&policy, 500);
-    let good = |_| {
-        (
-            Some(arm(&cells, 50, 0, 40.0)),
-            Some(arm(&cells, 950, 1, 40.0)),
-        )
-    };
+    let good = |_| (Some(arm(&cells, 50, 0, 40.0)), Some(arm(&cells, 950, 1, 40.0)));
     let verdict = run(&mut judge, 0, 59, good);
     held(&verdict, HoldReason::InsufficientEvidence);
-    assert_eq!(
-        (verdict.metrics[0].sample, verdict.metrics[0].needed),
-        (2_950, 2_995)
-    );
+    assert_eq!((verdict.metrics[0].sample, verdict.metrics[0].needed), (2_950, 2_995));
     let verdict = run(&mut judge, 59, 1, good);
     assert_eq!(verdict.call, Call::Advance, "{}", verdict.sentence);
-    assert!(
-        verdict
-            .metrics
-            .iter()
-            .all(|metric| metric.zone == Zone::Advance)
-    );
+    assert!(verdict.metrics.iter().all(|metric| metric.zone == Zone::Advance));
     assert_eq!(verdict.metrics.len(), 5);
 
     // A new step counts its own requests.
@@ -47,10 +34,7 @@ fn a_good_release_advances_once_its_sample_is_big_enough() {
 
 #[test]
 fn ticks_that_began_before_the_step_do_not_count_for_it() {
-    let policy = Policy {
-        advance: vec![errors_below(1.0)],
-        ..Policy::default()
-    };
+    let policy = Policy { advance: vec![errors_below(1.0)], ..Policy::default() };
     let cells = cells(&policy);
     let mut judge = judge(&policy, 500);
     judge.step_began(500, 500);
@@ -68,22 +52,13 @@ fn five_minutes_of_errors_roll_back_across_a_step() {
     let policy = runbook();
     let cells = cells(&policy);
     let mut judge = judge(&policy, 500);
-    let bad = |_| {
-        (
-            Some(arm(&cells, 50, 2, 40.0)),
-            Some(arm(&cells, 950, 0, 40.0)),
-        )
-    };
+    let bad = |_| (Some(arm(&cells, 50, 2, 40.0)), Some(arm(&cells, 950, 0, 40.0)));
     let verdict = run(&mut judge, 0, 200, bad);
     held(&verdict, HoldReason::BetweenLimits);
     judge.step_began(200_000, 2_500);
     let verdict = run(&mut judge, 200, 100, bad);
     held(&verdict, HoldReason::BetweenLimits);
-    let RuleState::Breaching {
-        since_ms: 1_000,
-        needs_ms: 1_000,
-    } = verdict.metrics[0].state
-    else {
+    let RuleState::Breaching { since_ms: 1_000, needs_ms: 1_000 } = verdict.metrics[0].state else {
         panic!("{:?}", verdict.metrics[0].state)
     };
     let verdict = run(&mut judge, 300, 1, bad);
@@ -102,20 +77,11 @@ fn a_good_minute_resets() {
     let mut judge = judge(&policy, 500);
     let verdict = run(&mut judge, 0, 500, |second| {
         let failures = if (240..300).contains(&second) { 0 } else { 2 };
-        (
-            Some(arm(&cells, 50, failures, 40.0)),
-            Some(arm(&cells, 950, 0, 40.0)),
-        )
+        (Some(arm(&cells, 50, failures, 40.0)), Some(arm(&cells, 950, 0, 40.0)))
     });
     held(&verdict, HoldReason::BetweenLimits);
     // Looking back ten seconds it takes three bad ones to be above 1 % again.
-    assert!(matches!(
-        verdict.metrics[0].state,
-        RuleState::Breaching {
-            since_ms: 302_000,
-            ..
-        }
-    ));
+    assert!(matches!(verdict.metrics[0].state, RuleState::Breaching { since_ms: 302_000, .. }));
 }
 
 #[test]
@@ -128,9 +94,7 @@ fn silence_holds_and_never_passes_or_rolls_back() {
     let cells = cells(&policy);
     let mut judge = judge(&policy, 500);
     let live = || Some(arm(&cells, 950, 0, 40.0));
-    let verdict = run(&mut judge, 0, 10, |_| {
-        (Some(arm(&cells, 50, 0, 9.0)), live())
-    });
+    let verdict = run(&mut judge, 0, 10, |_| (Some(arm(&cells, 50, 0, 9.0)), live()));
     assert_eq!(verdict.call, Call::Advance);
     let verdict = run(&mut judge, 10, 3, |_| (None, live()));
     held(&verdict, HoldReason::InsufficientEvidence);
@@ -142,23 +106,13 @@ fn silence_holds_and_never_passes_or_rolls_back() {
     );
     let verdict = run(&mut judge, 14, 3_600, |_| (None, live()));
     held(&verdict, HoldReason::Telemetry);
-    let verdict = run(&mut judge, 3_614, 1, |_| {
-        (Some(arm(&cells, 50, 0, 9.0)), live())
-    });
+    let verdict = run(&mut judge, 3_614, 1, |_| (Some(arm(&cells, 50, 0, 9.0)), live()));
     assert_eq!(verdict.call, Call::Advance, "{}", verdict.sentence);
-    let verdict = run(&mut judge, 3_615, 4, |_| {
-        (Some(arm(&cells, 50, 0, 9.0)), None)
-    });
+    let verdict = run(&mut judge, 3_615, 4, |_| (Some(arm(&cells, 50, 0, 9.0)), None));
     held(&verdict, HoldReason::Telemetry);
     judge.step_began(3_619_000, 10_000);
-    let verdict = run(&mut judge, 3_619, 6, |_| {
-        (Some(arm(&cells, 50, 0, 9.0)), None)
-    });
-    assert_eq!(
-        verdict.call,
-        Call::Advance,
-        "at 100 % there is no live to hear of"
-    );
+    let verdict = run(&mut judge, 3_619, 6, |_| (Some(arm(&cells, 50, 0, 9.0)), None));
+    assert_eq!(verdict.call, Call::Advance, "at 100 % there is no live to hear of");
 }
 
 #[test]
@@ -232,10 +186,7 @@ fn incident(floor: Floor, live_failures: u64) -> Verdict {
     run(&mut judge, 0, 61, |second| {
         // Live is hit two seconds after the candidate was.
         let failures = if second > 2 { live_failures } else { 0 };
-        (
-            Some(arm(&cells, 100, 5, 40.0)),
-            Some(arm(&cells, 100, failures, 40.0)),
-        )
+        (Some(arm(&cells, 100, 5, 40.0)), Some(arm(&cells, 100, failures, 40.0)))
     })
 }
 
@@ -243,11 +194,7 @@ fn incident(floor: Floor, live_failures: u64) -> Verdict {
 fn a_shared_incident_is_not_the_candidates_fault_unless_the_policy_is_literal() {
     held(&incident(Floor::Attributed, 5), HoldReason::Environment);
     assert_eq!(incident(Floor::Literal, 5).call, Call::Rollback);
-    assert_eq!(
-        incident(Floor::Attributed, 2).call,
-        Call::Rollback,
-        "clearly worse than live"
-    );
+    assert_eq!(incident(Floor::Attributed, 2).call, Call::Rollback, "clearly worse than live");
     assert_eq!(incident(Floor::Attributed, 0).call, Call::Rollback);
     assert_eq!(
         incident(Floor::Attributed, 5).sentence,
@@ -280,34 +227,21 @@ fn a_mending_release_is_not_kept_out_by_a_broken_live() {
     let cells = cells(&policy);
     let mut judge = judge(&policy, 500);
     let verdict = run(&mut judge, 0, 601, |_| {
-        (
-            Some(arm(&cells, 50, 0, 40.0)),
-            Some(arm(&cells, 950, 300, 800.0)),
-        )
+        (Some(arm(&cells, 50, 0, 40.0)), Some(arm(&cells, 950, 300, 800.0)))
     });
     assert_eq!(verdict.call, Call::Advance, "{}", verdict.sentence);
 }
 
 #[test]
 fn without_rules_only_presence_and_the_least_sample_are_asked_for() {
-    let policy = Policy {
-        at_least: 100,
-        ..Policy::default()
-    };
+    let policy = Policy { at_least: 100, ..Policy::default() };
     let cells = cells(&policy);
     let mut judge = judge(&policy, 500);
     let live = || Some(arm(&cells, 950, 0, 40.0));
-    let verdict = run(&mut judge, 0, 1, |_| {
-        (Some(arm(&cells, 60, 60, 9.0)), live())
-    });
+    let verdict = run(&mut judge, 0, 1, |_| (Some(arm(&cells, 60, 60, 9.0)), live()));
     held(&verdict, HoldReason::InsufficientEvidence);
-    assert_eq!(
-        verdict.sentence,
-        "Hold: the new version had 60 of 100 requests."
-    );
-    let verdict = run(&mut judge, 1, 1, |_| {
-        (Some(arm(&cells, 60, 60, 9.0)), live())
-    });
+    assert_eq!(verdict.sentence, "Hold: the new version had 60 of 100 requests.");
+    let verdict = run(&mut judge, 1, 1, |_| (Some(arm(&cells, 60, 60, 9.0)), live()));
     assert_eq!(verdict.call, Call::Advance);
     let verdict = run(&mut judge, 2, 1, |_| (None, live()));
     held(&verdict, HoldReason::InsufficientEvidence);
@@ -315,10 +249,7 @@ fn without_rules_only_presence_and_the_least_sample_are_asked_for() {
 
 #[test]
 fn a_repeated_tick_changes_nothing_and_a_clock_that_goes_back_starts_windows_again() {
-    let policy = Policy {
-        rollback: vec![errors_above(1.0, 10_000)],
-        ..Policy::default()
-    };
+    let policy = Policy { rollback: vec![errors_above(1.0, 10_000)], ..Policy::default() };
     let cells = cells(&policy);
     let mut judge = judge(&policy, 500);
     let bad = || Some(arm(&cells, 50, 5, 40.0));
@@ -327,13 +258,7 @@ fn a_repeated_tick_changes_nothing_and_a_clock_that_goes_back_starts_windows_aga
     run(&mut judge, 5, 9, |_| (bad(), bad()));
     let verdict = judge.tick(&tick(3_000, bad(), bad()));
     let since_ms = 3_000;
-    assert_eq!(
-        verdict.metrics[0].state,
-        RuleState::Breaching {
-            since_ms,
-            needs_ms: 10_000
-        }
-    );
+    assert_eq!(verdict.metrics[0].state, RuleState::Breaching { since_ms, needs_ms: 10_000 });
 }
 
 #[test]
@@ -345,12 +270,7 @@ fn a_demo_sized_policy_catches_a_bad_release_in_its_sustained_time() {
     };
     let cells = cells(&policy);
     let mut judge = judge(&policy, 500);
-    let bad = |_| {
-        (
-            Some(arm(&cells, 10, 3, 40.0)),
-            Some(arm(&cells, 190, 0, 40.0)),
-        )
-    };
+    let bad = |_| (Some(arm(&cells, 10, 3, 40.0)), Some(arm(&cells, 190, 0, 40.0)));
     let verdict = run(&mut judge, 0, 5, bad);
     held(&verdict, HoldReason::BetweenLimits);
     assert_eq!(
@@ -363,10 +283,7 @@ fn a_demo_sized_policy_catches_a_bad_release_in_its_sustained_time() {
 
 #[test]
 fn one_bad_second_does_not_fill_a_short_window() {
-    let policy = Policy {
-        rollback: vec![errors_above(5.0, 10_000)],
-        ..Policy::default()
-    };
+    let policy = Policy { rollback: vec![errors_above(5.0, 10_000)], ..Policy::default() };
     let cells = cells(&policy);
     let mut judge = judge(&policy, 500);
     for second in 1..=30 {
@@ -380,10 +297,7 @@ fn one_bad_second_does_not_fill_a_short_window() {
 #[test]
 fn a_probe_rule_without_probes_is_not_a_pass() {
     let rule = Rule::sustained(Metric::ProbeFailures, Op::Above, 50.0, 180_000);
-    let policy = Policy {
-        rollback: vec![rule],
-        ..Policy::default()
-    };
+    let policy = Policy { rollback: vec![rule], ..Policy::default() };
     let cells = cells(&policy);
     let mut judge = judge(&policy, 500);
     let verdict = run(&mut judge, 0, 10, |_| {

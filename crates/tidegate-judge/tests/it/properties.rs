@@ -18,26 +18,17 @@ struct Draw {
 }
 
 fn draw() -> impl Strategy<Value = Option<Draw>> {
-    let one = (
-        0_u64..40,
-        0_u64..40,
-        1.0_f64..2_000.0,
-        0_u8..120,
-        0_u64..3,
-        0_u64..3,
-    );
+    let one = (0_u64..40, 0_u64..40, 1.0_f64..2_000.0, 0_u8..120, 0_u64..3, 0_u64..3);
     proptest::option::weighted(
         0.95,
-        one.prop_map(
-            |(requests, failures, ms, cpu, probes, probes_failed)| Draw {
-                requests,
-                failures: failures.min(requests),
-                ms,
-                cpu: (cpu < 110).then(|| f64::from(cpu)),
-                probes,
-                probes_failed: probes_failed.min(probes),
-            },
-        ),
+        one.prop_map(|(requests, failures, ms, cpu, probes, probes_failed)| Draw {
+            requests,
+            failures: failures.min(requests),
+            ms,
+            cpu: (cpu < 110).then(|| f64::from(cpu)),
+            probes,
+            probes_failed: probes_failed.min(probes),
+        }),
     )
 }
 
@@ -70,16 +61,10 @@ fn verdicts(ticks: &[Tick]) -> Vec<Verdict> {
 // Bit for bit: `PartialEq` on floats would let 0.0 pass for -0.0.
 fn bits(verdicts: &[Verdict]) -> Vec<(String, Vec<Option<u64>>)> {
     let numbers = |verdict: &Verdict| {
-        let both = verdict
-            .metrics
-            .iter()
-            .flat_map(|metric| [metric.candidate, metric.live]);
+        let both = verdict.metrics.iter().flat_map(|metric| [metric.candidate, metric.live]);
         both.map(|number| number.map(f64::to_bits)).collect()
     };
-    verdicts
-        .iter()
-        .map(|verdict| (format!("{verdict:?}"), numbers(verdict)))
-        .collect()
+    verdicts.iter().map(|verdict| (format!("{verdict:?}"), numbers(verdict))).collect()
 }
 
 fn badness(standing: Standing) -> u8 {

@@ -66,12 +66,7 @@ pub(crate) fn arm(cells: &Cells, requests: u64, failures: u64, ms: f64) -> Arm {
 }
 
 pub(crate) fn tick(at_ms: u64, candidate: Option<Arm>, live: Option<Arm>) -> Tick {
-    Tick {
-        at_ms,
-        length_ms: 1_000,
-        candidate,
-        live,
-    }
+    Tick { at_ms, length_ms: 1_000, candidate, live }
 }
 
 /// Feeds `seconds` ticks after `from_s`, made by `make`, and answers with the last verdict.

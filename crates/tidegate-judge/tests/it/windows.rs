@@ -18,29 +18,11 @@ fn feed(window: &mut Window, from_s: u64, to_s: u64, reading: Reading) -> RuleSt
 fn five_minutes_are_five_minutes() {
     let mut window = Window::new(&errors_above(1.0, FIVE_MINUTES));
     let state = feed(&mut window, 10, 10 + 299, Reading::Breach);
-    assert_eq!(
-        state,
-        RuleState::Breaching {
-            since_ms: 10_000,
-            needs_ms: 1_000
-        }
-    );
+    assert_eq!(state, RuleState::Breaching { since_ms: 10_000, needs_ms: 1_000 });
     let state = feed(&mut window, 310, 310, Reading::Breach);
-    assert_eq!(
-        state,
-        RuleState::Fired {
-            since_ms: 10_000,
-            at_ms: 310_000
-        }
-    );
+    assert_eq!(state, RuleState::Fired { since_ms: 10_000, at_ms: 310_000 });
     let state = feed(&mut window, 311, 320, Reading::Breach);
-    assert_eq!(
-        state,
-        RuleState::Fired {
-            since_ms: 10_000,
-            at_ms: 310_000
-        }
-    );
+    assert_eq!(state, RuleState::Fired { since_ms: 10_000, at_ms: 310_000 });
     assert_eq!(feed(&mut window, 321, 321, Reading::Good), RuleState::Clear);
 }
 
@@ -50,39 +32,18 @@ fn one_good_evaluation_starts_the_window_again() {
     feed(&mut window, 0, 299, Reading::Breach);
     assert_eq!(feed(&mut window, 300, 300, Reading::Good), RuleState::Clear);
     let state = feed(&mut window, 301, 600, Reading::Breach);
-    assert_eq!(
-        state,
-        RuleState::Breaching {
-            since_ms: 301_000,
-            needs_ms: 1_000
-        }
-    );
+    assert_eq!(state, RuleState::Breaching { since_ms: 301_000, needs_ms: 1_000 });
 }
 
 #[test]
 fn a_gap_stops_the_clock_and_is_not_a_breach() {
     let mut window = Window::new(&errors_above(1.0, FIVE_MINUTES));
     feed(&mut window, 0, 290, Reading::Breach);
-    assert_eq!(
-        feed(&mut window, 291, 310, Reading::NoData),
-        RuleState::NoData
-    );
+    assert_eq!(feed(&mut window, 291, 310, Reading::NoData), RuleState::NoData);
     let state = feed(&mut window, 311, 320, Reading::Breach);
-    assert_eq!(
-        state,
-        RuleState::Breaching {
-            since_ms: 0,
-            needs_ms: 1_000
-        }
-    );
+    assert_eq!(state, RuleState::Breaching { since_ms: 0, needs_ms: 1_000 });
     let state = feed(&mut window, 321, 321, Reading::Breach);
-    assert_eq!(
-        state,
-        RuleState::Fired {
-            since_ms: 0,
-            at_ms: 321_000
-        }
-    );
+    assert_eq!(state, RuleState::Fired { since_ms: 0, at_ms: 321_000 });
 }
 
 #[test]
@@ -92,25 +53,13 @@ fn a_long_gap_ends_the_run() {
     feed(&mut window, 0, 290, Reading::Breach);
     feed(&mut window, 291, 360, Reading::NoData);
     let state = feed(&mut window, 361, 361, Reading::Breach);
-    assert_eq!(
-        state,
-        RuleState::Breaching {
-            since_ms: 361_000,
-            needs_ms: FIVE_MINUTES
-        }
-    );
+    assert_eq!(state, RuleState::Breaching { since_ms: 361_000, needs_ms: FIVE_MINUTES });
 
     // The same when nobody asked during the silence.
     let mut window = Window::new(&rule);
     feed(&mut window, 0, 10, Reading::Breach);
     let state = feed(&mut window, 400, 400, Reading::Breach);
-    assert_eq!(
-        state,
-        RuleState::Breaching {
-            since_ms: 400_000,
-            needs_ms: FIVE_MINUTES
-        }
-    );
+    assert_eq!(state, RuleState::Breaching { since_ms: 400_000, needs_ms: FIVE_MINUTES });
 }
 
 #[test]
@@ -119,13 +68,7 @@ fn the_other_gap_policy_ends_the_run_at_once() {
     feed(&mut window, 0, 299, Reading::Breach);
     feed(&mut window, 300, 300, Reading::NoData);
     let state = feed(&mut window, 301, 301, Reading::Breach);
-    assert_eq!(
-        state,
-        RuleState::Breaching {
-            since_ms: 301_000,
-            needs_ms: FIVE_MINUTES
-        }
-    );
+    assert_eq!(state, RuleState::Breaching { since_ms: 301_000, needs_ms: FIVE_MINUTES });
 }
 
 #[test]
@@ -134,27 +77,12 @@ fn minute_ticks_do_not_break_a_run_and_a_clock_that_goes_back_does() {
     let mut window = Window::with_tick(&rule, 60_000, Gap::Holds);
     for minute in 0..5 {
         let state = window.observe(minute * 60_000, Reading::Breach);
-        assert!(
-            matches!(state, RuleState::Breaching { .. }),
-            "{minute}: {state:?}"
-        );
+        assert!(matches!(state, RuleState::Breaching { .. }), "{minute}: {state:?}");
     }
     let state = window.observe(FIVE_MINUTES, Reading::Breach);
-    assert_eq!(
-        state,
-        RuleState::Fired {
-            since_ms: 0,
-            at_ms: FIVE_MINUTES
-        }
-    );
+    assert_eq!(state, RuleState::Fired { since_ms: 0, at_ms: FIVE_MINUTES });
     let state = window.observe(5, Reading::Breach);
-    assert_eq!(
-        state,
-        RuleState::Breaching {
-            since_ms: 5,
-            needs_ms: FIVE_MINUTES
-        }
-    );
+    assert_eq!(state, RuleState::Breaching { since_ms: 5, needs_ms: FIVE_MINUTES });
 }
 
 #[test]
@@ -162,13 +90,7 @@ fn an_immediate_rule_fires_on_its_first_breach() {
     let mut window = Window::new(&errors_above(1.0, 0));
     assert_eq!(window.observe(7, Reading::NoData), RuleState::NoData);
     assert_eq!(window.observe(8, Reading::Good), RuleState::Clear);
-    assert_eq!(
-        window.observe(9, Reading::Breach),
-        RuleState::Fired {
-            since_ms: 9,
-            at_ms: 9
-        }
-    );
+    assert_eq!(window.observe(9, Reading::Breach), RuleState::Fired { since_ms: 9, at_ms: 9 });
 }
 
 fn probes(failed: &[u64]) -> RuleState {
@@ -179,10 +101,7 @@ fn probes(failed: &[u64]) -> RuleState {
         let measured = match second {
             second if second.is_multiple_of(30) => {
                 let probe = usize::try_from(second / 30 - 1).expect("small");
-                Measured::Share {
-                    bad: failed[probe],
-                    of: 1,
-                }
+                Measured::Share { bad: failed[probe], of: 1 }
             }
             _ => Measured::Share { bad: 0, of: 0 },
         };
@@ -195,10 +114,7 @@ fn probes(failed: &[u64]) -> RuleState {
 fn three_of_six_probes_are_not_more_than_half_and_four_are() {
     assert_eq!(probes(&[1, 0, 1, 0, 1, 0]), RuleState::Clear);
     let state = probes(&[0, 1, 1, 0, 1, 1]);
-    assert!(
-        matches!(state, RuleState::Fired { at_ms: 180_000, .. }),
-        "{state:?}"
-    );
+    assert!(matches!(state, RuleState::Fired { at_ms: 180_000, .. }), "{state:?}");
 }
 
 #[test]
@@ -209,36 +125,14 @@ fn probes_fire_only_after_the_whole_window_and_only_on_a_fresh_probe() {
     for second in 1..=179_u64 {
         let state = window.observe((second - 1) * 1_000, second * 1_000, bad);
         let needs_ms = 180_000 - second * 1_000;
-        assert_eq!(
-            state,
-            RuleState::Breaching {
-                since_ms: 1_000,
-                needs_ms
-            }
-        );
+        assert_eq!(state, RuleState::Breaching { since_ms: 1_000, needs_ms });
     }
     let state = window.observe(179_000, 180_000, Measured::Nothing);
-    assert_eq!(
-        state,
-        RuleState::Breaching {
-            since_ms: 1_000,
-            needs_ms: 0
-        }
-    );
+    assert_eq!(state, RuleState::Breaching { since_ms: 1_000, needs_ms: 0 });
     let state = window.observe(180_000, 181_000, bad);
-    assert_eq!(
-        state,
-        RuleState::Fired {
-            since_ms: 1_000,
-            at_ms: 181_000
-        }
-    );
+    assert_eq!(state, RuleState::Fired { since_ms: 1_000, at_ms: 181_000 });
     let state = window.observe(181_000, 600_000, Measured::Nothing);
-    assert_eq!(
-        state,
-        RuleState::NoData,
-        "old probes say nothing of the present"
-    );
+    assert_eq!(state, RuleState::NoData, "old probes say nothing of the present");
 }
 
 #[test]
@@ -252,11 +146,7 @@ fn a_trail_bridges_single_empty_seconds() {
     }
     assert_eq!(trail.push(11_000, share(0, 0)), share(0, 0));
     assert_eq!(trail.push(12_000, Measured::Nothing), Measured::Nothing);
-    assert_eq!(
-        trail.push(3_000, share(0, 2)),
-        share(0, 2),
-        "the clock went back"
-    );
+    assert_eq!(trail.push(3_000, share(0, 2)), share(0, 2), "the clock went back");
 }
 
 #[test]
