@@ -8,7 +8,11 @@ own=$(mktemp -d "${TMPDIR:-/tmp}/static-site.XXXXXX")
 # Debian has it where not every path looks.
 PATH="$PATH:/usr/sbin"
 
-sed -e "s|@PORT@|$PORT|" -e "s|@SITE@|$site|" -e "s|@OWN@|$own|" nginx.conf.in >"$own/nginx.conf"
+# Started by root, nginx would serve as another user, who may not read the release.
+user="# not root"
+[ "$(id -u)" -ne 0 ] || user="user root root;"
+
+sed -e "s|@USER@|$user|" -e "s|@PORT@|$PORT|" -e "s|@SITE@|$site|" -e "s|@OWN@|$own|" nginx.conf.in >"$own/nginx.conf"
 nginx -p "$own" -c "$own/nginx.conf" -e stderr &
 server=$!
 
