@@ -53,21 +53,38 @@ pub(crate) async fn respond(
     request: Request<Incoming>,
 ) -> Result<Response<Download>, Infallible> {
     let begun = Instant::now();
-    let Some(service) = find_service(&client, &request) else {
-        return Ok(text(StatusCode::NOT_FOUND, "no such place\n"));
+    let protocol = tunnel_protocol(&request);
+    let wants_tunnel = protocol.is_some();
+    let response = route(&client, request, protocol, begun).await;
+    if wants_tunnel && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        // The validator holds back what a client sent after an upgrade request. With no tunnel
+        // to read it, nobody may.
+        return Ok(closing(response));
+    }
+    Ok(response)
+}
+
+async fn route(
+    client: &Arc<Client>,
+    request: Request<Incoming>,
+    protocol: Option<HeaderValue>,
+    begun: Instant,
+) -> Response<Download> {
+    let Some(service) = find_service(client, &request) else {
+        return text(StatusCode::NOT_FOUND, "no such place\n");
     };
     let Some(choice) = service.choose(request.headers()) else {
         service.no_backend.fetch_add(1, Ordering::Relaxed);
         let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "not ready yet\n");
         response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS.into());
-        return Ok(response);
+        return response;
     };
     let flight = Flight::begin(Arc::clone(&choice.revision.stats), begun, !choice.is_preview);
-    let mut response = forward(&client, choice.revision, request, flight).await;
+    let mut response = forward(client, choice.revision, request, protocol, flight).await;
     if let Some(cookie) = choice.set_cookie {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
-    Ok(response)
+    response
 }
 
 fn find_service(client: &Client, request: &Request<Incoming>) -> Option<Arc<ServiceView>> {
@@ -89,11 +106,11 @@ async fn forward(
     client: &Arc<Client>,
     revision: &RevisionView,
     mut request: Request<Incoming>,
+    protocol: Option<HeaderValue>,
     mut flight: Flight,
 ) -> Response<Download> {
     let limits = &client.plane.timeouts;
     let is_head = request.method() == Method::HEAD;
-    let protocol = tunnel_protocol(&request);
     let tunnel = protocol.is_some().then(|| hyper::upgrade::on(&mut request));
     let Some(request) = rewrite(client, request, protocol) else {
         return text(StatusCode::BAD_REQUEST, "bad request\n");
@@ -107,13 +124,13 @@ async fn forward(
         }
         Err(failure) => {
             flight.fail(failure);
-            return failed(failure, tunnel.is_some());
+            return failed(failure);
         }
     };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let Some(tunnel) = tunnel else {
             flight.fail(Failure::Reset);
-            return failed(Failure::Reset, false);
+            return failed(Failure::Reset);
         };
         flight.head();
         let upstream = hyper::upgrade::on(&mut response);
@@ -131,13 +148,10 @@ async fn forward(
     }
     headers::to_client(response.headers_mut());
     check_length(&mut response, is_head);
-    let response = response.map(|body| {
+    response.map(|body| {
         let patience = limits.body_silence;
         Download::Relay(Box::new(Relay::new(body, patience, flight, link, upload, is_grpc)))
-    });
-    // The validator holds back what a client sent after an upgrade request. With no tunnel to
-    // read it, nobody may.
-    if tunnel.is_some() { closing(response) } else { response }
+    })
 }
 
 /// The protocol of a request that may become a tunnel, by the validator's own rule.
@@ -223,14 +237,13 @@ fn carry(
     });
 }
 
-fn failed(failure: Failure, close: bool) -> Response<Download> {
-    let response = match failure {
+fn failed(failure: Failure) -> Response<Download> {
+    match failure {
         Failure::Timeout => text(StatusCode::GATEWAY_TIMEOUT, "no answer in time\n"),
         Failure::Connect | Failure::Reset | Failure::Grpc | Failure::Status5xx => {
             text(StatusCode::BAD_GATEWAY, "no answer\n")
         }
-    };
-    if close { closing(response) } else { response }
+    }
 }
 
 fn closing(mut response: Response<Download>) -> Response<Download> {

@@ -87,7 +87,6 @@ impl Held {
         let (sequence, at_ms, actor) = (self.record.sequence, wall_ms(), actor.to_owned());
         self.record.in_override = Some(Override { sequence, kind, at_ms, actor, reason, split });
         self.is_durable = false;
-        self.trial_since = self.ring.next();
         self.lease_ends = None;
         self.compile();
         Ok(())

@@ -169,11 +169,11 @@ async fn a_person_rolls_back_with_nothing_but_the_socket() {
 
     let began = std::time::Instant::now();
     let ack = proxy.control.rollback().await.unwrap();
+    assert!(proxy.control.status().await.persisted);
     all_answer(&proxy, "live").await;
     assert!(began.elapsed().as_secs() < 1, "local rollback takes a second at most");
     let given = ack.in_override.unwrap();
     assert_eq!((given.kind, given.actor.as_str()), (OverrideKind::Emergency, "ada"));
-    assert!(proxy.control.status().await.persisted);
 
     // A second one is a newer override; the first acknowledgement is not enough for it.
     assert_eq!(proxy.control.rollback().await.unwrap().in_override.unwrap().sequence, 2);

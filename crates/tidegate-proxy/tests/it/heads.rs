@@ -98,10 +98,12 @@ async fn an_upgrade_that_is_declined_reads_nothing_behind_it() {
     let app = App::start("good").await;
     let proxy = serving(&app).await;
     let head = "GET /plain HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: foo\r\n\r\n";
+    let lost = raw(proxy.listen, head.replace("/plain", "/never").as_bytes()).await;
+    assert!(lost.starts_with("HTTP/1.1 504 ") && lost.contains("connection: close"), "{lost}");
     let answer = raw(proxy.listen, format!("{head}GET /smug HTTP/1.1\r\n\r\n").as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     assert!(answer.contains("connection: close") && answer.ends_with("good"), "{answer}");
-    assert_eq!(app.count(), 1);
+    assert_eq!(app.count(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
