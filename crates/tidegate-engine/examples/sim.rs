@@ -1,6 +1,8 @@
 //! Runs the simulation over many seeds, or one seed with its log: what `cargo xtask sim` calls.
 //! Must never print more than a person reads: one line a failing seed, and a sum.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
+
 use std::process::ExitCode;
 use std::time::Duration;
 

@@ -259,7 +259,7 @@ async fn what_cannot_be_kept_is_refused(storage: &dyn Storage) {
     let shop = scope("shop");
     let fault = |seq, what| recorded(seq, Event::Faulted { code: "TG9001".to_owned(), what });
     let big = fault(1, "x".repeat(2 * 1024 * 1024));
-    let refused = journal.append(&shop, 0, epoch, &[big.clone()]).await;
+    let refused = journal.append(&shop, 0, epoch, std::slice::from_ref(&big)).await;
     assert!(matches!(refused, Err(JournalError::Unavailable { code: "TG6007", .. })));
     // Nor does it take its neighbours with it, or they it.
     let mut second = big;
@@ -282,7 +282,7 @@ async fn what_cannot_be_kept_is_refused(storage: &dyn Storage) {
     assert!(matches!(refused, Err(JournalError::Unavailable { code: "TG6008", .. })));
     assert_eq!(ok(journal.read(&shop, 0, 10).await), []);
     let odd = fault(1, "\0 \u{7f} \u{202e} 'quoted' \"quoted\" $1 -- ; \u{1F30A}".to_owned());
-    ok(journal.append(&shop, 0, epoch, &[odd.clone()]).await);
+    ok(journal.append(&shop, 0, epoch, std::slice::from_ref(&odd)).await);
     assert_eq!(ok(journal.read(&shop, 0, 10).await), [odd]);
 }
 

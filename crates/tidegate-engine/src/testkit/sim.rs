@@ -222,9 +222,7 @@ impl Sim {
             () = crash.struck.notified() => true,
             () = tokio::time::sleep(LOOK) => false,
         };
-        if struck {
-            self.restart(engine).await;
-        } else if self.options.unkind && self.world.draw(400) == 0 {
+        if struck || (self.options.unkind && self.world.draw(400) == 0) {
             self.restart(engine).await;
         }
         if let Some(state) = engine.state(&self.scope) {
@@ -314,7 +312,7 @@ impl Sim {
         if !self.world.obeys() {
             self.violations.push("the data plane serves something of its own".to_owned());
         }
-        for (name, part) in &state.parts {
+        for (name, part) in state.parts.iter().filter(|(_, part)| part.table.is_some()) {
             let live = part.live.as_ref().and_then(|slot| part.slots.get(slot));
             let Some(tenant) = live.and_then(|slot| slot.want.as_ref()) else { continue };
             let met = self.world.met();

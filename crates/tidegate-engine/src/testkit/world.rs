@@ -239,9 +239,14 @@ impl World {
         }
     }
 
-    /// What lies between a call and its effect.
-    async fn way_there(&self) -> Result<(), Failure> {
+    /// What lies between a call that changes something and its effect.
+    async fn way_to_effect(&self) -> Result<(), Failure> {
         self.boundary().await;
+        self.way_there().await
+    }
+
+    /// What lies between a call and its answer.
+    async fn way_there(&self) -> Result<(), Failure> {
         let (wait, hang, refuse) = {
             let mut inner = self.lock();
             let unkind = inner.unkindness;
@@ -347,7 +352,7 @@ impl Runtime for World {
         tenant: Option<&Tenant>,
         epoch: u64,
     ) -> Result<(), Failure> {
-        self.way_there().await?;
+        self.way_to_effect().await?;
         let now = Instant::now();
         {
             let mut inner = self.lock();
@@ -411,7 +416,7 @@ impl Runtime for World {
 #[async_trait]
 impl Traffic for World {
     async fn ensure(&self, _scope: &Scope, table: &RouteTable, epoch: u64) -> Result<(), Failure> {
-        self.way_there().await?;
+        self.way_to_effect().await?;
         let now = Instant::now();
         {
             let mut inner = self.lock();
@@ -624,7 +629,7 @@ impl Releases for World {
     }
 
     async fn prepare(&self, _deployment: &DeploymentId, plan: &Plan) -> Result<Digest, Failure> {
-        self.way_there().await?;
+        self.way_to_effect().await?;
         tokio::time::sleep(Duration::from_secs(2)).await;
         let version = &plan.release.version;
         if self.lock().behaviour(version).build_fails {
@@ -643,7 +648,7 @@ impl Releases for World {
 impl Checks for World {
     async fn probe(&self, targets: &[ProbeTarget], timeout: SignedDuration) -> CheckReport {
         let limit = Duration::try_from(timeout).unwrap_or(Duration::ZERO);
-        if let Err(failure) = self.way_there().await {
+        if let Err(failure) = self.way_to_effect().await {
             return CheckReport {
                 outcome: Outcome::NoData,
                 summary: failure.what,
@@ -679,7 +684,7 @@ impl Checks for World {
         _endpoint: &str,
         _timeout: SignedDuration,
     ) -> CheckReport {
-        if let Err(failure) = self.way_there().await {
+        if let Err(failure) = self.way_to_effect().await {
             return CheckReport {
                 outcome: Outcome::NoData,
                 summary: failure.what,

@@ -1,0 +1,3 @@
+//! Tests of the engine: the simulation, and what its testkit promises.
+
+mod simulation;
