@@ -11,6 +11,7 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -31,6 +32,15 @@ use writer::{Command, Writer};
 pub const SNAPSHOT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Most characters kept of a holder's name.
 const HOLDER_CHARS_MAX: usize = 128;
+
+/// How much was made durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// Transactions, each with one fsync.
+    pub transactions: u64,
+    /// Appends, leases and snapshots in them, the refused ones as well.
+    pub commands: u64,
+}
 
 /// The journal of one state directory.
 ///
@@ -66,6 +76,16 @@ impl Sqlite {
         let writer =
             Writer::start(opened.writer, opened.options, ends, checkpoint_path.clone(), lock);
         Ok(Self { writer, readers: opened.readers, checkpoint_path, epoch_outside })
+    }
+
+    /// What was made durable since it was opened: commands, and the transactions they shared.
+    #[must_use]
+    pub fn written(&self) -> Written {
+        let counters = &self.writer.counters;
+        Written {
+            transactions: counters.transactions.load(Ordering::Relaxed),
+            commands: counters.commands.load(Ordering::Relaxed),
+        }
     }
 
     /// Writes what is queued, then the checkpoint, closes the file and frees the directory.

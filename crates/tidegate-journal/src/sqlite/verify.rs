@@ -39,7 +39,7 @@ pub(super) async fn verify(
     let mut replay = Replay::new(roots(&mut view, outside.as_ref()).await?);
     replay.known(0)?;
     loop {
-        let rows = page(&mut view, replay.tree.size()).await?;
+        let rows = page(&mut view, replay.next).await?;
         for row in &rows {
             replay.take(row)?;
         }
@@ -85,6 +85,11 @@ async fn roots(
 #[derive(Debug)]
 struct Replay {
     tree: Frontier,
+    /// The position that is due.
+    next: u64,
+    /// The first position that nothing stood at, and what stood after it. The reading goes on:
+    /// the sequences tell which entry it was.
+    gap: Option<(u64, String)>,
     heads: BTreeMap<String, u64>,
     deployments: BTreeMap<DeploymentId, DeploymentRow>,
     roots: BTreeMap<u64, Vec<Vec<u8>>>,
@@ -94,6 +99,8 @@ impl Replay {
     fn new(roots: BTreeMap<u64, Vec<Vec<u8>>>) -> Self {
         Self {
             tree: Frontier::default(),
+            next: 0,
+            gap: None,
             heads: BTreeMap::new(),
             deployments: BTreeMap::new(),
             roots,
@@ -102,26 +109,30 @@ impl Replay {
 
     fn take(&mut self, row: &SqliteRow) -> Result<(), JournalError> {
         let stored = Stored::of(row)?;
-        let (due, entry) = (self.tree.size(), &stored.entry);
+        let entry = &stored.entry;
         let head = self.heads.entry(entry.stream.clone()).or_insert(0);
         if entry.seq > *head + 1 {
             return Err(missing(&entry.stream, *head + 1));
         }
-        if entry.seq <= *head || stored.position != due {
+        if entry.seq <= *head {
             return Err(JournalError::Damaged {
                 code: codes::MISSING,
                 what: format!(
-                    "{} entry {} stands at position {}, where position {due} and entry {} are due",
+                    "{} entry {} stands where entry {} is due",
                     entry.stream.escape_debug(),
                     entry.seq,
-                    stored.position,
                     *head + 1
                 ),
             });
         }
         *head = entry.seq;
+        if stored.position != self.next && self.gap.is_none() {
+            let after = format!("{} entry {}", entry.stream.escape_debug(), entry.seq);
+            self.gap = Some((self.next, after));
+        }
+        self.next = stored.position + 1;
         self.fold(&stored)?;
-        self.grow(stored.leaf)
+        if self.gap.is_some() { Ok(()) } else { self.grow(stored.leaf) }
     }
 
     /// Follows the list of deployments. What this build cannot read cannot be in its list.
@@ -182,6 +193,12 @@ impl Replay {
             self.heads.iter().find(|(stream, _)| rows.iter().all(|(known, _)| known != *stream))
         {
             return Err(not_known(stream, *seen));
+        }
+        if let Some((position, after)) = &self.gap {
+            return Err(JournalError::Damaged {
+                code: codes::MISSING,
+                what: format!("the entry at position {position} is missing, before {after}"),
+            });
         }
         if let Some(size) = self.roots.keys().next_back() {
             return Err(JournalError::Damaged {

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::sqlite::SqliteConnectOptions;
@@ -30,6 +31,13 @@ const COMMIT_WAIT: Duration = Duration::from_secs(30);
 /// The checkpoint outside the database is at most this much behind.
 const CHECKPOINT_DELAY: Duration = Duration::from_secs(10);
 
+/// How much the writer has made durable since it was opened.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) transactions: AtomicU64,
+    pub(super) commands: AtomicU64,
+}
+
 /// What a caller wants written.
 #[derive(Debug)]
 pub(super) enum Command {
@@ -52,6 +60,7 @@ struct Request {
 pub(super) struct Writer {
     queue: mpsc::Sender<Request>,
     room: Arc<Semaphore>,
+    pub(super) counters: Arc<Counters>,
 }
 
 impl Writer {
@@ -65,6 +74,7 @@ impl Writer {
         lock: Arc<StateLock>,
     ) -> Self {
         let (queue, requests) = mpsc::channel(QUEUE_MAX);
+        let counters = Arc::new(Counters::default());
         let task = Task {
             connection: Some(connection),
             options,
@@ -73,10 +83,11 @@ impl Writer {
             kept: None,
             keep_at: None,
             checkpoint_path,
+            counters: Arc::clone(&counters),
             _lock: lock,
         };
         tokio::spawn(task.run());
-        Self { queue, room: Arc::new(Semaphore::new(QUEUE_KIB_MAX as usize)) }
+        Self { queue, room: Arc::new(Semaphore::new(QUEUE_KIB_MAX as usize)), counters }
     }
 
     /// Queues a command of about so many bytes and waits for the commit.
@@ -135,6 +146,7 @@ struct Task {
     /// When the file is due.
     keep_at: Option<Instant>,
     checkpoint_path: PathBuf,
+    counters: Arc<Counters>,
     _lock: Arc<StateLock>,
 }
 
@@ -184,6 +196,8 @@ impl Task {
         }
         match self.attempt(&group).await {
             Ok((answers, ends)) => {
+                self.counters.transactions.fetch_add(1, Ordering::Relaxed);
+                self.counters.commands.fetch_add(answers.len() as u64, Ordering::Relaxed);
                 for (request, said) in group.into_iter().zip(answers) {
                     answer(request, said);
                 }
