@@ -6,6 +6,7 @@
 
 use clap::{Parser, Subcommand};
 
+mod sim;
 mod tidy;
 
 #[derive(Debug, Parser)]
@@ -18,12 +19,15 @@ struct Arguments {
 /// To add a chore: a new file with `Args` and `run`, its `mod` line above, one variant and one arm.
 #[derive(Debug, Subcommand)]
 enum Chore {
+    /// Run the seeded simulation over many seeds, or replay one.
+    Sim(sim::Args),
     /// Check the rules of the house that neither rustc nor clippy knows.
     Tidy(tidy::Args),
 }
 
 fn main() -> anyhow::Result<std::process::ExitCode> {
     match Arguments::parse().chore {
+        Chore::Sim(args) => sim::run(&args),
         Chore::Tidy(args) => tidy::run(&args),
     }
 }

@@ -65,12 +65,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         writeln!(out, "tidy: {} files, nothing to mend", tree.files.len())?;
         return Ok(ExitCode::SUCCESS);
     }
-    writeln!(
-        out,
-        "tidy: {} findings in {} files",
-        findings.len(),
-        tree.files.len()
-    )?;
+    writeln!(out, "tidy: {} findings in {} files", findings.len(), tree.files.len())?;
     Ok(ExitCode::FAILURE)
 }
 
@@ -91,10 +86,7 @@ fn file_findings(tree: &Tree) -> Vec<Finding> {
             findings.extend(manifests::member(&file.path, text));
         }
     }
-    findings.extend(manifests::sorted_dependencies(
-        "Cargo.toml",
-        tree.text("Cargo.toml"),
-    ));
+    findings.extend(manifests::sorted_dependencies("Cargo.toml", tree.text("Cargo.toml")));
     findings.extend(manifests::workspace("Cargo.toml", tree.text("Cargo.toml")));
     findings.extend(length::all(tree));
     findings.extend(codes::all(tree));
@@ -117,18 +109,13 @@ fn cargo_tree(root: &Path, selection: &[&str]) -> anyhow::Result<String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .current_dir(root)
-        .args([
-            "tree", "--locked", "--quiet", "--prefix", "none", "--format", "{p}",
-        ])
+        .args(["tree", "--locked", "--quiet", "--prefix", "none", "--format", "{p}"])
         .args(["--target", PLATFORM])
         .args(selection)
         .output()
         .context("cargo tree did not start")?;
     if !output.status.success() {
-        bail!(
-            "cargo tree failed: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+        bail!("cargo tree failed: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     String::from_utf8(output.stdout).context("cargo tree printed something that is not UTF-8")
 }

@@ -22,22 +22,14 @@ const MEND_EMPTY: &str = "run cargo tree by hand and see why it prints nothing";
 
 /// The names in the output of `cargo tree --prefix none --format {p}`.
 fn names(listing: &str) -> BTreeSet<&str> {
-    listing
-        .lines()
-        .filter_map(|line| line.split_whitespace().next())
-        .collect()
+    listing.lines().filter_map(|line| line.split_whitespace().next()).collect()
 }
 
 /// Checks the core's closure against the list, both ways.
 pub(crate) fn core(listing: &str, allow: &str) -> Vec<Finding> {
     let found = names(listing);
     if !found.contains("tidegate-core") {
-        return vec![Finding::new(
-            ALLOW_FILE,
-            1,
-            "the core's closure is unreadable",
-            MEND_EMPTY,
-        )];
+        return vec![Finding::new(ALLOW_FILE, 1, "the core's closure is unreadable", MEND_EMPTY)];
     }
     let stripped = |line: &'_ str| line.split('#').next().map(|name| name.trim().to_owned());
     let allowed: Vec<String> = allow.lines().filter_map(stripped).collect();
@@ -45,12 +37,7 @@ pub(crate) fn core(listing: &str, allow: &str) -> Vec<Finding> {
     for name in found.iter().filter(|name| **name != "tidegate-core") {
         if !allowed.iter().any(|entry| entry == name) {
             let what = format!("tidegate-core depends on {name}");
-            findings.push(Finding::new(
-                "crates/tidegate-core/Cargo.toml",
-                1,
-                what,
-                MEND_CORE,
-            ));
+            findings.push(Finding::new("crates/tidegate-core/Cargo.toml", 1, what, MEND_CORE));
         }
     }
     for (at, entry) in allowed.iter().enumerate() {
@@ -75,12 +62,7 @@ pub(crate) fn banned(listing: &str) -> Vec<Finding> {
     }
     let hit = |name: &&&str| found.contains(**name);
     let report = |name: &&str| {
-        Finding::new(
-            "Cargo.lock",
-            1,
-            format!("{name} is part of the build"),
-            MEND_BANNED,
-        )
+        Finding::new("Cargo.lock", 1, format!("{name} is part of the build"), MEND_BANNED)
     };
     BANNED.iter().filter(hit).map(report).collect()
 }

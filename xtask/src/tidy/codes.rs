@@ -11,11 +11,8 @@ use super::rust_text::{is_test_file, tests_begin};
 use super::tree::Tree;
 
 const PAGES: &str = "docs/errors/";
-const HEADINGS: &[&str] = &[
-    "## What happened",
-    "## What Tidegate did with traffic",
-    "## What to do",
-];
+const HEADINGS: &[&str] =
+    &["## What happened", "## What Tidegate did with traffic", "## What to do"];
 
 const MEND_PAGE: &str = "write docs/errors/CODE.md with the three headings";
 const MEND_ORPHAN: &str = "delete the page, or name the code where it is printed";
@@ -37,12 +34,9 @@ pub(crate) fn all(tree: &Tree) -> Vec<Finding> {
                     findings.extend(form(&file.path, code, text));
                     pages.insert(code, &file.path);
                 }
-                _ => findings.push(Finding::new(
-                    &file.path,
-                    1,
-                    "not the page of a code",
-                    MEND_PLACE,
-                )),
+                _ => {
+                    findings.push(Finding::new(&file.path, 1, "not the page of a code", MEND_PLACE))
+                }
             }
         } else if file.is_rust() && file.path.starts_with("crates/") && !is_test_file(&file.path) {
             for (at, line) in text.lines().enumerate().take(tests_begin(text)) {
@@ -54,22 +48,12 @@ pub(crate) fn all(tree: &Tree) -> Vec<Finding> {
     }
     for (code, (path, line)) in &named {
         if !pages.contains_key(code.as_str()) {
-            findings.push(Finding::new(
-                path,
-                *line,
-                format!("{code} has no page"),
-                MEND_PAGE,
-            ));
+            findings.push(Finding::new(path, *line, format!("{code} has no page"), MEND_PAGE));
         }
     }
     for (code, path) in &pages {
         if !named.contains_key(*code) {
-            findings.push(Finding::new(
-                path,
-                1,
-                format!("nothing prints {code}"),
-                MEND_ORPHAN,
-            ));
+            findings.push(Finding::new(path, 1, format!("nothing prints {code}"), MEND_ORPHAN));
         }
     }
     findings
@@ -89,27 +73,17 @@ fn codes_in(line: &str) -> impl Iterator<Item = &str> {
 
 /// Checks the headings of one page: all three, in order, none empty.
 fn form(path: &str, code: &str, text: &str) -> Option<Finding> {
-    let titled = text
-        .lines()
-        .next()
-        .is_some_and(|line| line.starts_with("# ") && line.contains(code));
-    let found: Vec<&str> = text
-        .lines()
-        .filter(|line| line.starts_with("## "))
-        .map(str::trim)
-        .collect();
+    let titled =
+        text.lines().next().is_some_and(|line| line.starts_with("# ") && line.contains(code));
+    let found: Vec<&str> =
+        text.lines().filter(|line| line.starts_with("## ")).map(str::trim).collect();
     let mut sections = text.split("\n## ").skip(1);
     let filled =
         sections.all(|section| section.lines().skip(1).any(|line| !line.trim().is_empty()));
     if titled && found == HEADINGS && filled {
         return None;
     }
-    Some(Finding::new(
-        path,
-        1,
-        "the page is not of the form",
-        MEND_HEADINGS,
-    ))
+    Some(Finding::new(path, 1, "the page is not of the form", MEND_HEADINGS))
 }
 
 #[cfg(test)]
@@ -120,49 +94,34 @@ mod tests {
 
     #[test]
     fn a_code_with_its_page_passes() {
-        let tree = Tree::of(&[
-            ("crates/x/src/a.rs", "\"TG1001\""),
-            ("docs/errors/TG1001.md", PAGE),
-        ]);
+        let tree =
+            Tree::of(&[("crates/x/src/a.rs", "\"TG1001\""), ("docs/errors/TG1001.md", PAGE)]);
         assert!(all(&tree).is_empty());
     }
 
     #[test]
     fn either_half_alone_fails() {
-        assert_eq!(
-            all(&Tree::of(&[("crates/x/src/a.rs", "\"TG1001\"")]))[0].mend,
-            MEND_PAGE
-        );
-        assert_eq!(
-            all(&Tree::of(&[("docs/errors/TG1001.md", PAGE)]))[0].mend,
-            MEND_ORPHAN
-        );
+        assert_eq!(all(&Tree::of(&[("crates/x/src/a.rs", "\"TG1001\"")]))[0].mend, MEND_PAGE);
+        assert_eq!(all(&Tree::of(&[("docs/errors/TG1001.md", PAGE)]))[0].mend, MEND_ORPHAN);
     }
 
     #[test]
     fn a_code_in_tests_needs_no_page_and_saves_none() {
         let unit = "//! x\n#[cfg(test)]\nmod tests { \"TG9999\" }";
         assert!(all(&Tree::of(&[("crates/x/src/a.rs", unit)])).is_empty());
-        let tree = Tree::of(&[
-            ("crates/x/tests/it/a.rs", "TG1001"),
-            ("docs/errors/TG1001.md", PAGE),
-        ]);
+        let tree =
+            Tree::of(&[("crates/x/tests/it/a.rs", "TG1001"), ("docs/errors/TG1001.md", PAGE)]);
         assert_eq!(all(&tree)[0].mend, MEND_ORPHAN);
     }
 
     #[test]
     fn a_page_has_its_title_and_three_filled_headings() {
-        for (gone, instead) in [
-            ("## What to do\nC.\n", ""),
-            ("A.\n", ""),
-            ("# TG1001: ", "# "),
-            ("happened", "was"),
-        ] {
+        for (gone, instead) in
+            [("## What to do\nC.\n", ""), ("A.\n", ""), ("# TG1001: ", "# "), ("happened", "was")]
+        {
             let page = PAGE.replacen(gone, instead, 1);
-            let tree = Tree::of(&[
-                ("crates/x/src/a.rs", "TG1001"),
-                ("docs/errors/TG1001.md", &page),
-            ]);
+            let tree =
+                Tree::of(&[("crates/x/src/a.rs", "TG1001"), ("docs/errors/TG1001.md", &page)]);
             assert_eq!(all(&tree).len(), 1, "without {gone:?}");
         }
     }

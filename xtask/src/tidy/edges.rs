@@ -19,12 +19,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("tidegate-journal", &["tidegate-core", "tidegate-engine"]),
     (
         "tidegate-drivers",
-        &[
-            "tidegate-core",
-            "tidegate-engine",
-            "tidegate-evidence",
-            "tidegate-proxy",
-        ],
+        &["tidegate-core", "tidegate-engine", "tidegate-evidence", "tidegate-proxy"],
     ),
     ("tidegate-proxy", &["tidegate-judge"]),
     (
@@ -67,10 +62,7 @@ pub(crate) struct Edge {
 /// crate is a finding of its own, so each contributes an edge to itself.
 pub(crate) fn from_metadata(metadata: &Metadata) -> Vec<Edge> {
     let packages = metadata.workspace_packages();
-    let names: BTreeSet<&str> = packages
-        .iter()
-        .map(|package| package.name.as_str())
-        .collect();
+    let names: BTreeSet<&str> = packages.iter().map(|package| package.name.as_str()).collect();
     let mut edges = Vec::new();
     for package in &packages {
         let manifest = package.manifest_path.strip_prefix(&metadata.workspace_root);
@@ -111,9 +103,7 @@ fn wrong(edge: &Edge) -> Option<Finding> {
         let what = format!("{} must not import {}", edge.from, edge.to);
         return Some(Finding::new(&edge.manifest, 1, what, MEND_EDGE));
     }
-    let narrowed = NARROWED
-        .iter()
-        .find(|(from, to, _)| *from == edge.from && *to == edge.to);
+    let narrowed = NARROWED.iter().find(|(from, to, _)| *from == edge.from && *to == edge.to);
     let (_, _, features) = narrowed?;
     let wanted: BTreeSet<String> = features.iter().map(|f| (*f).to_owned()).collect();
     if edge.dev || (edge.features == wanted && !edge.default_features) {
@@ -145,57 +135,37 @@ mod tests {
 
     fn edge(from: &str, to: &str, features: &[&str]) -> Edge {
         let features = features.iter().map(|f| (*f).to_owned()).collect();
-        Edge {
-            to: to.into(),
-            features,
-            ..Edge::itself("crates/x/Cargo.toml", from)
-        }
+        Edge { to: to.into(), features, ..Edge::itself("crates/x/Cargo.toml", from) }
     }
 
     #[test]
     fn a_listed_edge_passes_and_any_other_fails() {
         assert!(check(&[edge("tidegate-journal", "tidegate-engine", &[])]).is_empty());
         let found = check(&[edge("tidegate-journal", "tidegate-drivers", &[])]);
-        assert!(
-            found[0]
-                .what
-                .contains("tidegate-journal must not import tidegate-drivers")
-        );
+        assert!(found[0].what.contains("tidegate-journal must not import tidegate-drivers"));
     }
 
     #[test]
     fn nothing_imports_the_binary_not_even_in_tests() {
-        let dev = Edge {
-            dev: true,
-            ..edge("tidegate-engine", "tidegate", &[])
-        };
+        let dev = Edge { dev: true, ..edge("tidegate-engine", "tidegate", &[]) };
         assert_eq!(check(&[dev]).len(), 1);
     }
 
     #[test]
     fn drivers_see_the_wire_of_the_proxy_alone() {
         assert!(check(&[edge("tidegate-drivers", "tidegate-proxy", &["wire"])]).is_empty());
-        assert_eq!(
-            check(&[edge("tidegate-drivers", "tidegate-proxy", &["serve"])]).len(),
-            1
-        );
+        assert_eq!(check(&[edge("tidegate-drivers", "tidegate-proxy", &["serve"])]).len(), 1);
         let defaults = Edge {
             default_features: true,
             ..edge("tidegate-drivers", "tidegate-proxy", &["wire"])
         };
         assert_eq!(check(&[defaults]).len(), 1);
-        let dev = Edge {
-            dev: true,
-            ..edge("tidegate-drivers", "tidegate-proxy", &["serve"])
-        };
+        let dev = Edge { dev: true, ..edge("tidegate-drivers", "tidegate-proxy", &["serve"]) };
         assert!(check(&[dev]).is_empty());
     }
 
     #[test]
     fn an_unknown_crate_fails() {
-        assert_eq!(
-            check(&[Edge::itself("crates/new/Cargo.toml", "tidegate-new")]).len(),
-            1
-        );
+        assert_eq!(check(&[Edge::itself("crates/new/Cargo.toml", "tidegate-new")]).len(), 1);
     }
 }

@@ -18,22 +18,13 @@ impl Finding {
         what: impl Into<String>,
         mend: &'static str,
     ) -> Finding {
-        Finding {
-            path: path.into(),
-            line,
-            what: what.into(),
-            mend,
-        }
+        Finding { path: path.into(), line, what: what.into(), mend }
     }
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}:{}: {}; {}",
-            self.path, self.line, self.what, self.mend
-        )
+        write!(f, "{}:{}: {}; {}", self.path, self.line, self.what, self.mend)
     }
 }
 

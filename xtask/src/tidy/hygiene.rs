@@ -9,11 +9,8 @@ use super::finding::Finding;
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Folders of the machines this is written on. Split, so that this file does not name them.
-const MACHINE_PATHS: &[&str] = &[
-    concat!("/wo", "rk/"),
-    concat!("/ro", "ot/"),
-    concat!("../sha", "red"),
-];
+const MACHINE_PATHS: &[&str] =
+    &[concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("../sha", "red")];
 
 const MEND_PATH: &str = "take the path from an argument, the environment or a temporary folder";
 const MEND_LARGE: &str = "generate it in the test, or fetch it by package name";
@@ -43,12 +40,7 @@ fn starts_path(line: &str, start: &str) -> bool {
 /// Checks the size of one file.
 pub(crate) fn large_file(path: &str, bytes: u64) -> Option<Finding> {
     (bytes > FILE_BYTES_MAX).then(|| {
-        Finding::new(
-            path,
-            1,
-            format!("{bytes} bytes, allowed are {FILE_BYTES_MAX}"),
-            MEND_LARGE,
-        )
+        Finding::new(path, 1, format!("{bytes} bytes, allowed are {FILE_BYTES_MAX}"), MEND_LARGE)
     })
 }
 
@@ -59,20 +51,13 @@ mod tests {
     #[test]
     fn a_folder_of_one_machine_fails() {
         for path in MACHINE_PATHS {
-            assert_eq!(
-                machine_paths("a.md", &format!("ok\nsee `{path}x`")).len(),
-                1,
-                "{path}"
-            );
+            assert_eq!(machine_paths("a.md", &format!("ok\nsee `{path}x`")).len(), 1, "{path}");
         }
     }
 
     #[test]
     fn a_folder_inside_a_longer_path_passes() {
-        let inside = format!(
-            "target{}x and https://a.b{}x",
-            MACHINE_PATHS[0], MACHINE_PATHS[1]
-        );
+        let inside = format!("target{}x and https://a.b{}x", MACHINE_PATHS[0], MACHINE_PATHS[1]);
         assert!(machine_paths("a.md", &inside).is_empty());
     }
 

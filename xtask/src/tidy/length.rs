@@ -36,28 +36,18 @@ pub(crate) fn all(tree: &Tree) -> Vec<Finding> {
         if entry.is_empty() {
             continue;
         }
-        let parsed = entry
-            .split_once(' ')
-            .and_then(|(path, n)| Some((path, n.trim().parse().ok()?)));
+        let parsed =
+            entry.split_once(' ').and_then(|(path, n)| Some((path, n.trim().parse().ok()?)));
         match parsed {
             Some((path, allowed)) if !tree.text(path).is_empty() => {
                 sinners.insert(path, (at + 1, allowed));
             }
-            _ => findings.push(Finding::new(
-                NAUGHTY_FILE,
-                at + 1,
-                "unreadable entry",
-                MEND_LIST,
-            )),
+            _ => findings.push(Finding::new(NAUGHTY_FILE, at + 1, "unreadable entry", MEND_LIST)),
         }
     }
     for file in tree.files.iter().filter(|file| file.is_rust()) {
         let lines = counted(&file.path, file.text.as_deref().unwrap_or(""));
-        findings.extend(judge(
-            &file.path,
-            lines,
-            sinners.get(file.path.as_str()).copied(),
-        ));
+        findings.extend(judge(&file.path, lines, sinners.get(file.path.as_str()).copied()));
     }
     findings
 }

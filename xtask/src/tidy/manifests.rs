@@ -40,20 +40,10 @@ pub(crate) fn member(path: &str, text: &str) -> Vec<Finding> {
         ));
     }
     if !has("[package]", "publish.workspace = true") && !has("[package]", "publish = false") {
-        findings.push(Finding::new(
-            path,
-            1,
-            "the crate could be published",
-            MEND_PUBLISH,
-        ));
+        findings.push(Finding::new(path, 1, "the crate could be published", MEND_PUBLISH));
     }
     if path != RELEASED && !has("[package]", "version = \"0.0.0\"") {
-        findings.push(Finding::new(
-            path,
-            1,
-            "the crate carries a version",
-            MEND_VERSION,
-        ));
+        findings.push(Finding::new(path, 1, "the crate carries a version", MEND_VERSION));
     }
     findings
 }
@@ -102,17 +92,11 @@ mod tests {
 
     #[test]
     fn each_missing_line_is_a_finding() {
-        for gone in [
-            "version = \"0.0.0\"\n",
-            "publish.workspace = true\n",
-            "[lints]\nworkspace = true\n",
-        ] {
+        for gone in
+            ["version = \"0.0.0\"\n", "publish.workspace = true\n", "[lints]\nworkspace = true\n"]
+        {
             let text = GOOD.replace(gone, "");
-            assert_eq!(
-                member("crates/x/Cargo.toml", &text).len(),
-                1,
-                "without {gone:?}"
-            );
+            assert_eq!(member("crates/x/Cargo.toml", &text).len(), 1, "without {gone:?}");
         }
     }
 

@@ -25,18 +25,9 @@ const MEND_NAME: &str = "name it after what it is or does, in a word of the glos
 /// Checks the file name and every declaration in the file.
 pub(crate) fn banned(path: &str, text: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let stem = path
-        .rsplit('/')
-        .next()
-        .unwrap_or(path)
-        .trim_end_matches(".rs");
+    let stem = path.rsplit('/').next().unwrap_or(path).trim_end_matches(".rs");
     if let Some(word) = banned_word(stem) {
-        findings.push(Finding::new(
-            path,
-            1,
-            format!("{word:?} in the file name"),
-            MEND_NAME,
-        ));
+        findings.push(Finding::new(path, 1, format!("{word:?} in the file name"), MEND_NAME));
     }
     for (at, line) in views(text).code.lines().enumerate() {
         for (keyword, name) in declarations(line) {
@@ -44,11 +35,7 @@ pub(crate) fn banned(path: &str, text: &str) -> Vec<Finding> {
             if keyword == "type" && line.starts_with(char::is_whitespace) {
                 continue;
             }
-            let wrong = if keyword == "fn" {
-                empty_verb(path, name)
-            } else {
-                banned_word(name)
-            };
+            let wrong = if keyword == "fn" { empty_verb(path, name) } else { banned_word(name) };
             if let Some(word) = wrong {
                 let what = format!("{word:?} in the name {name}");
                 findings.push(Finding::new(path, at + 1, what, MEND_NAME));
@@ -77,18 +64,12 @@ fn declarations(line: &str) -> Vec<(&str, &str)> {
 
 fn banned_word(name: &str) -> Option<&'static str> {
     let words = words_of(name);
-    BANNED
-        .iter()
-        .copied()
-        .find(|banned| words.iter().any(|word| word == banned))
+    BANNED.iter().copied().find(|banned| words.iter().any(|word| word == banned))
 }
 
 fn empty_verb(path: &str, name: &str) -> Option<&'static str> {
     let words = words_of(name);
-    let verb = EMPTY_VERBS
-        .iter()
-        .copied()
-        .find(|verb| words.first().is_some_and(|w| w == verb))?;
+    let verb = EMPTY_VERBS.iter().copied().find(|verb| words.first().is_some_and(|w| w == verb))?;
     let alone = words.len() == 1 || (verb == "handle" && path.starts_with(HTTP));
     (!alone).then_some(verb)
 }
@@ -119,30 +100,15 @@ mod tests {
     fn functions_begin_with_a_real_verb() {
         assert_eq!(count("a.rs", "fn do_deploy() {}"), 1);
         assert_eq!(count("a.rs", "async fn handle_request() {}"), 1);
-        assert_eq!(
-            count(
-                "crates/tidegate/src/api/holds.rs",
-                "async fn handle_request() {}"
-            ),
-            0
-        );
+        assert_eq!(count("crates/tidegate/src/api/holds.rs", "async fn handle_request() {}"), 0);
         assert_eq!(count("a.rs", "fn handle(&self) {}"), 0);
         assert_eq!(count("a.rs", "fn domain() {}"), 0);
     }
 
     #[test]
     fn near_words_and_literals_pass() {
-        assert_eq!(
-            count(
-                "a.rs",
-                "struct Metadata; struct Database; struct Information;"
-            ),
-            0
-        );
-        assert_eq!(
-            count("a.rs", "let a = \"struct Manager\"; // struct Manager"),
-            0
-        );
+        assert_eq!(count("a.rs", "struct Metadata; struct Database; struct Information;"), 0);
+        assert_eq!(count("a.rs", "let a = \"struct Manager\"; // struct Manager"), 0);
         assert_eq!(count("a.rs", "impl Common for X {}"), 0);
     }
 }

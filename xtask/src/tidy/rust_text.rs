@@ -34,18 +34,11 @@ pub(crate) fn views(text: &str) -> Views {
     }
     let only = |wanted: Kind| {
         let keep = |(c, kind): (&char, &Kind)| {
-            if *kind == wanted || *c == '\n' {
-                *c
-            } else {
-                ' '
-            }
+            if *kind == wanted || *c == '\n' { *c } else { ' ' }
         };
         chars.iter().zip(&kinds).map(keep).collect()
     };
-    Views {
-        code: only(Kind::Code),
-        comments: only(Kind::Comment),
-    }
+    Views { code: only(Kind::Code), comments: only(Kind::Comment) }
 }
 
 /// The kind of what starts at `at`, and where it ends (exclusive).
@@ -65,10 +58,7 @@ fn token(chars: &[char], at: usize) -> (Kind, usize) {
 /// A word, or the literal that a prefix such as `r#` or `b` starts.
 fn word_or_literal(chars: &[char], at: usize) -> (Kind, usize) {
     let rest = chars.get(at..).unwrap_or_default();
-    let length = rest
-        .iter()
-        .take_while(|c| c.is_alphanumeric() || **c == '_')
-        .count();
+    let length = rest.iter().take_while(|c| c.is_alphanumeric() || **c == '_').count();
     let word: String = rest.iter().take(length).collect();
     let end = at + length;
     let next = chars.get(end).copied().unwrap_or('\0');
@@ -144,17 +134,13 @@ pub(crate) fn tests_begin(text: &str) -> usize {
     };
     let marked =
         |line: &str| line.starts_with("#[cfg(test)]") || line.starts_with("#[cfg(all(test");
-    let found = lines
-        .iter()
-        .enumerate()
-        .find(|(at, line)| marked(line) && opens_tests(*at));
+    let found = lines.iter().enumerate().find(|(at, line)| marked(line) && opens_tests(*at));
     found.map_or(usize::MAX, |(at, _)| at)
 }
 
 /// Whether a file holds tests only: below a `tests` folder, or a `tests.rs`.
 pub(crate) fn is_test_file(path: &str) -> bool {
-    path.split('/')
-        .any(|part| part == "tests" || part == "tests.rs" || part == "benches")
+    path.split('/').any(|part| part == "tests" || part == "tests.rs" || part == "benches")
 }
 
 /// The words of an identifier: `HTTPServer_v2` gives `http`, `server`, `v2`.
@@ -209,11 +195,7 @@ mod tests {
         assert!(views.comments.contains("FIXME"));
         assert!(views.code.contains("f("));
         for gone in ["x", "y", "c", "d /", "g", "h"] {
-            assert!(
-                !views.code.contains(gone),
-                "{gone} is left in {:?}",
-                views.code
-            );
+            assert!(!views.code.contains(gone), "{gone} is left in {:?}", views.code);
         }
         assert_eq!(views.code.lines().count(), text.lines().count());
     }
@@ -245,23 +227,14 @@ mod tests {
 
     #[test]
     fn tests_begin_at_the_margin() {
-        assert_eq!(
-            tests_begin("//! x\n    #[cfg(test)]\n#[cfg(test)]\nmod tests {}"),
-            2
-        );
+        assert_eq!(tests_begin("//! x\n    #[cfg(test)]\n#[cfg(test)]\nmod tests {}"), 2);
         assert_eq!(tests_begin("//! x\n"), usize::MAX);
     }
 
     #[test]
     fn a_lone_test_item_hides_nothing_below_it() {
-        assert_eq!(
-            tests_begin("#[cfg(test)]\nmod tests;\nfn f() {}"),
-            usize::MAX
-        );
-        assert_eq!(
-            tests_begin("#[cfg(test)]\nfn only() {}\nfn f() {}"),
-            usize::MAX
-        );
+        assert_eq!(tests_begin("#[cfg(test)]\nmod tests;\nfn f() {}"), usize::MAX);
+        assert_eq!(tests_begin("#[cfg(test)]\nfn only() {}\nfn f() {}"), usize::MAX);
         assert_eq!(tests_begin("#[cfg(test)]\n#[expect(x)]\nmod tests {}"), 0);
     }
 }

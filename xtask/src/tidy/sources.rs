@@ -19,12 +19,7 @@ const MEND_SLEEP: &str =
 pub(crate) fn opening(path: &str, text: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     if !text.starts_with("//! ") {
-        findings.push(Finding::new(
-            path,
-            1,
-            "the file does not say what it is",
-            MEND_OPENING,
-        ));
+        findings.push(Finding::new(path, 1, "the file does not say what it is", MEND_OPENING));
     }
     if path.ends_with("/mod.rs") {
         findings.push(Finding::new(path, 1, "a file named mod.rs", MEND_MOD));
@@ -35,11 +30,7 @@ pub(crate) fn opening(path: &str, text: &str) -> Vec<Finding> {
 /// Checks for words that may not be merged.
 pub(crate) fn forbidden(path: &str, text: &str) -> Vec<Finding> {
     let views = views(text);
-    let tests = if is_test_file(path) {
-        0
-    } else {
-        tests_begin(text)
-    };
+    let tests = if is_test_file(path) { 0 } else { tests_begin(text) };
     let mut findings = Vec::new();
     let mut report = |at: usize, what: &str, mend| {
         findings.push(Finding::new(path, at + 1, what, mend));
@@ -77,10 +68,7 @@ mod tests {
     use super::*;
 
     fn whats(path: &str, text: &str) -> Vec<(usize, String)> {
-        forbidden(path, text)
-            .into_iter()
-            .map(|found| (found.line, found.what))
-            .collect()
+        forbidden(path, text).into_iter().map(|found| (found.line, found.what)).collect()
     }
 
     #[test]
@@ -93,18 +81,9 @@ mod tests {
 
     #[test]
     fn open_ends_fail() {
-        assert_eq!(
-            whats("a.rs", "x();\n// FIXME later\n"),
-            [(2, "an open FIXME".to_owned())]
-        );
-        assert_eq!(
-            whats("a.rs", "fn f() { todo!() }"),
-            [(1, "an unwritten branch".to_owned())]
-        );
-        assert_eq!(
-            whats("a.rs", "#[ignore = \"slow\"]\n"),
-            [(1, "an ignored test".to_owned())]
-        );
+        assert_eq!(whats("a.rs", "x();\n// FIXME later\n"), [(2, "an open FIXME".to_owned())]);
+        assert_eq!(whats("a.rs", "fn f() { todo!() }"), [(1, "an unwritten branch".to_owned())]);
+        assert_eq!(whats("a.rs", "#[ignore = \"slow\"]\n"), [(1, "an ignored test".to_owned())]);
     }
 
     #[test]
@@ -118,14 +97,8 @@ mod tests {
         assert!(whats("crates/x/src/a.rs", waits).is_empty());
         assert_eq!(whats("crates/x/tests/it/a.rs", waits).len(), 1);
         let unit = format!("//! x\n#[cfg(test)]\nmod tests {{ {waits} }}");
-        assert_eq!(
-            whats("crates/x/src/a.rs", &unit),
-            [(3, "a sleep".to_owned())]
-        );
-        assert_eq!(
-            whats("crates/x/src/a.rs", "std::thread::sleep(d);").len(),
-            1
-        );
+        assert_eq!(whats("crates/x/src/a.rs", &unit), [(3, "a sleep".to_owned())]);
+        assert_eq!(whats("crates/x/src/a.rs", "std::thread::sleep(d);").len(), 1);
         assert!(whats("crates/x/tests/it/a.rs", "clock.until_sleep(d)").is_empty());
     }
 }

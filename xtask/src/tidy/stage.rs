@@ -47,12 +47,7 @@ fn registry(path: &str, code: &str, tests: usize) -> Vec<Finding> {
         let branches = line.contains("==") || line.contains("!=") || line.contains("matches!");
         let decides = identifiers(line).any(|(_, word)| word == "if" || word == "while");
         if seen > REGISTRY_LINES_MAX || branches || decides {
-            findings.push(Finding::new(
-                path,
-                at + 1,
-                format!("the word {WORD:?}"),
-                MEND_REGISTRY,
-            ));
+            findings.push(Finding::new(path, at + 1, format!("the word {WORD:?}"), MEND_REGISTRY));
         }
     }
     findings
@@ -68,17 +63,8 @@ mod tests {
 
     #[test]
     fn the_word_fails_in_code_comments_and_literals() {
-        for line in [
-            "if is_demo {}",
-            "// for the demo",
-            "let a = \"demo\";",
-            "struct DemoPlan;",
-        ] {
-            assert_eq!(
-                knows_the_stage("crates/tidegate-core/src/a.rs", line).len(),
-                1,
-                "{line}"
-            );
+        for line in ["if is_demo {}", "// for the demo", "let a = \"demo\";", "struct DemoPlan;"] {
+            assert_eq!(knows_the_stage("crates/tidegate-core/src/a.rs", line).len(), 1, "{line}");
         }
     }
 

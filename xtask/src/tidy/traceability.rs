@@ -70,12 +70,7 @@ pub(crate) fn all(tree: &Tree) -> Vec<Finding> {
         let row = match parsed {
             Ok(row) => row,
             Err(line) => {
-                findings.push(Finding::new(
-                    TABLE,
-                    line,
-                    "a row that cannot be read",
-                    MEND_ROW,
-                ));
+                findings.push(Finding::new(TABLE, line, "a row that cannot be read", MEND_ROW));
                 continue;
             }
         };
@@ -86,31 +81,22 @@ pub(crate) fn all(tree: &Tree) -> Vec<Finding> {
         findings.extend(judge(&row, &proofs));
     }
     for id in expected().filter(|id| !seen.contains(id)) {
-        findings.push(Finding::new(
-            TABLE,
-            1,
-            format!("no row for {id}"),
-            MEND_LOST,
-        ));
+        findings.push(Finding::new(TABLE, 1, format!("no row for {id}"), MEND_LOST));
     }
     findings
 }
 
 /// Every id that must have a row.
 fn expected() -> impl Iterator<Item = String> {
-    let demands = CHAPTERS
-        .iter()
-        .flat_map(|(letter, n)| (1..=*n).map(move |i| format!("{letter}{i}")));
+    let demands =
+        CHAPTERS.iter().flat_map(|(letter, n)| (1..=*n).map(move |i| format!("{letter}{i}")));
     demands.chain(LINTS.map(|code| format!("TG{code}")))
 }
 
 /// The rows of every table in the text: five cells, headers and rules left out. An unreadable row
 /// is an `Err` with its line.
 fn rows(text: &str) -> impl Iterator<Item = Result<Row<'_>, usize>> {
-    let table = text
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| line.trim_start().starts_with('|'));
+    let table = text.lines().enumerate().filter(|(_, line)| line.trim_start().starts_with('|'));
     table.filter_map(|(at, line)| {
         let inner = line.trim().trim_start_matches('|').trim_end_matches('|');
         let cells: Vec<&str> = inner.split('|').map(str::trim).collect();
@@ -120,14 +106,7 @@ fn rows(text: &str) -> impl Iterator<Item = Result<Row<'_>, usize>> {
         if *id == "id" || id.starts_with("--") {
             return None;
         }
-        Some(Ok(Row {
-            line: at + 1,
-            id,
-            status,
-            demand,
-            place,
-            test,
-        }))
+        Some(Ok(Row { line: at + 1, id, status, demand, place, test }))
     })
 }
 
@@ -136,26 +115,17 @@ fn judge(row: &Row<'_>, proofs: &Proofs<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let words = row.demand.split_whitespace().count();
     if words == 0 || words > DEMAND_WORDS_MAX {
-        findings.push(report(
-            format!("{} says its demand in {words} words", row.id),
-            MEND_WORDS,
-        ));
+        findings.push(report(format!("{} says its demand in {words} words", row.id), MEND_WORDS));
     }
     if !matches!(row.status, "served" | "partial" | "next") {
-        findings.push(report(
-            format!("{} has the status {:?}", row.id, row.status),
-            MEND_ROW,
-        ));
+        findings.push(report(format!("{} has the status {:?}", row.id, row.status), MEND_ROW));
     }
     if row.status == "next" {
         return findings;
     }
     let named: Vec<&str> = quoted(row.test).collect();
     if named.is_empty() {
-        findings.push(report(
-            format!("{} is {} without a proof", row.id, row.status),
-            MEND_PROOF,
-        ));
+        findings.push(report(format!("{} is {} without a proof", row.id, row.status), MEND_PROOF));
     }
     for name in named.into_iter().filter(|name| !proofs.has(name)) {
         findings.push(report(
@@ -164,10 +134,8 @@ fn judge(row: &Row<'_>, proofs: &Proofs<'_>) -> Vec<Finding> {
         ));
     }
     for place in quoted(row.place).filter(|place| place.contains('/') && !proofs.has_path(place)) {
-        findings.push(report(
-            format!("{} lives in {place}, which is not there", row.id),
-            MEND_WHERE,
-        ));
+        findings
+            .push(report(format!("{} lives in {place}, which is not there", row.id), MEND_WHERE));
     }
     findings
 }
@@ -191,18 +159,14 @@ impl<'a> Proofs<'a> {
                 functions.entry(name).or_default().insert(&file.path);
             }
         }
-        Proofs {
-            paths: tree.paths_and_folders(),
-            functions,
-        }
+        Proofs { paths: tree.paths_and_folders(), functions }
     }
 
     fn has(&self, name: &str) -> bool {
         match name.rsplit_once("::") {
-            Some((path, function)) => self
-                .functions
-                .get(function)
-                .is_some_and(|files| files.contains(path)),
+            Some((path, function)) => {
+                self.functions.get(function).is_some_and(|files| files.contains(path))
+            }
             None => self.functions.contains_key(name) || self.has_path(name),
         }
     }
@@ -221,23 +185,11 @@ fn tests_in(text: &str) -> Vec<String> {
     let lines: Vec<&str> = code.lines().collect();
     let mut found = Vec::new();
     for (at, line) in lines.iter().enumerate() {
-        let mut words = identifiers(line)
-            .map(|(_, word)| word)
-            .skip_while(|word| *word != "fn");
+        let mut words = identifiers(line).map(|(_, word)| word).skip_while(|word| *word != "fn");
         let Some(name) = words.nth(1) else { continue };
-        let above = lines
-            .get(at.saturating_sub(ATTRIBUTE_LINES)..=at)
-            .unwrap_or_default();
-        let own = above
-            .iter()
-            .rev()
-            .skip(1)
-            .take_while(|line| !line.contains('}'));
-        if own
-            .into_iter()
-            .chain([line])
-            .any(|line| line.contains("#[") && line.contains("test"))
-        {
+        let above = lines.get(at.saturating_sub(ATTRIBUTE_LINES)..=at).unwrap_or_default();
+        let own = above.iter().rev().skip(1).take_while(|line| !line.contains('}'));
+        if own.into_iter().chain([line]).any(|line| line.contains("#[") && line.contains("test")) {
             found.push(name.to_owned());
         }
     }
@@ -255,13 +207,9 @@ mod tests {
 
     fn with_row(row: &str) -> Vec<Finding> {
         let others = expected().filter(|id| id != "J2");
-        let mut table: String = others
-            .map(|id| format!("| {id} | next | later | - | - |\n"))
-            .collect();
-        table.insert_str(
-            0,
-            "| id | status | demand | where | test |\n|---|---|---|---|---|\n",
-        );
+        let mut table: String =
+            others.map(|id| format!("| {id} | next | later | - | - |\n")).collect();
+        table.insert_str(0, "| id | status | demand | where | test |\n|---|---|---|---|---|\n");
         table.push_str(row);
         all(&Tree::of(&[(TABLE, &table), TEST]))
     }
@@ -273,25 +221,19 @@ mod tests {
             "`crates/x/tests/it/split.rs`",
             "`crates/x/tests/it/split.rs::nobody_flips_back`",
         ] {
-            let found = with_row(&format!(
-                "| J2 | served | sticky cohorts | `crates/x` | {proof} |\n"
-            ));
+            let found =
+                with_row(&format!("| J2 | served | sticky cohorts | `crates/x` | {proof} |\n"));
             assert!(found.is_empty(), "{proof}: {found:?}");
         }
     }
 
     #[test]
     fn a_claim_without_a_real_proof_fails() {
-        for proof in [
-            "-",
-            "`plain`",
-            "`invented`",
-            "`crates/y/a.rs`",
-            "`crates/x/tests/it/split.rs::plain`",
-        ] {
-            let found = with_row(&format!(
-                "| J2 | partial | sticky cohorts | `crates/x` | {proof} |\n"
-            ));
+        for proof in
+            ["-", "`plain`", "`invented`", "`crates/y/a.rs`", "`crates/x/tests/it/split.rs::plain`"]
+        {
+            let found =
+                with_row(&format!("| J2 | partial | sticky cohorts | `crates/x` | {proof} |\n"));
             assert_eq!(found.len(), 1, "{proof}");
         }
     }
@@ -305,25 +247,15 @@ mod tests {
     #[test]
     fn broken_lost_and_doubled_rows_fail() {
         assert_eq!(with_row("").first().map(|f| f.mend), Some(MEND_LOST));
-        assert!(
-            with_row("| J2 | next | a | b |\n")
-                .iter()
-                .any(|f| f.mend == MEND_ROW)
-        );
+        assert!(with_row("| J2 | next | a | b |\n").iter().any(|f| f.mend == MEND_ROW));
         assert_eq!(with_row("| J2 | done | a | - | - |\n").len(), 2);
-        assert_eq!(
-            with_row("| J2 | next | a | - | - |\n| J2 | next | a | - | - |\n").len(),
-            1
-        );
+        assert_eq!(with_row("| J2 | next | a | - | - |\n| J2 | next | a | - | - |\n").len(), 1);
     }
 
     #[test]
     fn a_long_demand_fails() {
         let long = "word ".repeat(13);
-        assert_eq!(
-            with_row(&format!("| J2 | next | {long} | - | - |\n"))[0].mend,
-            MEND_WORDS
-        );
+        assert_eq!(with_row(&format!("| J2 | next | {long} | - | - |\n"))[0].mend, MEND_WORDS);
     }
 
     #[test]

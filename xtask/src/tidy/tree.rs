@@ -84,10 +84,7 @@ pub(crate) fn tracked(root: &Path) -> anyhow::Result<Tree> {
         .output()
         .context("git did not start")?;
     if !output.status.success() {
-        bail!(
-            "git ls-files failed: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+        bail!("git ls-files failed: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     let names = String::from_utf8(output.stdout).context("a tracked path is not UTF-8")?;
     let mut files = Vec::new();
