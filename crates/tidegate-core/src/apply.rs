@@ -3,12 +3,12 @@
 
 use jiff::Timestamp;
 
-use crate::event::{Event, Recorded};
+use crate::event::{DeploymentKind, Event, Recorded};
 use crate::ids::{Actor, DeploymentId};
 use crate::state::{
-    Deployment, Ended, Fault, GoingBack, HISTORY_MAX, KEYS_MAX, PartState, Phase, PhaseRecord,
-    PhaseResult, Queued, Reason, SlotState, State, TAGS_MAX, TableState, TaskId, TaskProgress,
-    TaskState,
+    Deployment, Ended, Fault, GoingBack, HISTORY_MAX, HoldCause, KEYS_MAX, PartState, Phase,
+    PhaseRecord, PhaseResult, Queued, Reason, SlotState, State, TAGS_MAX, TableState, TaskId,
+    TaskProgress, TaskState,
 };
 
 /// Folds one event into the state.
@@ -22,7 +22,10 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
     }
     let at = recorded.at;
     match &recorded.event {
-        Event::DeploymentStarted { .. } => start(state, recorded),
+        Event::DeploymentStarted { .. } => {
+            state.fault = None;
+            start(state, recorded);
+        }
         Event::DeploymentQueued { deployment, plan, despite_quarantine } => {
             state.queued = Some(Queued {
                 deployment: deployment.clone(),
@@ -38,7 +41,14 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
         | Event::SplitLost { .. }
         | Event::SplitOverridden { .. }
         | Event::RolesMoved { .. } => apply_to_part(state, recorded),
-        Event::DeploymentEnded { deployment, .. } => end(state, recorded, deployment),
+        Event::DeploymentEnded { deployment, .. } => {
+            if state.queued.as_ref().is_some_and(|queued| queued.deployment == *deployment) {
+                end_queued(state, recorded);
+            } else {
+                state.fault = None;
+                end(state, recorded, deployment);
+            }
+        }
         Event::Faulted { code, what } => {
             state.fault = Some(Fault { code: code.clone(), what: what.clone(), at });
         }
@@ -122,6 +132,8 @@ fn end(state: &mut State, recorded: &Recorded, deployment: &DeploymentId) {
     };
     if let (Some(back), Some(artifact)) = (&current.going_back, &current.artifact)
         && back.reason.blames_the_artifact()
+        // What comes back was good once: that it does not start is not proof against it.
+        && !current.is_return()
         && !state.quarantine.contains(artifact)
     {
         state.quarantine.push(artifact.clone());
@@ -150,6 +162,29 @@ fn end(state: &mut State, recorded: &Recorded, deployment: &DeploymentId) {
         why: why.clone(),
         went_back_at: current.going_back.map(|back| back.since),
         passed,
+    });
+    keep_newest(&mut state.history, HISTORY_MAX);
+}
+
+/// A deployment that never had its turn.
+fn end_queued(state: &mut State, recorded: &Recorded) {
+    let (Event::DeploymentEnded { ending, why, .. }, Some(queued)) =
+        (&recorded.event, state.queued.take())
+    else {
+        return;
+    };
+    state.history.push(Ended {
+        deployment: queued.deployment,
+        plan: queued.plan,
+        kind: DeploymentKind::Release { despite_quarantine: queued.despite_quarantine },
+        artifact: None,
+        started_at: recorded.at,
+        started_by: queued.actor,
+        ended_at: recorded.at,
+        ending: *ending,
+        why: why.clone(),
+        went_back_at: None,
+        passed: Vec::new(),
     });
     keep_newest(&mut state.history, HISTORY_MAX);
 }
@@ -235,7 +270,8 @@ fn apply_to_deployment(current: &mut Deployment, event: &Event, at: Timestamp, a
         Event::StepPassed { step, .. } => current.step_passed = Some(*step),
         Event::StepBraked { to, .. } => {
             enter(current, Phase::Traffic { step: *to }, PhaseResult::Failed, at);
-            current.hold = None;
+            // Only a person ends a person's hold.
+            current.hold = current.hold.take().filter(|hold| hold.cause == HoldCause::Person);
         }
         Event::VerdictChanged { verdict, .. } => current.verdict = Some(verdict.clone()),
         Event::HoldBegan { hold, .. } => current.hold = Some(hold.clone()),
@@ -251,9 +287,13 @@ fn apply_to_deployment(current: &mut Deployment, event: &Event, at: Timestamp, a
 }
 
 fn turn_back(current: &mut Deployment, reason: Reason, why: &str, at: Timestamp, actor: &Actor) {
-    let had_traffic = matches!(current.phase, Phase::Traffic { .. } | Phase::Bake | Phase::Finish);
     current.hold = None;
     current.tasks.clear();
+    // The way back begins once; begun anew, it keeps its cause.
+    if current.going_back.is_some() {
+        return;
+    }
+    let had_traffic = matches!(current.phase, Phase::Traffic { .. } | Phase::Bake | Phase::Finish);
     current.going_back =
         Some(GoingBack { reason, why: why.to_owned(), since: at, had_traffic, by: actor.clone() });
 }

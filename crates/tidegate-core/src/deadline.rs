@@ -26,15 +26,19 @@ pub fn next_deadline(state: &State) -> Option<Deadline> {
     };
     let limits = &deployment.plan.limits;
     let of_phase = match deployment.phase {
+        // A hold stops every clock but its own.
+        _ if deployment.hold.is_some() => None,
         Phase::Deploy => after(deployment.phase_since, limits.start, "the start limit"),
-        Phase::Traffic { .. } if deployment.converged_at.is_none() && deployment.hold.is_none() => {
+        Phase::Traffic { .. } | Phase::Bake | Phase::Finish
+            if deployment.converged_at.is_none() =>
+        {
             after(deployment.phase_since, limits.split, "the split limit")
         }
-        Phase::Traffic { .. } if deployment.hold.is_none() => {
+        Phase::Traffic { .. } => {
             let dwell = deployment.plan.traffic.dwell;
             deployment.converged_at.and_then(|since| after(since, dwell, "the dwell"))
         }
-        Phase::Bake if deployment.hold.is_none() => {
+        Phase::Bake => {
             let watch = deployment.plan.bake.watch;
             deployment.converged_at.and_then(|since| after(since, watch, "the bake"))
         }

@@ -51,7 +51,7 @@ pub fn decide(state: &State, input: &Input, now: Timestamp) -> Result<Vec<Record
         Input::Observation(observation) => observe::decide(&mut draft, observation),
         Input::Elapsed => {}
     }
-    draft.settle();
+    draft.settle(state);
     draft.freeze_if_broken(state);
     Ok(draft.events)
 }
@@ -84,7 +84,7 @@ impl Draft {
 
     /// Adds what follows until nothing follows any more. What follows from a person's command by
     /// itself is Tidegate's doing.
-    fn settle(&mut self) {
+    fn settle(&mut self, before: &State) {
         let own_events = self.events.len();
         for _ in 0..ROUNDS_MAX {
             let following = forward::following(&self.state, self.now);
@@ -97,6 +97,10 @@ impl Draft {
             }
         }
         self.events.truncate(own_events);
+        self.state = before.clone();
+        for event in &self.events {
+            apply(&mut self.state, event);
+        }
         self.emit(Event::Faulted {
             code: "TG9001".to_owned(),
             what: "the state machine ran in a circle".to_owned(),
@@ -108,12 +112,11 @@ impl Draft {
         if self.state.fault.is_some() || self.events.is_empty() {
             return;
         }
-        let Some(violation) = check::check(&self.state).into_iter().next() else {
+        let known = check::check(before);
+        let mut found = check::check(&self.state).into_iter();
+        let Some(violation) = found.find(|violation| !known.contains(violation)) else {
             return;
         };
-        if check::check(before).contains(&violation) {
-            return;
-        }
         let (now, actor) = (self.now, self.actor.clone());
         *self = Self::new(before, now);
         self.actor = actor;

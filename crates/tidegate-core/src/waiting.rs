@@ -102,7 +102,7 @@ fn of_phase(state: &State, deployment: &Deployment) -> Waiting {
             "the application, by listening on its port",
             "the candidate is taken down",
         ),
-        Phase::Traffic { .. } if deployment.converged_at.is_none() => {
+        Phase::Traffic { .. } | Phase::Bake if deployment.converged_at.is_none() => {
             waiting("the data plane to confirm the split".to_owned(), "the data plane", "it holds")
         }
         Phase::Traffic { step } => Waiting {
@@ -125,7 +125,7 @@ fn of_phase(state: &State, deployment: &Deployment) -> Waiting {
         Phase::Finish => waiting(
             "the data plane to confirm the final table".to_owned(),
             "the data plane",
-            "nothing",
+            "it holds, the release serves all the same",
         ),
         Phase::Rollback { .. } | Phase::NeedsPerson { .. } => of_the_way_back(deployment, until),
     }

@@ -4,13 +4,13 @@
 
 use jiff::Timestamp;
 
-use super::forward::{candidate_slot, deployment_ended, phase_entered, web};
+use super::forward::{backend_of, candidate_slot, deployment_ended, phase_entered, web};
 use crate::event::{Ending, Event};
 use crate::ids::PartName;
 use crate::plan::PartKind;
-use crate::state::{Backend, Deployment, Phase, PhaseResult, Reason, Stage, State, Tenant};
+use crate::state::{Deployment, Phase, PhaseResult, Reason, Stage, State, TableState, Tenant};
 use crate::verdict::Outcome;
-use crate::weight::Split;
+use crate::weight::{Split, Weight};
 
 /// Begins the way back from wherever the deployment is.
 pub(super) fn go_back(state: &State, reason: Reason, why: impl Into<String>) -> Vec<Event> {
@@ -20,16 +20,43 @@ pub(super) fn go_back(state: &State, reason: Reason, why: impl Into<String>) -> 
     if !deployment.phase.rollback_is_armed() {
         return Vec::new();
     }
-    let had_traffic =
-        matches!(deployment.phase, Phase::Traffic { .. } | Phase::Bake | Phase::Finish);
     let mut events =
         vec![Event::RollbackBegan { deployment: deployment.id.clone(), reason, why: why.into() }];
-    if had_traffic {
+    if candidate_is_served(state, deployment) {
         events.extend(enter_capacity(state, deployment));
     } else {
-        events.extend(enter_scale_down(deployment));
+        events.extend(enter_scale_down(state, deployment));
     }
     events
+}
+
+/// Begins the way back anew, with fresh limits, where it was stuck or frozen.
+pub(super) fn go_back_again(state: &State) -> Vec<Event> {
+    let Some((deployment, back)) =
+        state.current.as_ref().and_then(|current| Some((current, current.going_back.as_ref()?)))
+    else {
+        return Vec::new();
+    };
+    let mut events = vec![Event::RollbackBegan {
+        deployment: deployment.id.clone(),
+        reason: back.reason,
+        why: back.why.clone(),
+    }];
+    events.extend(enter_capacity(state, deployment));
+    events
+}
+
+/// Whether users can be sent to the candidate: by the phase, or by a table that names it.
+fn candidate_is_served(state: &State, deployment: &Deployment) -> bool {
+    let past_smoke =
+        matches!(deployment.phase, Phase::Traffic { .. } | Phase::Bake | Phase::Finish);
+    past_smoke
+        || deployment.candidates.iter().any(|(part, slot)| {
+            let names = |split: &Split| split.share(slot) > Weight::ZERO;
+            let table = state.parts.get(part).and_then(|part| part.table.as_ref());
+            let splits = |table: &TableState| table.split.iter().chain(&table.fallback).any(names);
+            table.is_some_and(splits)
+        })
 }
 
 /// What follows while a deployment is on its way back.
@@ -44,7 +71,7 @@ pub(super) fn following(state: &State, deployment: &Deployment, now: Timestamp) 
             targets_are_ready(state, deployment).then(|| enter_traffic(state, deployment))
         }
         Stage::Traffic => tables_confirmed(state, deployment).then(|| enter_verify(deployment)),
-        Stage::Verify => verify(deployment),
+        Stage::Verify => verify(state, deployment),
         Stage::ScaleDown => candidates_are_empty(state, deployment).then(|| end(deployment, None)),
     };
     if let Some(events) = done {
@@ -54,9 +81,9 @@ pub(super) fn following(state: &State, deployment: &Deployment, now: Timestamp) 
         now.duration_since(deployment.phase_since) >= deployment.plan.limits.rollback_stage;
     match (overdue, stuck, stage) {
         (false, _, _) | (_, true, _) => Vec::new(),
+        (true, false, Stage::Verify) => end_unverified(deployment, "did not end in time"),
         // The traffic is safe and verified: a candidate that does not stop is not a reason to
         // keep people waiting. The runtime keeps trying.
-        (true, false, Stage::Verify) => end_unverified(deployment, "did not end in time"),
         (true, false, Stage::ScaleDown) => {
             end(deployment, Some("the candidate is still being stopped"))
         }
@@ -127,21 +154,6 @@ pub(super) fn split_back(state: &State, deployment: &Deployment, part: &PartName
     }
 }
 
-/// A slot as a backend, with the endpoints that were last seen.
-pub(super) fn backend_of(
-    state: &State,
-    part: &PartName,
-    slot: &crate::ids::SlotName,
-) -> Option<Backend> {
-    let slot_state = state.parts.get(part)?.slots.get(slot)?;
-    let tenant = slot_state.want.as_ref()?;
-    Some(Backend {
-        slot: slot.clone(),
-        revision: tenant.revision.label(),
-        endpoints: slot_state.observed.endpoints.clone(),
-    })
-}
-
 fn tables_confirmed(state: &State, deployment: &Deployment) -> bool {
     web(deployment).all(|part| {
         state
@@ -157,13 +169,13 @@ fn enter_verify(deployment: &Deployment) -> Vec<Event> {
     vec![phase_entered(deployment, stage, PhaseResult::Passed)]
 }
 
-fn verify(deployment: &Deployment) -> Option<Vec<Event>> {
+fn verify(state: &State, deployment: &Deployment) -> Option<Vec<Event>> {
     if deployment.tasks.is_empty() {
-        return Some(enter_scale_down(deployment));
+        return Some(enter_scale_down(state, deployment));
     }
     let (outcome, summary) = super::forward::tasks_outcome(deployment)?;
     Some(match outcome {
-        Outcome::Pass | Outcome::Waived => enter_scale_down(deployment),
+        Outcome::Pass | Outcome::Waived => enter_scale_down(state, deployment),
         Outcome::Fail => end_unverified(deployment, &format!("failed: {summary}")),
         Outcome::NoData => end_unverified(deployment, &format!("gave no answer: {summary}")),
     })
@@ -175,16 +187,23 @@ fn end_unverified(deployment: &Deployment, how: &str) -> Vec<Event> {
     vec![deployment_ended(deployment, Ending::RolledBackUnverified, why)]
 }
 
-fn enter_scale_down(deployment: &Deployment) -> Vec<Event> {
+/// Stops the candidate. A slot that this deployment never took is not its to empty.
+fn enter_scale_down(state: &State, deployment: &Deployment) -> Vec<Event> {
     let stage = Phase::Rollback { stage: Stage::ScaleDown };
     let before = if matches!(deployment.phase, Phase::Rollback { .. } | Phase::NeedsPerson { .. }) {
         PhaseResult::Passed
     } else {
         PhaseResult::Failed
     };
+    let revision = deployment.revision();
     let mut events = vec![phase_entered(deployment, stage, before)];
     for part in deployment.plan.parts.iter().rev() {
-        if let Some(slot) = candidate_slot(deployment, &part.name) {
+        let Some(slot) = candidate_slot(deployment, &part.name) else {
+            continue;
+        };
+        let known = state.parts.get(&part.name).and_then(|p| p.slots.get(&slot));
+        let tenant = known.and_then(|slot| slot.want.as_ref());
+        if tenant.is_some_and(|tenant| Some(&tenant.revision) == revision.as_ref()) {
             events.push(Event::SlotWanted { part: part.name.clone(), slot, tenant: None });
         }
     }
@@ -193,7 +212,8 @@ fn enter_scale_down(deployment: &Deployment) -> Vec<Event> {
 
 fn candidates_are_empty(state: &State, deployment: &Deployment) -> bool {
     deployment.candidates.iter().all(|(part, slot)| {
-        state.parts.get(part).and_then(|p| p.slots.get(slot)).is_none_or(|slot| slot.settled())
+        let slot = state.parts.get(part).and_then(|p| p.slots.get(slot));
+        slot.is_none_or(|slot| slot.want.is_some() || slot.settled())
     })
 }
 

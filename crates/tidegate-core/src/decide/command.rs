@@ -6,15 +6,15 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 
 use super::Draft;
-use super::back::go_back;
-use super::forward::{deployment_ended, enter_finish, may_advance, pass_step, started};
+use super::back::{go_back, go_back_again};
+use super::forward::{deployment_ended, dwell_left, enter_finish, may_advance, pass_step, started};
 use crate::digest::Digest;
 use crate::event::{DeploymentKind, Ending, Event};
 use crate::ids::DeploymentId;
 use crate::input::Command;
 use crate::plan::{HoldEnd, INSTANCES_MAX, PARTS_MAX, Plan, STEPS_MAX};
 use crate::rejection::Rejection;
-use crate::state::{Deployment, Ended, Hold, HoldCause, Phase, PhaseResult, Reason, Stage, State};
+use crate::state::{Deployment, Ended, Hold, HoldCause, Phase, PhaseResult, Reason, State};
 use crate::verdict::{Call, HoldReason};
 use crate::weight::Weight;
 
@@ -37,8 +37,13 @@ pub(super) fn decide(draft: &mut Draft, command: &Command) -> Result<(), Rejecti
         Command::Approve { deployment, binding } => approve(draft, deployment, binding),
         Command::Reject { deployment, reason } => reject(draft, deployment, reason),
         Command::Abort { deployment, reason } => {
+            if draft.state.queued.as_ref().is_some_and(|queued| queued.deployment == *deployment) {
+                drop_queued(draft, Ending::Aborted, reason);
+                return Ok(());
+            }
             in_flight(&draft.state, deployment)?;
-            leave(draft, Reason::Abort, reason)
+            leave(draft, Reason::Abort, reason);
+            Ok(())
         }
         Command::Rollback { deployment, to, reason } => {
             rollback(draft, deployment, to.as_deref(), reason)
@@ -75,6 +80,7 @@ fn deploy(
     let Some(current) = &draft.state.current else {
         let kind = DeploymentKind::Release { despite_quarantine };
         let event = started(&draft.state, id.clone(), kind, plan);
+        slots_are_free(&draft.state, &event)?;
         draft.emit(event);
         return Ok(());
     };
@@ -87,8 +93,36 @@ fn deploy(
     }
     let why = format!("{} takes its place", plan.release.version);
     let going_back = current.phase.is_going_back();
+    drop_queued(draft, Ending::Superseded, &why);
     draft.emit(Event::DeploymentQueued { deployment: id.clone(), plan, despite_quarantine });
-    if going_back { Ok(()) } else { leave(draft, Reason::Superseded, &why) }
+    if !going_back {
+        leave(draft, Reason::Superseded, &why);
+    }
+    Ok(())
+}
+
+/// Ends the deployment that waits for its turn, if one does.
+fn drop_queued(draft: &mut Draft, ending: Ending, why: &str) {
+    if let Some(queued) = &draft.state.queued {
+        let deployment = queued.deployment.clone();
+        draft.emit(Event::DeploymentEnded { deployment, ending, why: why.to_owned() });
+    }
+}
+
+/// No slot that would be used has a share of user requests.
+fn slots_are_free(state: &State, started: &Event) -> Result<(), Rejection> {
+    let Event::DeploymentStarted { candidates, .. } = started else {
+        return Ok(());
+    };
+    let in_use = candidates.iter().find(|(part, slot)| {
+        let table = state.parts.get(*part).and_then(|part| part.table.as_ref());
+        let split = table.and_then(|table| table.split.as_ref());
+        split.is_some_and(|split| split.share(slot) > Weight::ZERO)
+    });
+    match in_use {
+        Some((_, slot)) => Err(Rejection::SlotInUse { slot: slot.clone() }),
+        None => Ok(()),
+    }
 }
 
 /// What no file check can know, and what must hold whoever made the plan.
@@ -164,14 +198,16 @@ fn resume(draft: &mut Draft, id: &DeploymentId) -> Result<(), Rejection> {
 fn advance(draft: &mut Draft, id: &DeploymentId, named: u32) -> Result<(), Rejection> {
     let current = going_forward(&draft.state, id)?;
     check_advance(current, named)?;
+    let early = dwell_left(current, draft.now).is_some();
     let bypassed = may_advance(&draft.state, current).err();
     let events = if current.phase == Phase::Bake {
         let result = if bypassed.is_some() { PhaseResult::Skipped } else { PhaseResult::Passed };
+        let bypassed = bypassed.or_else(|| early.then(|| "its watch was not over".to_owned()));
         let mut events = vec![Event::StepPassed { deployment: id.clone(), step: named, bypassed }];
         events.extend(enter_finish(&draft.state, current, result));
         events
     } else {
-        let bypassed = Some(bypassed.unwrap_or_else(|| "its dwell was not over".to_owned()));
+        let bypassed = bypassed.or_else(|| early.then(|| "its dwell was not over".to_owned()));
         pass_step(&draft.state, current, named, bypassed)
     };
     if current.hold.is_some() {
@@ -239,36 +275,26 @@ fn reject(draft: &mut Draft, id: &DeploymentId, reason: &str) -> Result<(), Reje
 }
 
 /// Ends the deployment in flight on the shortest safe way from where it is.
-fn leave(draft: &mut Draft, reason: Reason, why: &str) -> Result<(), Rejection> {
+fn leave(draft: &mut Draft, reason: Reason, why: &str) {
     let Some(current) = &draft.state.current else {
-        return Ok(());
+        return;
     };
-    if let Phase::NeedsPerson { .. } = current.phase {
-        // Asking again starts the way back anew, with fresh limits.
-        let event = Event::PhaseEntered {
-            deployment: current.id.clone(),
-            phase: Phase::Rollback { stage: Stage::Capacity },
-            before: PhaseResult::Failed,
+    let stuck = matches!(current.phase, Phase::NeedsPerson { .. }) || draft.state.fault.is_some();
+    let events = if current.phase.rollback_is_armed() {
+        go_back(&draft.state, reason, why)
+    } else if current.phase.is_going_back() {
+        // Asking again starts a way back that is stuck anew, with fresh limits.
+        if stuck { go_back_again(&draft.state) } else { Vec::new() }
+    } else {
+        let ending = match reason {
+            Reason::Superseded => Ending::Superseded,
+            _ => Ending::Aborted,
         };
-        draft.emit(event);
-        return Ok(());
-    }
-    if current.going_back.is_some() {
-        return Ok(());
-    }
-    if current.phase.rollback_is_armed() {
-        for event in go_back(&draft.state, reason, why) {
-            draft.emit(event);
-        }
-        return Ok(());
-    }
-    let ending = match reason {
-        Reason::Superseded => Ending::Superseded,
-        _ => Ending::Aborted,
+        vec![deployment_ended(current, ending, why)]
     };
-    let event = deployment_ended(current, ending, why);
-    draft.emit(event);
-    Ok(())
+    for event in events {
+        draft.emit(event);
+    }
 }
 
 fn rollback(
@@ -278,6 +304,12 @@ fn rollback(
     reason: &str,
 ) -> Result<(), Rejection> {
     if let Some(current) = &draft.state.current {
+        // Asking twice for the same return is asking once.
+        let comes = current.is_return() && current.going_back.is_none();
+        let same = to.is_none_or(|to| current.plan.release.version == to);
+        if comes && same && draft.state.fault.is_none() {
+            return Ok(());
+        }
         let other = to.filter(|to| !returns_to(&draft.state, current, to));
         if let Some(to) = other {
             return Err(Rejection::NothingToGoBackTo {
@@ -287,7 +319,10 @@ fn rollback(
                 ),
             });
         }
-        return leave(draft, Reason::Person, reason);
+        // Whoever rolls back wants what was: nothing new begins after it by itself.
+        drop_queued(draft, Ending::Aborted, "a rollback was asked for");
+        leave(draft, Reason::Person, reason);
+        return Ok(());
     }
     let earlier = earlier_release(&draft.state, to)?;
     let mut plan = earlier.plan.as_ref().clone();
@@ -298,6 +333,7 @@ fn rollback(
     let binding = artifact.clone();
     let kind = DeploymentKind::Return { reason: reason.to_owned() };
     let event = started(&draft.state, id.clone(), kind, Arc::new(plan));
+    slots_are_free(&draft.state, &event)?;
     draft.emit(event);
     if let (Some(artifact), Some(binding)) = (artifact, binding) {
         draft.emit(Event::ArtifactPinned { deployment: id.clone(), artifact, binding });
@@ -312,7 +348,8 @@ fn returns_to(state: &State, current: &Deployment, version: &str) -> bool {
     })
 }
 
-/// The newest earlier release that was live and is not what is live.
+/// The release that was live before the one that is. A release that somebody went back from is
+/// gone back to only by name: asking twice must not bring it up again.
 fn earlier_release<'a>(state: &'a State, to: Option<&str>) -> Result<&'a Ended, Rejection> {
     let live: Vec<&str> = state
         .parts
@@ -320,13 +357,29 @@ fn earlier_release<'a>(state: &'a State, to: Option<&str>) -> Result<&'a Ended, 
         .filter_map(|part| part.slots.get(part.live.as_ref()?)?.want.as_ref())
         .map(|tenant| tenant.revision.artifact.as_str())
         .collect();
-    let good = state.history.iter().rev().filter(|ended| {
-        let artifact = ended.artifact.as_ref().map(Digest::as_str);
-        ended.ending.is_live() && artifact.is_some_and(|artifact| !live.contains(&artifact))
-    });
-    let mut wanted =
-        good.filter(|ended| to.is_none_or(|version| ended.plan.release.version == version));
-    wanted.next().ok_or_else(|| Rejection::NothingToGoBackTo {
+    let is_live = |ended: &&Ended| {
+        ended.artifact.as_ref().is_some_and(|artifact| live.contains(&artifact.as_str()))
+    };
+    let good = || state.history.iter().filter(|ended| ended.ending.is_live());
+    let found = match to {
+        Some(version) => good()
+            .rev()
+            .find(|ended| ended.plan.release.version == version)
+            .filter(|ended| !is_live(ended)),
+        None => {
+            // Each release lies on the one it replaced; a return takes off what lay above.
+            let mut pile: Vec<&Ended> = Vec::new();
+            for ended in good() {
+                if let Some(at) = pile.iter().position(|below| below.artifact == ended.artifact) {
+                    pile.truncate(at);
+                }
+                pile.push(ended);
+            }
+            let top = pile.iter().position(is_live).unwrap_or(pile.len());
+            pile.into_iter().take(top).next_back()
+        }
+    };
+    found.ok_or_else(|| Rejection::NothingToGoBackTo {
         what: match to {
             Some(version) => format!("{version} was never live here, or is live"),
             None => "no earlier release was live here".to_owned(),

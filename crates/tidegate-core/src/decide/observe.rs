@@ -5,13 +5,13 @@ use jiff::SignedDuration;
 
 use super::Draft;
 use super::back::{go_back, split_back};
-use super::forward::deployment_ended;
+use super::forward::{backend_of, deployment_ended};
 use crate::event::{Ending, Event, OverrideKind};
-use crate::ids::{Actor, DeploymentId, PartName};
+use crate::ids::{Actor, DeploymentId, PartName, SlotName};
 use crate::input::{Observation, Overridden, SplitRead, TaskReport};
-use crate::state::{Phase, Reason, State, TaskId, TaskProgress};
+use crate::state::{Deployment, Phase, Reason, Stage, State, TaskId, TaskProgress};
 use crate::verdict::{Call, Verdict};
-use crate::weight::Weight;
+use crate::weight::{Split, Weight};
 
 /// The wait before a second attempt; it doubles with each one.
 const RETRY_FIRST: SignedDuration = SignedDuration::from_secs(1);
@@ -160,49 +160,80 @@ fn after_override(state: &State, part: &PartName, overridden: &Overridden) -> Ve
             format!("emergency rollback by {}: {}", overridden.actor, overridden.why)
         }
     };
-    match &state.current {
-        Some(current) if current.phase.is_going_back() => {
-            // The table is made anew so that it carries the adopted override.
-            let past_traffic = !matches!(
-                current.phase,
-                Phase::Rollback { stage: crate::state::Stage::Capacity }
-                    | Phase::NeedsPerson { stage: crate::state::Stage::Capacity }
-            );
-            if past_traffic { vec![split_back(state, current, part)] } else { Vec::new() }
-        }
-        Some(current) if current.phase.rollback_is_armed() => {
-            go_back(state, Reason::ProxyActed, why)
-        }
-        Some(current) => {
-            let mut events = vec![deployment_ended(current, Ending::Stopped, why)];
-            events.extend(follow(state, part, overridden));
-            events
-        }
-        None => follow(state, part, overridden),
+    let Some(current) = &state.current else {
+        return follow(state, part, overridden);
+    };
+    if current.phase.is_going_back() {
+        // The table is made anew so that it carries the adopted override.
+        let past_capacity = !matches!(
+            current.phase,
+            Phase::Rollback { stage: Stage::Capacity }
+                | Phase::NeedsPerson { stage: Stage::Capacity }
+        );
+        return if past_capacity { vec![split_back(state, current, part)] } else { Vec::new() };
+    }
+    if let Some(ending) = chosen(state, current, part, overridden) {
+        let mut events = vec![deployment_ended(current, ending, why)];
+        events.extend(follow(state, part, overridden));
+        return events;
+    }
+    let mut events = go_back(state, Reason::ProxyActed, why);
+    let by_capacity = Phase::Rollback { stage: Stage::Capacity };
+    let renewed_later = events
+        .iter()
+        .any(|event| matches!(event, Event::PhaseEntered { phase, .. } if *phase == by_capacity));
+    if !renewed_later {
+        events.push(split_back(state, current, part));
+    }
+    events
+}
+
+/// How the deployment ends when the data plane's act leaves it nothing to undo: it has touched
+/// nothing yet, or the data plane went where it was going to, or to what was live before in a slot
+/// that this deployment has not taken.
+fn chosen(
+    state: &State,
+    current: &Deployment,
+    part: &PartName,
+    overridden: &Overridden,
+) -> Option<Ending> {
+    let slot = overridden.split.as_ref().and_then(whole_slot);
+    let candidate = current.candidates.get(part).filter(|candidate| Some(*candidate) == slot);
+    let tenant = candidate
+        .and_then(|slot| state.parts.get(part)?.slots.get(slot))
+        .and_then(|slot| slot.want.as_ref());
+    let own = tenant.is_some_and(|tenant| Some(&tenant.revision) == current.revision().as_ref());
+    match candidate {
+        Some(_) if own && current.is_return() => Some(Ending::LiveUnverified),
+        Some(_) if !own => Some(Ending::Stopped),
+        _ if !current.phase.rollback_is_armed() => Some(Ending::Stopped),
+        _ => None,
     }
 }
 
-/// Nothing is in flight: the slot that the data plane moved to is live.
+/// The slot that gets everything.
+fn whole_slot(split: &Split) -> Option<&SlotName> {
+    split.shares().find(|(_, weight)| *weight == Weight::WHOLE).map(|(slot, _)| slot)
+}
+
+/// Nothing is in flight: what the data plane serves is what is wanted, and the slot that it moved
+/// to is live.
 fn follow(state: &State, part: &PartName, overridden: &Overridden) -> Vec<Event> {
-    let Some(split) = &overridden.split else {
-        return Vec::new();
-    };
-    let whole = split.shares().find(|(_, weight)| *weight == Weight::WHOLE);
-    let Some((slot, _)) = whole else {
-        return Vec::new();
-    };
     let Some(known) = state.parts.get(part) else {
         return Vec::new();
     };
     let mut events = Vec::new();
-    if known.live.as_ref() != Some(slot) {
+    let slot = overridden.split.as_ref().and_then(whole_slot);
+    if let Some(slot) = slot.filter(|slot| known.live.as_ref() != Some(slot)) {
         events.push(Event::RolesMoved { part: part.clone(), live: slot.clone() });
     }
-    if let Some(table) = &known.table {
+    if known.table.is_some() {
+        let slots = overridden.split.iter().flat_map(|split| split.shares());
+        let backends = slots.filter_map(|(slot, _)| backend_of(state, part, slot)).collect();
         events.push(Event::SplitWanted {
             part: part.clone(),
-            split: Some(split.clone()),
-            backends: table.backends.clone(),
+            split: overridden.split.clone(),
+            backends,
             fallback: None,
             leased: false,
         });

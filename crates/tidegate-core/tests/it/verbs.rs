@@ -101,9 +101,9 @@ impl Script {
         let told = self.verb(&mut words);
         let left = words.rest();
         match told {
-            Ok(_) if !left.is_empty() => self.misspoken(format!("what is `{}`?", left.join(" "))),
+            Ok(_) if !left.is_empty() => self.misspoken(&format!("what is `{}`?", left.join(" "))),
             Ok(lines) => lines,
-            Err(why) => self.misspoken(why),
+            Err(why) => self.misspoken(&why),
         }
     }
 
@@ -112,8 +112,8 @@ impl Script {
         std::mem::take(&mut self.machine.complaints)
     }
 
-    fn misspoken(&mut self, why: String) -> Vec<String> {
-        self.machine.complaints.push(why.clone());
+    fn misspoken(&mut self, why: &str) -> Vec<String> {
+        self.machine.complaints.push(why.to_owned());
         vec![format!("?? {why}")]
     }
 

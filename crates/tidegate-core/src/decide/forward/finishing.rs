@@ -1,0 +1,120 @@
+//! After the last step: the watch at 100 %, then the roles move. Must never call a release good
+//! that nobody judged, and never stop what is gone back to before the deployment ended.
+
+use jiff::Timestamp;
+
+use super::{candidate_slot, deployment_ended, holding, phase_entered, publishing, shifting};
+use crate::decide::back;
+use crate::event::{Ending, Event};
+use crate::plan::{KeepPrevious, PartKind};
+use crate::state::{Deployment, HoldCause, Phase, PhaseResult, State};
+use crate::verdict::{Call, HoldReason};
+use crate::weight::Split;
+
+pub(super) fn bake(state: &State, deployment: &Deployment, now: Timestamp) -> Vec<Event> {
+    if deployment.converged_at.is_none() {
+        return shifting::convergence_in_time(state, deployment, now);
+    }
+    if let Some(events) = shifting::brake(state, deployment) {
+        return events;
+    }
+    if shifting::dwell_left(deployment, now).is_some() {
+        return Vec::new();
+    }
+    match shifting::may_advance(state, deployment) {
+        Ok(()) => enter_finish(state, deployment, PhaseResult::Passed),
+        // Nobody to compare with and nobody there: waiting longer would not help anyone.
+        Err(_) if deployment.is_first() && thin(deployment) => {
+            enter_finish(state, deployment, PhaseResult::Skipped)
+        }
+        Err(why) => vec![holding::hold_began(deployment, HoldCause::Verdict, why, now)],
+    }
+}
+
+/// Whether the judge has too little to go on.
+fn thin(deployment: &Deployment) -> bool {
+    deployment
+        .verdict
+        .as_ref()
+        .is_none_or(|v| v.call == Call::Hold(HoldReason::InsufficientEvidence))
+}
+
+/// Moves the live role and the fallback.
+pub(in crate::decide) fn enter_finish(
+    state: &State,
+    deployment: &Deployment,
+    before: PhaseResult,
+) -> Vec<Event> {
+    let mut events = vec![phase_entered(deployment, Phase::Finish, before)];
+    let warm = keeps_previous(deployment);
+    for part in &deployment.plan.parts {
+        let Some(candidate) = candidate_slot(deployment, &part.name) else {
+            continue;
+        };
+        events.push(Event::RolesMoved { part: part.name.clone(), live: candidate.clone() });
+        let previous = deployment.targets.get(&part.name).map(|target| &target.slot);
+        if back::is_web(&part.kind) {
+            let stays = previous.filter(|_| warm);
+            let slots = std::iter::once(&candidate).chain(stays);
+            events.push(Event::SplitWanted {
+                part: part.name.clone(),
+                split: Some(Split::all_to(candidate.clone())),
+                backends: slots
+                    .filter_map(|slot| publishing::backend_of(state, &part.name, slot))
+                    .collect(),
+                fallback: stays.map(|slot| Split::all_to(slot.clone())),
+                leased: false,
+            });
+        }
+    }
+    events
+}
+
+/// Whether what was live before keeps running, as the place to go back to. What a person went
+/// away from is no such place.
+fn keeps_previous(deployment: &Deployment) -> bool {
+    deployment.plan.bake.keep_previous == KeepPrevious::Warm && !deployment.is_return()
+}
+
+/// The deployment ends when the data plane serves the final table. What is not kept is stopped
+/// from then on: a level that is brought about after the end, so that nothing waits for it and a
+/// rollback is possible at every moment.
+pub(super) fn finish(state: &State, deployment: &Deployment, now: Timestamp) -> Vec<Event> {
+    if !shifting::tables_confirmed(state, deployment) {
+        let late = now.duration_since(deployment.phase_since) >= deployment.plan.limits.split;
+        let why = "the data plane has not confirmed the final table".to_owned();
+        let hold = || holding::hold_began(deployment, HoldCause::Unconfirmed, why, now);
+        return late.then(hold).into_iter().collect();
+    }
+    let unproven = deployment
+        .passed
+        .iter()
+        .any(|r| r.phase == Phase::Bake && r.result == PhaseResult::Skipped);
+    let version = &deployment.plan.release.version;
+    let (ending, why) = if unproven {
+        (
+            Ending::LiveUnverified,
+            format!("{version} is live, but its watch ended without the judge's word for it"),
+        )
+    } else if deployment.is_return() {
+        (Ending::Succeeded, format!("{version} is live again"))
+    } else {
+        (Ending::Succeeded, format!("{version} is live"))
+    };
+    let mut events: Vec<Event> = stopping(state, deployment).collect();
+    events.push(deployment_ended(deployment, ending, why));
+    events
+}
+
+/// What is not kept once the roles have moved: a cold previous slot, and a worker's empty one.
+fn stopping<'a>(state: &'a State, deployment: &'a Deployment) -> impl Iterator<Item = Event> + 'a {
+    let cold = !keeps_previous(deployment);
+    deployment.targets.iter().filter_map(move |(part, target)| {
+        let tenant = state.parts.get(part)?.slots.get(&target.slot)?.want.as_ref()?;
+        (cold || tenant.part.kind == PartKind::Worker).then(|| Event::SlotWanted {
+            part: part.clone(),
+            slot: target.slot.clone(),
+            tenant: None,
+        })
+    })
+}

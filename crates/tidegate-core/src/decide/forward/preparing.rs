@@ -1,0 +1,247 @@
+//! From the tag to the door of traffic: ready, gates, plan, approvals, backup, deploy, health,
+//! smoke. Must never give the candidate a user request, and never start it in a slot to which the
+//! data plane may still send one.
+
+use jiff::Timestamp;
+
+use super::web;
+use super::{candidate_slot, deployment_ended, phase_entered, publishing, shifting, tasks_outcome};
+use crate::decide::back::{self, go_back};
+use crate::event::{DeploymentKind, Ending, Event};
+use crate::ids::SlotName;
+use crate::plan::Part;
+use crate::state::{Deployment, Phase, PhaseResult, Reason, State, Tenant};
+
+/// What follows in a phase before traffic.
+pub(super) fn following(state: &State, deployment: &Deployment, now: Timestamp) -> Vec<Event> {
+    match deployment.phase {
+        Phase::Ready => ready(state, deployment),
+        Phase::Gates => optional(deployment, deployment.plan.required.gates, Phase::Plan),
+        Phase::Plan => plan(state, deployment),
+        Phase::Approvals => approvals(deployment),
+        Phase::Backup => match optional_result(deployment, deployment.plan.required.backup) {
+            Ok(Some(result)) => enter_deploy(state, deployment, result),
+            Ok(None) => Vec::new(),
+            Err(why) => vec![deployment_ended(deployment, Ending::Stopped, why)],
+        },
+        Phase::Deploy => deploy(state, deployment, now),
+        Phase::Health => health(state, deployment),
+        Phase::Smoke => smoke(state, deployment),
+        _ => Vec::new(),
+    }
+}
+
+fn ready(state: &State, deployment: &Deployment) -> Vec<Event> {
+    if deployment.is_return() {
+        return vec![phase_entered(deployment, Phase::Gates, PhaseResult::Skipped)];
+    }
+    if deployment.is_first() {
+        return vec![phase_entered(deployment, Phase::Gates, PhaseResult::Passed)];
+    }
+    let sick = deployment.targets.iter().find_map(|(part, target)| {
+        let slot = state.parts.get(part)?.slots.get(&target.slot)?;
+        (slot.observed.ready == 0)
+            .then(|| {
+                slot.observed.problem.clone().unwrap_or_else(|| "no instance is ready".to_owned())
+            })
+            .map(|problem| format!("{part} in {}: {problem}", target.slot))
+    });
+    if let Some(problem) = sick {
+        let why = format!("the live revision is sick, so nothing was started: {problem}");
+        return vec![deployment_ended(deployment, Ending::Stopped, why)];
+    }
+    match tasks_outcome(deployment) {
+        None => Vec::new(),
+        Some((outcome, _)) if outcome.allows_progress() => {
+            vec![phase_entered(deployment, Phase::Gates, PhaseResult::Passed)]
+        }
+        Some((_, summary)) => {
+            let why = format!("the live revision is sick, so nothing was started: {summary}");
+            vec![deployment_ended(deployment, Ending::Stopped, why)]
+        }
+    }
+}
+
+/// How a phase that a plan may leave out ended; `Ok(None)` while it runs.
+fn optional_result(deployment: &Deployment, required: bool) -> Result<Option<PhaseResult>, String> {
+    if deployment.is_return() {
+        return Ok(Some(PhaseResult::Skipped));
+    }
+    if !required {
+        return Ok(Some(PhaseResult::NotRequired));
+    }
+    match tasks_outcome(deployment) {
+        None => Ok(None),
+        Some((outcome, _)) if outcome.allows_progress() => Ok(Some(PhaseResult::Passed)),
+        Some((outcome, summary)) => {
+            Err(format!("{} {}: {summary}", deployment.phase.word(), outcome.word()))
+        }
+    }
+}
+
+fn optional(deployment: &Deployment, required: bool, next: Phase) -> Vec<Event> {
+    match optional_result(deployment, required) {
+        Ok(Some(result)) => vec![phase_entered(deployment, next, result)],
+        Ok(None) => Vec::new(),
+        Err(why) => vec![deployment_ended(deployment, Ending::Stopped, why)],
+    }
+}
+
+fn plan(state: &State, deployment: &Deployment) -> Vec<Event> {
+    let Some(artifact) = &deployment.artifact else {
+        return match tasks_outcome(deployment) {
+            Some((_, summary)) => {
+                vec![deployment_ended(
+                    deployment,
+                    Ending::Stopped,
+                    format!("no artifact: {summary}"),
+                )]
+            }
+            None => Vec::new(),
+        };
+    };
+    let allowed = match deployment.kind {
+        DeploymentKind::Release { despite_quarantine } => despite_quarantine,
+        DeploymentKind::Return { .. } => true,
+    };
+    if state.quarantine.contains(artifact) && !allowed {
+        let why = format!(
+            "artifact {} was rolled back before: a new release has to differ from it",
+            artifact.as_str().get(..12).unwrap_or(artifact.as_str())
+        );
+        return vec![deployment_ended(deployment, Ending::Stopped, why)];
+    }
+    let result = if deployment.is_return() { PhaseResult::Skipped } else { PhaseResult::Passed };
+    vec![phase_entered(deployment, Phase::Approvals, result)]
+}
+
+fn approvals(deployment: &Deployment) -> Vec<Event> {
+    let result = if deployment.is_return() {
+        PhaseResult::Skipped
+    } else if !deployment.plan.required.approvals {
+        PhaseResult::NotRequired
+    } else if deployment.approvals.is_empty() {
+        return Vec::new();
+    } else {
+        PhaseResult::Passed
+    };
+    vec![phase_entered(deployment, Phase::Backup, result)]
+}
+
+/// Begins to start the candidate. A slot that the table still names, as the place to go back to,
+/// is taken out of the table first: what is started there was never proven.
+fn enter_deploy(state: &State, deployment: &Deployment, before: PhaseResult) -> Vec<Event> {
+    let mut events = vec![phase_entered(deployment, Phase::Deploy, before)];
+    for part in web(deployment) {
+        let Some(slot) = candidate_slot(deployment, &part.name) else {
+            continue;
+        };
+        let table = state.parts.get(&part.name).and_then(|p| p.table.as_ref());
+        match table {
+            None => events.push(back::split_back(state, deployment, &part.name)),
+            Some(table) if taken(state, deployment, part, &slot).is_some() => {
+                events.extend(publishing::without(table, &part.name, &slot));
+            }
+            Some(_) => {}
+        }
+    }
+    events
+}
+
+/// The event that gives the candidate its slot; `None` when it has it.
+fn taken(state: &State, deployment: &Deployment, part: &Part, slot: &SlotName) -> Option<Event> {
+    let revision = deployment.revision()?;
+    // A worker takes work the moment it runs, so it starts with its first traffic step.
+    let instances = if back::is_web(&part.kind) { part.instances } else { 0 };
+    let tenant = Some(Tenant { revision, part: part.clone(), instances });
+    let known = state.parts.get(&part.name)?.slots.get(slot)?;
+    (known.want != tenant).then(|| Event::SlotWanted {
+        part: part.name.clone(),
+        slot: slot.clone(),
+        tenant,
+    })
+}
+
+/// Slots are taken when nobody can be sent to what runs in them any more.
+fn take_slots(state: &State, deployment: &Deployment) -> Vec<Event> {
+    let slots = deployment.plan.parts.iter().filter_map(|part| {
+        let slot = candidate_slot(deployment, &part.name)?;
+        let known = state.parts.get(&part.name)?;
+        let empty = known.slots.get(&slot).is_some_and(|slot| slot.want.is_none());
+        let left = known.table.as_ref().is_none_or(|table| table.confirmed);
+        if empty || left { taken(state, deployment, part, &slot) } else { None }
+    });
+    slots.collect()
+}
+
+fn deploy(state: &State, deployment: &Deployment, now: Timestamp) -> Vec<Event> {
+    let taking = take_slots(state, deployment);
+    if !taking.is_empty() {
+        return taking;
+    }
+    let late = now.duration_since(deployment.phase_since) >= deployment.plan.limits.start;
+    let waits = deployment.plan.parts.iter().find_map(|part| {
+        let slot = candidate_slot(deployment, &part.name)?;
+        taken(state, deployment, part, &slot).map(|_| (part, slot))
+    });
+    if let Some((part, slot)) = waits {
+        if !late {
+            return Vec::new();
+        }
+        let why = format!(
+            "the data plane did not confirm that {slot} of {} is nobody's place to go back to",
+            part.name
+        );
+        return go_back(state, Reason::TimedOut, why);
+    }
+    let unready = deployment.candidates.iter().find_map(|(part, slot)| {
+        let slot_state = state.parts.get(part)?.slots.get(slot)?;
+        (!slot_state.settled()).then_some((part, slot, slot_state))
+    });
+    match unready {
+        None => vec![phase_entered(deployment, Phase::Health, PhaseResult::Passed)],
+        Some(_) if !late => Vec::new(),
+        Some((part, slot, slot_state)) => {
+            let limit = deployment.plan.limits.start;
+            let problem = slot_state.observed.problem.as_deref().unwrap_or("it never became ready");
+            let why = format!("{part} did not start in {slot} within {limit:#}: {problem}");
+            go_back(state, Reason::Check, why)
+        }
+    }
+}
+
+fn health(state: &State, deployment: &Deployment) -> Vec<Event> {
+    if deployment.tasks.is_empty() {
+        return vec![phase_entered(deployment, Phase::Smoke, PhaseResult::NotRequired)];
+    }
+    match tasks_outcome(deployment) {
+        Some((outcome, _)) if outcome.allows_progress() => {
+            vec![phase_entered(deployment, Phase::Smoke, PhaseResult::Passed)]
+        }
+        Some((_, summary)) => {
+            go_back(state, Reason::Check, format!("the candidate is not healthy: {summary}"))
+        }
+        None => Vec::new(),
+    }
+}
+
+fn smoke(state: &State, deployment: &Deployment) -> Vec<Event> {
+    let result = if deployment.is_return() {
+        PhaseResult::Skipped
+    } else if deployment.tasks.is_empty() {
+        PhaseResult::NotRequired
+    } else {
+        match tasks_outcome(deployment) {
+            None => return Vec::new(),
+            Some((outcome, _)) if outcome.allows_progress() => PhaseResult::Passed,
+            Some((_, summary)) => {
+                let why = format!("the smoke suite failed: {summary}");
+                return go_back(state, Reason::Check, why);
+            }
+        }
+    };
+    if deployment.is_first() {
+        return shifting::enter_whole(state, deployment, result);
+    }
+    shifting::enter_step(state, deployment, 0, result)
+}
