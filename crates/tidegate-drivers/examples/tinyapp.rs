@@ -188,7 +188,7 @@ fn answer(
         ("GET", "/redirect") => {
             (302, vec![("location", "http://127.0.0.1:1/elsewhere".to_owned())], String::new())
         }
-        ("POST", "/login") if body == "user=ada&password=s3cret" => {
+        ("POST", "/login") if body == "password=s3cret&user=ada" => {
             if let Ok(mut open) = sessions.lock() {
                 *open += 1;
             }

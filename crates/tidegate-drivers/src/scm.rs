@@ -1,6 +1,6 @@
 //! Drivers that turn a tag into bytes. Must never read a work tree.
 
-mod artifact;
+pub(crate) mod artifact;
 mod git;
 
 pub use git::{Config, GitReleases};
