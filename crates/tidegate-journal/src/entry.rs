@@ -40,7 +40,7 @@ impl Entry {
         let kind = event.event.kind();
         let named = || format!("{scope} entry {} ({kind})", event.seq);
         let payload = serde_json::to_string(event)
-            .map_err(|error| refused(format!("{} cannot be encoded: {error}", named())))?;
+            .map_err(|error| refused(&format!("{} cannot be encoded: {error}", named())))?;
         if payload.len() > PAYLOAD_BYTES_MAX {
             return Err(JournalError::Unavailable {
                 code: codes::TOO_LARGE,
@@ -52,7 +52,7 @@ impl Entry {
             });
         }
         if decode(kind, EVENT_SCHEMA, &payload).ok().as_ref() != Some(event) {
-            return Err(refused(format!("{} does not read back as it was given", named())));
+            return Err(refused(&format!("{} does not read back as it was given", named())));
         }
         Ok(Self {
             stream: stream_of(scope),
@@ -66,7 +66,9 @@ impl Entry {
         })
     }
 
-    /// The leaf: the hash over every column, each with its length before it.
+    /// The leaf: SHA-256 over a zero byte (RFC 6962), `tidegate.event.v1` with a zero byte, then
+    /// stream, seq, epoch, at_us, kind, schema, actor and payload. Before each stands its length
+    /// in 8 bytes; numbers have 8 bytes, the schema 4; all are big-endian.
     pub(crate) fn leaf(&self) -> Hash {
         let mut bytes = Vec::with_capacity(self.payload.len() + 128);
         bytes.extend_from_slice(b"tidegate.event.v1\0");
@@ -114,7 +116,7 @@ impl Entry {
     }
 }
 
-fn refused(what: String) -> JournalError {
+fn refused(what: &str) -> JournalError {
     JournalError::Unavailable { code: codes::REFUSED, what: format!("{what}; nothing was written") }
 }
 
@@ -144,7 +146,10 @@ pub(crate) fn entries(
     for (offset, event) in (1..).zip(events) {
         let next = expected.saturating_add(offset);
         if event.seq != next {
-            return Err(refused(format!("{scope} entry {} stands where {next} is due", event.seq)));
+            return Err(refused(&format!(
+                "{scope} entry {} stands where {next} is due",
+                event.seq
+            )));
         }
         let entry = Entry::of(scope, epoch, event)?;
         bytes += entry.payload.len();

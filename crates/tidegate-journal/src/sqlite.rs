@@ -10,7 +10,6 @@ mod verify;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
@@ -25,7 +24,8 @@ use crate::codes;
 use crate::entry::{entries, stream_of};
 use crate::lock::{self, StateLock};
 use crate::projection::Change;
-use append::{Acquire, Append, PutSnapshot};
+use append::{Acquire, Append, PutSnapshot, Staged};
+use read::{READ_WAIT, VERIFY_WAIT};
 use writer::{Command, Writer};
 
 /// Most bytes of a snapshot: a state with full history stays below a hundredth of it.
@@ -66,7 +66,7 @@ impl Sqlite {
     pub async fn open(state_dir: &Path) -> Result<Self, JournalError> {
         open::create_dir(state_dir)?;
         lock::refuse_network(state_dir)?;
-        let lock = Arc::new(StateLock::take(state_dir)?);
+        let lock = StateLock::take(state_dir)?;
         let checkpoint_path = checkpoint::path_in(state_dir);
         let outside = Checkpoint::read(&checkpoint_path)?;
         let mut opened = open::open(state_dir).await?;
@@ -147,10 +147,11 @@ impl Journal for Sqlite {
         let mut staged = Vec::with_capacity(events.len());
         for (entry, event) in entries(scope, expected, epoch, events)?.into_iter().zip(events) {
             bytes += entry.payload.len();
-            staged.push((entry, Change::of(scope, event)?));
+            let (leaf, change) = (entry.leaf(), Change::of(scope, event)?);
+            staged.push(Staged { leaf, change, entry });
         }
         let stream = stream_of(scope);
-        let command = Command::Append(Append { stream, expected, epoch, entries: staged });
+        let command = Command::Append(Append { stream, expected, epoch, staged });
         self.writer.ask(command, bytes).await.map(drop)
     }
 
@@ -160,11 +161,11 @@ impl Journal for Sqlite {
         after: u64,
         limit: u32,
     ) -> Result<Vec<Recorded>, JournalError> {
-        read::within("a stream", read::events(&self.readers, scope, after, limit)).await
+        read::within(READ_WAIT, "a stream", read::events(&self.readers, scope, after, limit)).await
     }
 
     async fn streams(&self) -> Result<Vec<(Scope, u64)>, JournalError> {
-        read::within("the streams", read::streams(&self.readers)).await
+        read::within(READ_WAIT, "the streams", read::streams(&self.readers)).await
     }
 
     async fn put_snapshot(&self, scope: &Scope, snapshot: &Snapshot) -> Result<(), JournalError> {
@@ -187,7 +188,7 @@ impl Journal for Sqlite {
     }
 
     async fn snapshot(&self, scope: &Scope) -> Result<Option<Snapshot>, JournalError> {
-        read::within("a snapshot", read::snapshot(&self.readers, scope)).await
+        read::within(READ_WAIT, "a snapshot", read::snapshot(&self.readers, scope)).await
     }
 
     async fn deployments(
@@ -195,14 +196,16 @@ impl Journal for Sqlite {
         scope: Option<&Scope>,
         limit: u32,
     ) -> Result<Vec<DeploymentRow>, JournalError> {
-        read::within("the deployments", read::deployments(&self.readers, scope, limit)).await
+        read::within(READ_WAIT, "the deployments", read::deployments(&self.readers, scope, limit))
+            .await
     }
 
     async fn find(&self, id: &DeploymentId) -> Result<Option<DeploymentRow>, JournalError> {
-        read::within("a deployment", read::find(&self.readers, id)).await
+        read::within(READ_WAIT, "a deployment", read::find(&self.readers, id)).await
     }
 
     async fn verify(&self) -> Result<Verified, JournalError> {
-        verify::verify(&self.readers, &self.checkpoint_path).await
+        let verified = verify::verify(&self.readers, &self.checkpoint_path);
+        read::within(VERIFY_WAIT, "the verification", verified).await
     }
 }

@@ -66,7 +66,50 @@ pub(crate) fn decode(kind: &str, schema: u32, payload: &str) -> Result<Recorded,
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
+
+    /// Kind, schema and text of every file of the corpus.
+    fn corpus() -> Vec<(String, u32, String)> {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tidegate-core/tests/corpus");
+        let mut files = Vec::new();
+        for schema in 1..=EVENT_SCHEMA {
+            for file in fs::read_dir(corpus.join(format!("v{schema}"))).unwrap() {
+                let path = file.unwrap().path();
+                let kind = path.file_name().unwrap().to_str().unwrap().split('.').next().unwrap();
+                files.push((kind.to_owned(), schema, fs::read_to_string(&path).unwrap()));
+            }
+        }
+        assert!(files.len() >= Event::KINDS.len());
+        files
+    }
+
+    #[test]
+    fn every_event_of_the_corpus_is_read() {
+        for (kind, schema, text) in corpus() {
+            let read = decode(&kind, schema, &text);
+            assert_eq!(read.as_ref().map(|r| r.event.kind()), Ok(kind.as_str()), "{read:?}");
+        }
+    }
+
+    #[test]
+    fn an_event_that_was_cut_or_flipped_is_never_a_crash_nor_half_read() {
+        for (kind, schema, text) in corpus() {
+            let text = text.trim_end();
+            for at in (0..text.len()).step_by(3) {
+                let cut = text.get(..at).unwrap_or_default();
+                assert!(decode(&kind, schema, cut).is_err(), "{kind} cut at {at}");
+                let mut flipped = text.as_bytes().to_vec();
+                flipped[at] ^= 1;
+                if let Ok(flipped) = String::from_utf8(flipped) {
+                    // It may still be an event, another one: that is for the leaf to say.
+                    drop(decode(&kind, schema, &flipped));
+                }
+            }
+        }
+    }
 
     const PAYLOAD: &str = r#"{"seq":1,"at":"2026-11-21T04:00:00Z","actor":{"kind":"tidegate"},
         "event":{"type":"faulted","code":"TG9001","what":"x"}}"#;

@@ -23,7 +23,15 @@ pub(super) struct Append {
     pub(super) stream: String,
     pub(super) expected: u64,
     pub(super) epoch: u64,
-    pub(super) entries: Vec<(Entry, Option<Change>)>,
+    pub(super) staged: Vec<Staged>,
+}
+
+/// An event with all that can be computed before it is the writer's turn.
+#[derive(Debug)]
+pub(super) struct Staged {
+    pub(super) leaf: Hash,
+    pub(super) change: Option<Change>,
+    pub(super) entry: Entry,
 }
 
 /// A new writer.
@@ -154,18 +162,17 @@ impl Ends {
         if let Some(refusal) = twice(tx, append).await? {
             return Ok(Err(refusal));
         }
-        for (entry, change) in &append.entries {
+        for staged in &append.staged {
             let position = number(self.tree.size())?;
-            let leaf = entry.leaf();
-            put_event(tx, position, entry, &leaf).await?;
-            if let Some(change) = change {
+            put_event(tx, position, staged).await?;
+            if let Some(change) = &staged.change {
                 put_change(tx, position, change).await?;
             }
-            self.tree.push(leaf);
-            self.last_at_us = entry.at_us;
+            self.tree.push(staged.leaf);
+            self.last_at_us = staged.entry.at_us;
         }
-        if let Some((last, _)) = append.entries.last() {
-            self.heads.insert(append.stream.clone(), Head { seq: last.seq, moved: true });
+        if let Some(last) = append.staged.last() {
+            self.heads.insert(append.stream.clone(), Head { seq: last.entry.seq, moved: true });
         }
         Ok(Ok(0))
     }
@@ -249,8 +256,8 @@ async fn twice(
     append: &Append,
 ) -> Result<Option<JournalError>, JournalError> {
     let mut fresh = Vec::new();
-    for (_, change) in &append.entries {
-        let Some(Change::Started(row)) = change else { continue };
+    for staged in &append.staged {
+        let Some(Change::Started(row)) = &staged.change else { continue };
         let owner: Option<String> = sqlx::query_scalar(sql::OWNER)
             .bind(row.deployment.as_str())
             .fetch_optional(&mut *tx)
@@ -274,9 +281,9 @@ async fn twice(
 async fn put_event(
     tx: &mut SqliteConnection,
     position: i64,
-    entry: &Entry,
-    leaf: &Hash,
+    staged: &Staged,
 ) -> Result<(), JournalError> {
+    let entry = &staged.entry;
     let put = sqlx::query(sql::PUT_EVENT)
         .bind(position)
         .bind(&entry.stream)
@@ -287,7 +294,7 @@ async fn put_event(
         .bind(i64::from(entry.schema))
         .bind(&entry.actor)
         .bind(&entry.payload)
-        .bind(leaf.as_slice());
+        .bind(staged.leaf.as_slice());
     put.execute(tx).await.map(drop).map_err(failure::of)
 }
 

@@ -19,14 +19,17 @@ use crate::merkle::Hash;
 use crate::projection::ending_of;
 
 /// For one reading of a stream or a list. They take milliseconds.
-const READ_WAIT: Duration = Duration::from_secs(30);
+pub(super) const READ_WAIT: Duration = Duration::from_secs(30);
+/// For the verification of everything: some 20,000 entries a second.
+pub(super) const VERIFY_WAIT: Duration = Duration::from_mins(30);
 
 /// Gives a reading its deadline.
 pub(super) async fn within<T>(
+    wait: Duration,
     what: &str,
     reading: impl Future<Output = Result<T, JournalError>>,
 ) -> Result<T, JournalError> {
-    timeout(READ_WAIT, reading).await.unwrap_or_else(|_elapsed| Err(failure::late(what)))
+    timeout(wait, reading).await.unwrap_or_else(|_elapsed| Err(failure::late(what)))
 }
 
 /// A row of the table of events, whose leaf is its own.

@@ -4,7 +4,7 @@
 //! deployments. Whether this build can read an event's content is not asked here; `read` does.
 //! Must never stop at "mostly": the first thing that does not fit is named.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use sqlx::sqlite::SqliteRow;
@@ -227,22 +227,15 @@ impl Replay {
     async fn list(&self, view: &mut SqliteConnection) -> Result<(), JournalError> {
         let rows = sqlx::query(sql::DEPLOYMENTS).bind(i64::MAX).fetch_all(view).await;
         let rows = rows.map_err(failure::of)?;
-        let mut listed = 0;
+        let mut listed = BTreeSet::new();
         for row in &rows {
             let row = read::deployment_row(row)?;
-            listed += 1;
             if self.deployments.get(&row.deployment) != Some(&row) {
                 return Err(list_differs(&row.deployment));
             }
+            listed.insert(row.deployment);
         }
-        if listed == self.deployments.len() {
-            return Ok(());
-        }
-        let mut names = Vec::with_capacity(listed);
-        for row in &rows {
-            names.push(read::deployment_row(row)?.deployment);
-        }
-        let lost = self.deployments.keys().find(|id| !names.contains(id));
+        let lost = self.deployments.keys().find(|id| !listed.contains(*id));
         lost.map_or(Ok(()), |id| Err(list_differs(id)))
     }
 }

@@ -71,7 +71,7 @@ impl Writer {
         options: SqliteConnectOptions,
         checkpoint: Checkpoint,
         checkpoint_path: PathBuf,
-        lock: Arc<StateLock>,
+        lock: StateLock,
     ) -> Self {
         let (queue, requests) = mpsc::channel(QUEUE_MAX);
         let counters = Arc::new(Counters::default());
@@ -147,7 +147,7 @@ struct Task {
     keep_at: Option<Instant>,
     checkpoint_path: PathBuf,
     counters: Arc<Counters>,
-    _lock: Arc<StateLock>,
+    _lock: StateLock,
 }
 
 impl Task {

@@ -166,6 +166,49 @@ async fn an_event_exchanged_with_its_leaf_does_not_fit_the_tree() {
     assert!(what.starts_with("the first 17 entries are not those"), "{what}");
 }
 
+/// In a long journal the roots that were kept on the way say about where.
+#[tokio::test(flavor = "multi_thread")]
+async fn roots_on_the_way_narrow_down_the_place() {
+    let dir = dir();
+    let (journal, epoch) = open(dir.path()).await;
+    for first in (0..3_500).step_by(500) {
+        let events: Vec<_> = (first + 1..=first + 500).map(note).collect();
+        journal.append(&shop(), first, epoch, &events).await.unwrap();
+    }
+    journal.verify().await.unwrap();
+    journal.close().await.unwrap();
+    let mut other = note(1_700);
+    other.key = None;
+    let payload = serde_json::to_string(&other).unwrap();
+    let row = Row { seq: 1_700, position: 1_699, kind: "phase_entered", schema: 1, payload };
+    forge(dir.path(), &row, true).await;
+    let journal = Sqlite::open(dir.path()).await.unwrap();
+    let (code, what) = damage(journal.verify().await);
+    assert_eq!(code, "TG6013");
+    assert!(what.starts_with("the first 2000 entries are not those"), "{what}");
+}
+
+/// The checkpoint outside follows a journal that nobody closes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_is_written_while_the_journal_is_open() {
+    let dir = dir();
+    let (journal, epoch) = open(dir.path()).await;
+    let checkpoint = dir.path().join("journal.checkpoint");
+    let events: Vec<_> = (1..=1_000).map(note).collect();
+    journal.append(&shop(), 0, epoch, &events).await.unwrap();
+    // The next append is taken after the checkpoint of the one before it.
+    journal.append(&shop(), 1_000, epoch, &[note(1_001)]).await.unwrap();
+    let text = fs::read_to_string(&checkpoint).unwrap();
+    assert!(text.contains("\nsize 1000\n"), "{text}");
+    // Killed here, it opens again with more entries than the checkpoint knows.
+    let copy = tempfile::tempdir().unwrap();
+    for name in ["journal.sqlite", "journal.sqlite-wal", "journal.checkpoint"] {
+        fs::copy(dir.path().join(name), copy.path().join(name)).unwrap();
+    }
+    let opened = Sqlite::open(copy.path()).await.unwrap();
+    assert_eq!(opened.verify().await.unwrap().events, 1_001);
+}
+
 /// The tree as well: only what is kept outside the database is left to say so.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_exchanged_database_does_not_fit_its_checkpoint() {

@@ -142,3 +142,31 @@ async fn large_events_are_kept_up_to_the_limits() {
     assert!(matches!(said, Err(JournalError::Unavailable { code: "TG6007", .. })));
     journal.verify().await.unwrap();
 }
+
+/// It reads one moment of the journal, whatever is written meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn verification_holds_while_others_write() {
+    let dir = dir();
+    let (journal, epoch) = open(dir.path()).await;
+    let journal = Arc::new(journal);
+    let mut tasks = JoinSet::new();
+    for task in 0..4 {
+        let journal = Arc::clone(&journal);
+        tasks.spawn(async move {
+            let scope = scope(&format!("s{task}"));
+            for seq in 1..=100 {
+                journal.append(&scope, seq - 1, epoch, &[note(seq)]).await.unwrap();
+            }
+        });
+    }
+    let mut last = 0;
+    while !tasks.is_empty() {
+        let verified = journal.verify().await.unwrap();
+        assert!(verified.events >= last);
+        last = verified.events;
+        while let Some(ended) = tasks.try_join_next() {
+            ended.unwrap();
+        }
+    }
+    assert_eq!(journal.verify().await.unwrap().events, 400);
+}
