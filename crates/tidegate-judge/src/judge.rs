@@ -3,22 +3,20 @@
 //! on nothing but its policy and the ticks it was given.
 
 use crate::evidence::{Evidence, EvidenceReport, interval::Interval};
+use crate::guard::Guard;
 use crate::histogram::Cells;
 use crate::policy::{Floor, Policy, PolicyError};
 use crate::rule::{Measured, Metric, Op, Rule};
 use crate::sentence;
 use crate::tick::{Arm, Tick};
 use crate::verdict::{Call, HoldReason, MetricVerdict, Verdict};
-use crate::window::{RatioWindow, RuleState, TICKS_MISSING_MAX, Tally, Trail, Window};
+use crate::window::{RuleState, TICKS_MISSING_MAX, Trail};
 use crate::words;
 use crate::zone::{self, Placement, Standing, Zone};
 
 /// Failed probes in a row, without a good one, after which the counts of a release are not
 /// believed to be the whole story: a dead process serves no slow or failed requests.
 const DEAD_PROBES: u64 = 3;
-
-/// A candidate whose bad share is at most this multiple of live's is not clearly worse.
-const WORSE_RATIO: f64 = 1.5;
 
 /// All of the traffic, in basis points.
 const SHARE_ALL_BP: u16 = 10_000;
@@ -47,18 +45,6 @@ struct Goal {
     live_now: Measured,
 }
 
-/// One rollback rule, watched on both releases.
-#[derive(Clone, Debug)]
-struct Guard {
-    rule: Rule,
-    candidate: Side,
-    live: Side,
-    // What both counted since the candidate's breach began, to compare like with like.
-    candidate_run: Tally,
-    live_run: Tally,
-    run_since_ms: Option<u64>,
-}
-
 #[derive(Clone, Debug, Default)]
 struct Step {
     began_ms: u64,
@@ -72,124 +58,6 @@ struct Step {
 struct Missing {
     candidate: u64,
     live: u64,
-}
-
-#[derive(Clone, Debug)]
-enum Watch {
-    Run(Window, Trail),
-    Ratio(RatioWindow),
-}
-
-/// A rollback rule on one release.
-#[derive(Clone, Debug)]
-struct Side {
-    watch: Watch,
-    state: RuleState,
-    recent: Measured,
-}
-
-impl Side {
-    fn new(rule: &Rule, policy: &Policy) -> Side {
-        let watch = if rule.metric == Metric::ProbeFailures && rule.sustained_ms > 0 {
-            Watch::Ratio(RatioWindow::new(rule))
-        } else {
-            Watch::Run(
-                Window::with_tick(rule, policy.tick_ms, policy.gap),
-                Trail::new(rule, policy.span_ms, policy.tick_ms),
-            )
-        };
-        Side { watch, state: RuleState::NoData, recent: Measured::Nothing }
-    }
-
-    fn observe(&mut self, rule: &Rule, tick: &Tick, measured: Measured) {
-        match &mut self.watch {
-            Watch::Ratio(window) => {
-                self.state = window.observe(tick.from_ms(), tick.at_ms, measured);
-                self.recent = window.total();
-            }
-            Watch::Run(window, trail) => {
-                self.recent = trail.push(tick.at_ms, measured);
-                self.state = window.observe(tick.at_ms, rule.read(self.recent));
-            }
-        }
-    }
-
-    /// True when a breach here covers most of the rule's window: both releases never start
-    /// breaching in the very same tick, so a fifth of the window is let off.
-    fn covers_window(&self, rule: &Rule) -> bool {
-        match &self.watch {
-            Watch::Ratio(_) => matches!(self.state, RuleState::Fired { .. }),
-            Watch::Run(window, _) => {
-                self.state.breaches()
-                    && window.breached_ms().saturating_mul(5) >= rule.sustained_ms.saturating_mul(4)
-            }
-        }
-    }
-}
-
-fn since(state: RuleState) -> Option<u64> {
-    match state {
-        RuleState::Breaching { since_ms, .. } | RuleState::Fired { since_ms, .. } => Some(since_ms),
-        RuleState::Clear | RuleState::NoData => None,
-    }
-}
-
-fn fired(state: RuleState) -> bool {
-    matches!(state, RuleState::Fired { .. })
-}
-
-impl Guard {
-    fn observe(&mut self, tick: &Tick, candidate: Measured, live: Measured) {
-        self.candidate.observe(&self.rule, tick, candidate);
-        self.live.observe(&self.rule, tick, live);
-        let since_ms = since(self.candidate.state);
-        match (&self.candidate.watch, self.candidate.state) {
-            // A gap neither lengthens the run nor ends it.
-            (Watch::Run(..), RuleState::NoData) => return,
-            (Watch::Run(..), _) if since_ms.is_some() && since_ms == self.run_since_ms => {
-                self.candidate_run.add(candidate);
-                self.live_run.add(live);
-            }
-            (Watch::Run(..) | Watch::Ratio(_), _) => {
-                self.candidate_run = Tally::of(self.candidate.recent);
-                self.live_run = Tally::of(self.live.recent);
-            }
-        }
-        self.run_since_ms = since_ms;
-    }
-
-    fn breach(&self) -> sentence::Breach<'_> {
-        sentence::Breach {
-            rule: &self.rule,
-            state: self.candidate.state,
-            candidate: self.candidate_run.measured(),
-            live: self.live_run.measured(),
-        }
-    }
-
-    // `relative` is the evidence that the candidate fails more often than live, where there is any.
-    fn spares_candidate(&self, relative: Option<f64>) -> bool {
-        if !self.live.covers_window(&self.rule) {
-            return false;
-        }
-        if let (Metric::ErrorRate, Some(relative)) = (self.rule.metric, relative) {
-            return relative < 1.0;
-        }
-        let candidate = self.candidate_run.measured().percent();
-        let live = self.live_run.measured().percent();
-        match (candidate, live) {
-            (Some(candidate), Some(live)) => candidate <= WORSE_RATIO * live,
-            (None, _) | (_, None) => false,
-        }
-    }
-
-    /// A machine that is full on live only says nothing of the candidate. Errors and latency on
-    /// live only are different: the candidate may be the mending, and must not be kept out.
-    fn live_alone_is_full(&self) -> bool {
-        matches!(self.rule.metric, Metric::Cpu | Metric::Memory)
-            && fired(self.live.state)
-            && !self.candidate.state.breaches()
-    }
 }
 
 impl Judge {
@@ -206,14 +74,7 @@ impl Judge {
             candidate_now: Measured::Nothing,
             live_now: Measured::Nothing,
         });
-        let guards = policy.rollback.iter().map(|rule| Guard {
-            rule: *rule,
-            candidate: Side::new(rule, &policy),
-            live: Side::new(rule, &policy),
-            candidate_run: Tally::default(),
-            live_run: Tally::default(),
-            run_since_ms: None,
-        });
+        let guards = policy.rollback.iter().map(|rule| Guard::new(rule, &policy));
         Ok(Judge {
             goals: goals.collect(),
             guards: guards.collect(),
@@ -306,7 +167,7 @@ impl Judge {
     }
 
     fn literal_in_ms(&self) -> Option<u64> {
-        let states = self.guards.iter().map(|guard| guard.candidate.state);
+        let states = self.guards.iter().map(|guard| guard.state());
         states
             .filter_map(|state| match state {
                 RuleState::Breaching { needs_ms, .. } => Some(needs_ms),
@@ -345,8 +206,8 @@ impl Judge {
             .guards
             .iter()
             .filter(|guard| guard.rule.metric == metric)
-            .max_by_key(|guard| guard.candidate.state.severity());
-        let state = guard.map_or(RuleState::Clear, |guard| guard.candidate.state);
+            .max_by_key(|guard| guard.state().severity());
+        let state = guard.map_or(RuleState::Clear, |guard| guard.state());
         let standing = goal.map_or(Standing::Pass, |(_, placement)| placement.standing);
         let zone = match (standing, state) {
             (_, RuleState::Breaching { .. } | RuleState::Fired { .. }) => Zone::Rollback,
@@ -372,8 +233,8 @@ impl Judge {
             state,
             advance: goal.map(|(goal, _)| goal.rule),
             rollback: guard.map(|guard| guard.rule),
-            run: guard.map_or(Measured::Nothing, |guard| guard.candidate_run.measured()),
-            live_run: guard.map_or(Measured::Nothing, |guard| guard.live_run.measured()),
+            run: guard.map_or(Measured::Nothing, |guard| guard.runs().0),
+            live_run: guard.map_or(Measured::Nothing, |guard| guard.runs().1),
         }
     }
 
@@ -412,7 +273,7 @@ impl Judge {
             Metric::Cpu | Metric::Memory => {
                 let pair = match (goal, guard) {
                     (Some(goal), _) => (goal.candidate_now, goal.live_now),
-                    (None, Some(guard)) => (guard.candidate.recent, guard.live.recent),
+                    (None, Some(guard)) => guard.recent(),
                     (None, None) => (Measured::Nothing, Measured::Nothing),
                 };
                 (pair.0.percent(), pair.1.percent())
@@ -465,7 +326,7 @@ impl Judge {
 
     fn rolls_back(&self, guard: &Guard, relative: Option<f64>) -> bool {
         let spared = self.policy.floor == Floor::Attributed && guard.spares_candidate(relative);
-        fired(guard.candidate.state) && !spared
+        guard.fired() && !spared
     }
 
     fn telemetry(&self, metrics: &[MetricVerdict]) -> Option<String> {
@@ -497,11 +358,11 @@ impl Judge {
     }
 
     fn environment(&self, at_ms: u64) -> Option<(HoldReason, String)> {
-        let both = self.guards.iter().find(|guard| fired(guard.candidate.state));
+        let both = self.guards.iter().find(|guard| guard.fired());
         let alone = self.guards.iter().find(|guard| guard.live_alone_is_full());
         let guard = both.or(alone)?;
         let cause = "so the new version is not the cause";
-        let because = if fired(guard.candidate.state) {
+        let because = if guard.fired() {
             let numbers = sentence::breach(&guard.breach(), at_ms);
             format!("{numbers}: live breaches the same rule, {cause}")
         } else {

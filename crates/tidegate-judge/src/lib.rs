@@ -8,6 +8,7 @@
 
 pub mod binomial;
 pub mod evidence;
+mod guard;
 pub mod histogram;
 pub mod judge;
 pub mod policy;

@@ -137,12 +137,6 @@ impl Window {
         }
     }
 
-    /// Time without a break in breach, in milliseconds; 0 outside a run.
-    #[must_use]
-    pub fn breached_ms(&self) -> u64 {
-        self.run.map_or(0, |run| run.breached_ms)
-    }
-
     fn breach(&mut self, at_ms: u64) -> RuleState {
         let run = self.run.get_or_insert(Run {
             since_ms: at_ms,
@@ -339,6 +333,13 @@ impl Tally {
                 self.levels = self.levels.saturating_add(1);
             }
         }
+    }
+
+    pub(crate) fn merge(&mut self, other: &Tally) {
+        self.bad = self.bad.saturating_add(other.bad);
+        self.of = self.of.saturating_add(other.of);
+        self.level += other.level;
+        self.levels = self.levels.saturating_add(other.levels);
     }
 
     pub(crate) fn measured(&self) -> Measured {

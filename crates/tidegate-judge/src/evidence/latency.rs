@@ -166,9 +166,16 @@ fn scale(law: &[f64], by: f64) -> Vec<f64> {
 pub struct Baseline {
     minutes: VecDeque<Vec<u64>>,
     began_ms: Option<u64>,
+    total: u64,
 }
 
 impl Baseline {
+    /// Requests that are remembered.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
     /// Adds the counts of a tick.
     pub fn add(&mut self, at_ms: u64, counts: &[u64]) {
         let fresh = match self.began_ms {
@@ -178,10 +185,13 @@ impl Baseline {
         if fresh {
             self.began_ms = Some(at_ms);
             self.minutes.push_back(vec![0; CELLS]);
-            if self.minutes.len() > MINUTES {
-                self.minutes.pop_front();
+            if self.minutes.len() > MINUTES
+                && let Some(old) = self.minutes.pop_front()
+            {
+                self.total = self.total.saturating_sub(old.iter().sum());
             }
         }
+        self.total = self.total.saturating_add(counts.iter().sum());
         if let Some(minute) = self.minutes.back_mut() {
             for (sum, count) in minute.iter_mut().zip(counts) {
                 *sum += count;
@@ -219,6 +229,7 @@ pub struct Slower {
     tables: Vec<Scores>,
     built_ms: Option<u64>,
     built_for: (f64, usize),
+    built_from: u64,
     noise: Noise,
     process: Process,
 }
@@ -230,6 +241,7 @@ impl Default for Slower {
             tables: Vec::new(),
             built_ms: None,
             built_for: (0.0, 0),
+            built_from: 0,
             noise: Noise::new(alternatives),
             process: Process::new(alternatives),
         }
@@ -280,14 +292,16 @@ impl Slower {
         let same = (share - self.built_for.0).abs() <= 0.0 && margin == self.built_for.1;
         let fresh =
             self.built_ms.is_some_and(|built_ms| at_ms >= built_ms && at_ms - built_ms < TABLES_MS);
-        if same && fresh {
+        // A law guessed from few requests is guessed again as soon as there are twice as many.
+        let learnt = baseline.total();
+        if same && fresh && learnt < self.built_from.saturating_mul(2) {
             return;
         }
-        let counts = baseline.counts();
-        if counts.iter().sum::<u64>() < LEARNT_MIN {
+        if learnt < LEARNT_MIN {
             self.tables.clear();
             return;
         }
+        let counts = baseline.counts();
         let law = law_of(&counts);
         self.tables = alternatives(&law)
             .iter()
@@ -295,6 +309,7 @@ impl Slower {
             .collect();
         self.built_ms = Some(at_ms);
         self.built_for = (share, margin);
+        self.built_from = learnt;
     }
 }
 

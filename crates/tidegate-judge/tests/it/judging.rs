@@ -204,6 +204,46 @@ fn a_shared_incident_is_not_the_candidates_fault_unless_the_policy_is_literal() 
     );
 }
 
+fn ending_incident(live_after: u64, candidate_after: u64, seconds: u64) -> Verdict {
+    let policy = Policy {
+        rollback: vec![errors_above(1.0, 60_000)],
+        floor: Floor::Attributed,
+        ..Policy::default()
+    };
+    let cells = cells(&policy);
+    let mut judge = judge(&policy, 5_000);
+    run(&mut judge, 0, 120 + seconds, |second| {
+        let (candidate, live) = if second > 120 { (candidate_after, live_after) } else { (5, 5) };
+        (Some(arm(&cells, 100, candidate, 40.0)), Some(arm(&cells, 100, live, 40.0)))
+    })
+}
+
+#[test]
+fn live_may_clear_a_little_before_the_candidate_when_an_incident_ends() {
+    // Live clears at once, the candidate is still above 1 % looking back ten seconds.
+    held(&ending_incident(0, 5, 10), HoldReason::Environment);
+    assert_eq!(ending_incident(0, 0, 15).call, Call::Advance);
+    let verdict = ending_incident(0, 5, 40);
+    assert_eq!(verdict.call, Call::Rollback, "what goes on is its own: {}", verdict.sentence);
+}
+
+#[test]
+fn one_bad_moment_of_live_does_not_spare_a_candidate() {
+    let policy = Policy {
+        rollback: vec![errors_above(1.0, 60_000)],
+        floor: Floor::Attributed,
+        ..Policy::default()
+    };
+    let cells = cells(&policy);
+    let mut judge = judge(&policy, 5_000);
+    let verdict = run(&mut judge, 0, 65, |second| {
+        // Over the whole minute live is worse than the candidate, in most of it there is nothing.
+        let live = if (30..40).contains(&second) { 60 } else { 0 };
+        (Some(arm(&cells, 100, 5, 40.0)), Some(arm(&cells, 100, live, 40.0)))
+    });
+    assert_eq!(verdict.call, Call::Rollback, "{}", verdict.sentence);
+}
+
 #[test]
 fn n6_a_full_live_is_not_the_candidates_fault_but_no_reason_to_go_on() {
     let policy = runbook();
