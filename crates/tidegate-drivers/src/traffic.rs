@@ -1,1 +1,7 @@
-//! Placeholder.
+//! Drivers that divide user requests. Must never move a share that nobody asked to move.
+
+mod embedded;
+mod process;
+
+pub use embedded::{Embedded, Rolled, emergency, served, service_key};
+pub use process::{ProxyProcess, Running};

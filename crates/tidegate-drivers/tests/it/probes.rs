@@ -260,7 +260,7 @@ steps:
     expect: {json: {/user/roles/0: admin}}
     capture: {token: {json: /token}}
   - get: /me
-    expect: {body: session=abc}
+    expect: {body: session=c00kie}
     capture: {x: {after: 'id="', before: '"'}}
   - {post: /upload, files: {picture: picture.txt}, form: {title: "the ${x}"}, expect: {status: [201], body: PIXELS}}
   - {put: "/item/${token}", json: {a: ["${x}"]}, expect: {json: {/a/0: x}, headers: {etag: e-1}}}
@@ -282,13 +282,13 @@ async fn a_suite_keeps_cookies_captures_and_uploads() {
 async fn a_suite_stops_at_its_first_failure_cleans_up_and_keeps_secrets() {
     let bench = Bench::new(&[]);
     fs::write(bench.artifact().join("picture.txt"), "PIXELS").unwrap();
-    let bad = GOOD.replace("body: session=abc", "body: nobody").replace("get: /me", "get: /me\n    headers: {authorization: Bearer hush-hush}");
+    let bad = GOOD.replace("body: session=c00kie", "body: nobody").replace("get: /me", "get: /me\n    headers: {authorization: Bearer hush-hush}");
     let report = bench.suite(&bad).await;
     assert_eq!((report.outcome, report.retryable), (Outcome::Fail, false));
     let expected = "step 3 of 6: GET /me: expected a body with `nobody`";
     assert!(report.summary.starts_with(expected), "{}", report.summary);
     let log = bench.log();
-    for secret in ["hush-hush", "s3cret", "session=abc"] {
+    for secret in ["hush-hush", "s3cret", "c00kie"] {
         assert!(!log.contains(secret) && !report.summary.contains(secret), "{secret} in\n{log}");
     }
     assert!(!log.contains("/upload") && log.contains("ok step 6 of 6, DELETE"), "{log}");

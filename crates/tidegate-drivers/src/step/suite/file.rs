@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn misspelt_and_doubtful_suites_are_refused() {
         let cases = [
-            ("", "steps"),
+            ("", "unexpected end"),
             ("steps: []", "0 steps"),
             ("steps: [{get: /, expects: {status: 200}}]", "expects"),
             ("steps: [{get: /, expect: {statuses: 200}}]", "statuses"),
