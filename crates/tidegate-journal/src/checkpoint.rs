@@ -56,6 +56,28 @@ impl Checkpoint {
         }
     }
 
+    /// A journal that was cut or exchanged would have every deployment take old news for the
+    /// present.
+    ///
+    /// # Errors
+    /// [`JournalError::Damaged`] when this is not the other one, nor one that grew from it.
+    pub(crate) fn refuse_older_than(&self, known: &Self) -> Result<(), JournalError> {
+        if self.size > known.size || (self.size, self.root) == (known.size, known.root) {
+            return Ok(());
+        }
+        Err(JournalError::Damaged {
+            code: codes::BEHIND_CHECKPOINT,
+            what: if self.size == known.size {
+                format!("the journal's {} entries are not those of its checkpoint", self.size)
+            } else {
+                format!(
+                    "the journal has {} entries, its checkpoint was made of {}",
+                    self.size, known.size
+                )
+            },
+        })
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let mut lines = text.strip_suffix('\n')?.split('\n');
         let mut value = |name: &str| lines.next()?.strip_prefix(name)?.strip_prefix(' ');

@@ -71,7 +71,9 @@ impl Sqlite {
         let outside = Checkpoint::read(&checkpoint_path)?;
         let mut opened = open::open(state_dir).await?;
         let ends = ends(&mut opened.writer).await?;
-        refuse_older(&ends, outside.as_ref())?;
+        if let Some(outside) = &outside {
+            ends.refuse_older_than(outside)?;
+        }
         let epoch_outside = outside.map_or(0, |outside| outside.epoch);
         let writer =
             Writer::start(opened.writer, opened.options, ends, checkpoint_path.clone(), lock);
@@ -103,26 +105,6 @@ async fn ends(connection: &mut SqliteConnection) -> Result<Checkpoint, JournalEr
     let epoch = append::read_epoch(connection).await?;
     let tree = append::read_tree(connection).await?;
     Ok(Checkpoint { size: tree.size(), root: tree.root(), epoch })
-}
-
-/// A journal that was cut or exchanged would have every deployment take old news for the present.
-fn refuse_older(ends: &Checkpoint, outside: Option<&Checkpoint>) -> Result<(), JournalError> {
-    let Some(outside) = outside else { return Ok(()) };
-    let fits = ends.size > outside.size || (ends.size, ends.root) == (outside.size, outside.root);
-    if fits {
-        return Ok(());
-    }
-    Err(JournalError::Damaged {
-        code: codes::BEHIND_CHECKPOINT,
-        what: if ends.size == outside.size {
-            format!("the journal's {} entries are not those of its checkpoint", ends.size)
-        } else {
-            format!(
-                "the journal has {} entries, its checkpoint was made of {}",
-                ends.size, outside.size
-            )
-        },
-    })
 }
 
 #[async_trait]

@@ -9,6 +9,7 @@ use sqlx::SqliteConnection;
 use tidegate_engine::ports::JournalError;
 
 use super::{failure, sql};
+use crate::checkpoint::Checkpoint;
 use crate::codes;
 use crate::entry::{Entry, actor_text, stream_of};
 use crate::merkle::{Frontier, Hash};
@@ -101,8 +102,8 @@ impl Ends {
     }
 
     /// Leaves, root and epoch.
-    pub(super) fn tree(&self) -> (&Frontier, u64) {
-        (&self.tree, self.epoch)
+    pub(super) fn checkpoint(&self) -> Checkpoint {
+        Checkpoint { size: self.tree.size(), root: self.tree.root(), epoch: self.epoch }
     }
 
     /// Writes what changed.

@@ -195,23 +195,22 @@ impl Task {
             return;
         }
         match self.attempt(&group).await {
-            Ok((answers, ends)) => {
-                self.counters.transactions.fetch_add(1, Ordering::Relaxed);
-                self.counters.commands.fetch_add(answers.len() as u64, Ordering::Relaxed);
-                for (request, said) in group.into_iter().zip(answers) {
-                    answer(request, said);
-                }
-                self.committed(ends).await;
-            }
-            Err(Trouble::Staged(_)) if group.len() > 1 => {
-                for request in group {
-                    Box::pin(self.write(vec![request])).await;
-                }
-            }
-            Err(Trouble::Staged(error) | Trouble::Whole(error)) => {
-                tracing::warn!(%error, commands = group.len(), "the journal was not written");
-                for request in group {
-                    answer(request, Err(error.clone()));
+            Ok(written) => self.committed(group, written).await,
+            Err(Trouble::Staged(_)) if group.len() > 1 => self.write_each_alone(group).await,
+            Err(Trouble::Staged(error) | Trouble::Whole(error)) => refuse(group, &error),
+        }
+    }
+
+    async fn write_each_alone(&mut self, group: Vec<Request>) {
+        let mut group = group.into_iter();
+        while let Some(request) = group.next() {
+            let alone = vec![request];
+            match self.attempt(&alone).await {
+                Ok(written) => self.committed(alone, written).await,
+                Err(Trouble::Staged(error)) => refuse(alone, &error),
+                // The store itself is in trouble: the others would only wait for the same answer.
+                Err(Trouble::Whole(error)) => {
+                    refuse(alone.into_iter().chain(group.by_ref()), &error)
                 }
             }
         }
@@ -222,7 +221,7 @@ impl Task {
             Some(connection) => connection,
             None => self.options.connect().await.map_err(|e| Trouble::Whole(failure::of(e)))?,
         };
-        let ended = transaction(&mut connection, group).await;
+        let ended = transaction(&mut connection, group, &self.ends).await;
         if ended.is_ok() {
             self.connection = Some(connection);
         } else if let Err(error) = connection.close().await {
@@ -231,12 +230,20 @@ impl Task {
         ended
     }
 
-    async fn committed(&mut self, ends: Checkpoint) {
+    /// Answers everybody, then sees whether the checkpoint outside is due.
+    async fn committed(&mut self, group: Vec<Request>, (answers, ends): Written) {
+        self.counters.transactions.fetch_add(1, Ordering::Relaxed);
+        self.counters.commands.fetch_add(answers.len() as u64, Ordering::Relaxed);
+        for (request, said) in group.into_iter().zip(answers) {
+            answer(request, said);
+        }
         self.ends = ends;
         let kept = self.kept.unwrap_or(Checkpoint { size: 0, root: [0; 32], epoch: 0 });
         if self.kept == Some(ends) {
             self.keep_at = None;
-        } else if ends.epoch != kept.epoch || ends.size - kept.size >= CHECKPOINT_EVERY {
+        } else if ends.epoch != kept.epoch
+            || ends.size.saturating_sub(kept.size) >= CHECKPOINT_EVERY
+        {
             self.keep().await;
         } else if self.keep_at.is_none() {
             self.keep_at = Some(Instant::now() + CHECKPOINT_DELAY);
@@ -264,17 +271,24 @@ type Written = (Vec<Answer>, Checkpoint);
 async fn transaction(
     connection: &mut SqliteConnection,
     group: &[Request],
+    known: &Checkpoint,
 ) -> Result<Written, Trouble> {
     let whole = |error| Trouble::Whole(failure::of(error));
     sqlx::query(sql::BEGIN).execute(&mut *connection).await.map_err(whole)?;
-    let written = stage(connection, group).await.map_err(Trouble::Staged)?;
+    let written = stage(connection, group, known).await.map_err(Trouble::Staged)?;
     sqlx::query(sql::COMMIT).execute(connection).await.map_err(whole)?;
     Ok(written)
 }
 
 /// Brings every command of a group into the transaction.
-async fn stage(tx: &mut SqliteConnection, group: &[Request]) -> Result<Written, JournalError> {
+async fn stage(
+    tx: &mut SqliteConnection,
+    group: &[Request],
+    known: &Checkpoint,
+) -> Result<Written, JournalError> {
     let mut ends = Ends::read(tx).await?;
+    // Nobody else writes: what is there has what was last committed in it.
+    ends.checkpoint().refuse_older_than(known)?;
     let mut answers = Vec::with_capacity(group.len());
     for request in group {
         answers.push(match &request.command {
@@ -285,8 +299,14 @@ async fn stage(tx: &mut SqliteConnection, group: &[Request]) -> Result<Written, 
         });
     }
     ends.write(tx).await?;
-    let (tree, epoch) = ends.tree();
-    Ok((answers, Checkpoint { size: tree.size(), root: tree.root(), epoch }))
+    Ok((answers, ends.checkpoint()))
+}
+
+fn refuse(group: impl IntoIterator<Item = Request>, error: &JournalError) {
+    tracing::warn!(%error, "the journal was not written");
+    for request in group {
+        answer(request, Err(error.clone()));
+    }
 }
 
 fn answer(request: Request, said: Answer) {

@@ -383,6 +383,25 @@ async fn a_changed_tree_takes_no_more_events() {
     assert_eq!(code, "TG6010");
 }
 
+/// Even an open journal is not turned back: the next append is refused, and the checkpoint stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tree_that_is_put_back_takes_no_more_events() {
+    let dir = dir();
+    let (journal, epoch) = open(dir.path()).await;
+    fill(&journal, epoch, &shop(), 5).await;
+    let keep = "CREATE TABLE kept AS SELECT * FROM tree";
+    sqlx::query(keep).execute(&mut raw(dir.path()).await).await.unwrap();
+    fill(&journal, epoch, &shop(), 8).await;
+    let back = "DELETE FROM events WHERE position >= 5; UPDATE streams SET head = 5; \
+                DELETE FROM tree; INSERT INTO tree SELECT * FROM kept";
+    change(dir.path(), back).await;
+    let (code, what) = damage(journal.append(&shop(), 5, epoch, &[note(6)]).await);
+    assert_eq!(code, "TG6013");
+    assert_eq!(what, "the journal has 5 entries, its checkpoint was made of 8");
+    journal.close().await.unwrap();
+    assert_eq!(damage(Sqlite::open(dir.path()).await).1, what);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn our_own_hand_cannot_change_an_event() {
     let dir = written().await;

@@ -39,5 +39,5 @@ async fn ten_thousand_deployments_are_listed_and_found() {
 
     let (journal, _) = open(dir.path()).await;
     assert_eq!(journal.streams().await.unwrap(), [(shop(), DEPLOYMENTS * 2)]);
-    assert_eq!(journal.verify().await.unwrap(), verified);
+    assert_eq!(journal.read(&shop(), DEPLOYMENTS * 2 - 1, 9).await.unwrap().len(), 1);
 }
