@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::deadline::next_deadline;
 use crate::plan::HoldEnd;
 use crate::state::{Deployment, HoldCause, Phase, Stage, State, TaskProgress};
+use crate::verdict::{Call, HoldReason};
 
 /// One wait.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -57,8 +58,10 @@ fn of_hold(deployment: &Deployment) -> Option<Waiting> {
         HoldCause::Unconfirmed => ("the data plane, by confirming the split", None),
     };
     let on = match (&deployment.verdict, hold.cause) {
-        (Some(verdict), HoldCause::Verdict) => verdict.sentence.clone(),
-        _ => hold.why.clone(),
+        (Some(verdict), HoldCause::Verdict) => format!("better numbers ({})", verdict.sentence),
+        (None, HoldCause::Verdict) => format!("the judge ({})", hold.why),
+        (_, HoldCause::Person) => format!("a person ({})", hold.why),
+        (_, HoldCause::Unconfirmed) => format!("a confirmation ({})", hold.why),
     };
     Some(Waiting {
         on,
@@ -70,8 +73,13 @@ fn of_hold(deployment: &Deployment) -> Option<Waiting> {
     })
 }
 
+/// The command that goes on early, where it would be accepted: absence never advances.
 fn advance(deployment: &Deployment) -> Option<String> {
     let step = deployment.judged_step()?;
+    let call = deployment.verdict.as_ref()?.call;
+    if deployment.converged_at.is_none() || call == Call::Hold(HoldReason::Telemetry) {
+        return None;
+    }
     Some(format!("tidegate advance --step {}", step + 1))
 }
 

@@ -2,12 +2,13 @@
 //! result is held against what must always be true. Must never decide anything itself.
 
 use jiff::{SignedDuration, Timestamp};
+use tidegate_core::effect::Effect;
 use tidegate_core::event::{Event, Recorded};
 use tidegate_core::input::Input;
 use tidegate_core::rejection::Rejection;
-use tidegate_core::state::State;
+use tidegate_core::state::{Phase, State};
 use tidegate_core::weight::Weight;
-use tidegate_core::{apply, check, decide, next_deadline, waiting_on};
+use tidegate_core::{apply, check, decide, next_deadline, outstanding, waiting_on};
 
 /// A state, the events that made it, and a clock.
 #[derive(Debug, Clone)]
@@ -109,6 +110,7 @@ impl Machine {
             _ => {}
         }
         found.extend(self.unserved());
+        found.extend(self.stuck());
         for what in found {
             self.complain(&what);
         }
@@ -128,6 +130,17 @@ impl Machine {
             (!kept).then(|| format!("{name} was live and nobody serves its requests"))
         })
         .collect()
+    }
+
+    /// What is in flight has a deadline, asks somebody for something, or waits for a person who was
+    /// called or is asked to decide.
+    fn stuck(&self) -> Option<String> {
+        let current = self.state.current.as_ref().filter(|_| self.state.fault.is_none())?;
+        let person = matches!(current.phase, Phase::Approvals | Phase::NeedsPerson { .. });
+        let paged = current.hold.as_ref().is_some_and(|hold| hold.until.is_none());
+        let works = outstanding(&self.state).iter().any(|e| matches!(e, Effect::Run { .. }));
+        let ends = person || paged || works || next_deadline(&self.state).is_some();
+        (!ends).then(|| format!("{:?} has no deadline and asks nobody", current.phase))
     }
 
     fn complain(&mut self, what: &str) {

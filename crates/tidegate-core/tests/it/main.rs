@@ -7,6 +7,8 @@ mod corpus;
 #[cfg(test)]
 mod machine;
 #[cfg(test)]
+mod moves;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod render;

@@ -11,6 +11,7 @@ use crate::event::{DeploymentKind, Ending, Event};
 use crate::ids::SlotName;
 use crate::plan::Part;
 use crate::state::{Deployment, Phase, PhaseResult, Reason, State, Tenant};
+use crate::verdict::Outcome;
 
 /// What follows in a phase before traffic.
 pub(super) fn following(state: &State, deployment: &Deployment, now: Timestamp) -> Vec<Event> {
@@ -55,8 +56,9 @@ fn ready(state: &State, deployment: &Deployment) -> Vec<Event> {
         Some((outcome, _)) if outcome.allows_progress() => {
             vec![phase_entered(deployment, Phase::Gates, PhaseResult::Passed)]
         }
-        Some((_, summary)) => {
-            let why = format!("the live revision is sick, so nothing was started: {summary}");
+        Some((outcome, summary)) => {
+            let found = if outcome == Outcome::Fail { "is sick" } else { "gave no answer" };
+            let why = format!("the live revision {found}, so nothing was started: {summary}");
             vec![deployment_ended(deployment, Ending::Stopped, why)]
         }
     }
@@ -218,10 +220,20 @@ fn health(state: &State, deployment: &Deployment) -> Vec<Event> {
         Some((outcome, _)) if outcome.allows_progress() => {
             vec![phase_entered(deployment, Phase::Smoke, PhaseResult::Passed)]
         }
-        Some((_, summary)) => {
-            go_back(state, Reason::Check, format!("the candidate is not healthy: {summary}"))
+        Some((outcome, summary)) => {
+            let (reason, found) = unpassed(outcome, "is not healthy");
+            go_back(state, reason, format!("the candidate {found}: {summary}"))
         }
         None => Vec::new(),
+    }
+}
+
+/// What a check of the candidate says that did not pass: only a failure is proof against it.
+fn unpassed(outcome: Outcome, failed: &'static str) -> (Reason, &'static str) {
+    if outcome == Outcome::Fail {
+        (Reason::Check, failed)
+    } else {
+        (Reason::TimedOut, "gave no answer")
     }
 }
 
@@ -234,9 +246,9 @@ fn smoke(state: &State, deployment: &Deployment) -> Vec<Event> {
         match tasks_outcome(deployment) {
             None => return Vec::new(),
             Some((outcome, _)) if outcome.allows_progress() => PhaseResult::Passed,
-            Some((_, summary)) => {
-                let why = format!("the smoke suite failed: {summary}");
-                return go_back(state, Reason::Check, why);
+            Some((outcome, summary)) => {
+                let (reason, found) = unpassed(outcome, "failed");
+                return go_back(state, reason, format!("the smoke suite {found}: {summary}"));
             }
         }
     };

@@ -302,10 +302,7 @@ fn probe(name: &str, ask: Ask) -> Probe {
 }
 
 fn revision() -> Revision {
-    Revision {
-        version: "v2.0.0".to_owned(),
-        artifact: Digest::of(b"artifact").as_str().to_owned(),
-    }
+    Revision { version: "v2.0.0".to_owned(), artifact: Digest::of(b"artifact").as_str().to_owned() }
 }
 
 fn time(seconds: i64) -> Timestamp {
