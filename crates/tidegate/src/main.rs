@@ -1,2 +1,62 @@
-//! Placeholder.
-fn main() {}
+//! Tidegate, the one binary: reads the command line, runs one verb, leaves with its exit code.
+//! It must never exit from within, and never print an error without a code.
+
+use std::process::ExitCode;
+
+use exit::Exit;
+use failure::Failure;
+
+mod api;
+mod cli;
+mod client;
+mod codes;
+mod exit;
+mod failure;
+mod problem;
+mod server;
+mod state_dir;
+mod terminal;
+mod text;
+mod view;
+mod wire;
+
+fn main() -> ExitCode {
+    let cli = match cli::parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let terminal = match cli.terminal() {
+        Ok(terminal) => terminal,
+        Err(failure) => {
+            terminal::Terminal::plain().fail(&failure);
+            return failure.exit.into();
+        }
+    };
+    match run(cli) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            terminal.fail(&failure);
+            failure.exit.into()
+        }
+    }
+}
+
+/// A shim must not share a process with an async runtime; everything else has one.
+fn run(cli: cli::Cli) -> Result<Exit, Failure> {
+    if let Some(shim) = cli.as_shim() {
+        return cli::run_shim(shim);
+    }
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::local)?;
+    let ended = runtime.block_on(cli.run());
+    // A thread that still waits for a key must not keep the process.
+    runtime.shutdown_background();
+    ended
+}
+
+/// Help and version are what was asked for; everything else is a wrong command line.
+fn usage(error: &clap::Error) -> ExitCode {
+    // Nobody is left to be told that the terminal is gone.
+    let _gone = error.print();
+    if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() }
+}

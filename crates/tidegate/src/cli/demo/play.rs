@@ -219,7 +219,8 @@ async fn look_around(
                 Key::Quit => return Ok(()),
                 Key::Again => {
                     scene.add_good_release(next_version).await?;
-                    let again = deploy(scene, &format!("v{next_version}"), voice, Some(load));
+                    let version = format!("v{next_version}");
+                    let again = deploy(scene, &version, voice, Some(load));
                     let course = tokio::select! {
                         course = again => course?,
                         () = quit(keys) => return Ok(()),

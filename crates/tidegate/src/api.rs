@@ -1,0 +1,190 @@
+//! The HTTP API: one file a resource, OpenAPI 3.1 of itself, errors as problem+json.
+//! It must never decide: it turns requests into commands and states into answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::header::ACCEPT;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use tidegate_engine::Engine;
+use tidegate_engine::ports::Ports;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::problem::Problem;
+use crate::state_dir::StateDir;
+use crate::view::service::Proxy;
+
+mod asks;
+mod body;
+mod check;
+mod course;
+mod decisions;
+mod depict;
+mod deployments;
+mod errors;
+mod events;
+mod journal;
+mod locate;
+mod logs;
+mod narrate;
+pub(crate) mod principal;
+mod reply;
+mod server;
+mod services;
+mod traffic;
+
+pub(crate) use check::look;
+
+/// Largest body of a request: a configuration is at most 256 KiB, JSON may double that.
+const BODY_BYTES_MAX: usize = 640 * 1024;
+/// An answer takes at most this long: a smoke suite asked for by hand has 10 minutes.
+const ANSWER_WITHIN: Duration = Duration::from_mins(11);
+
+/// What every resource works with.
+#[derive(Debug, Clone)]
+pub(crate) struct Api(Arc<Parts>);
+
+/// The parts of [`Api`].
+#[derive(Debug)]
+pub(crate) struct Parts {
+    /// The engine.
+    pub(crate) engine: Engine,
+    /// Where everything is kept.
+    pub(crate) dir: StateDir,
+    /// When the server started.
+    pub(crate) started_at: Timestamp,
+    /// Cancelled when the server is to end.
+    pub(crate) stop: CancellationToken,
+    /// What the supervisor knows of the data plane.
+    pub(crate) proxy: watch::Receiver<Proxy>,
+}
+
+impl Api {
+    /// Makes the state of the resources.
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// The engine.
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    /// The world.
+    pub(crate) fn ports(&self) -> &Ports {
+        self.0.engine.ports()
+    }
+
+    /// The server's clock.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.ports().clock.now()
+    }
+
+    /// Cancelled when the server is to end.
+    pub(crate) fn stopping(&self) -> &CancellationToken {
+        &self.0.stop
+    }
+
+    fn parts(&self) -> &Parts {
+        &self.0
+    }
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Tidegate",
+        description = "Releases from their tag to watched production, and back. \
+            Served on a unix socket whose file permissions are the authority.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    components(schemas(Problem))
+)]
+struct Description;
+
+fn resources() -> OpenApiRouter<Api> {
+    OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(deployments::create, deployments::list))
+        .routes(routes!(deployments::show))
+        .routes(routes!(events::list))
+        .routes(routes!(logs::show))
+        .routes(routes!(decisions::hold))
+        .routes(routes!(decisions::resume))
+        .routes(routes!(decisions::advance))
+        .routes(routes!(decisions::abort))
+        .routes(routes!(decisions::approve))
+        .routes(routes!(decisions::reject))
+        .routes(routes!(services::list))
+        .routes(routes!(services::slots))
+        .routes(routes!(services::targets))
+        .routes(routes!(services::rollback))
+        .routes(routes!(traffic::show))
+        .routes(routes!(asks::probes))
+        .routes(routes!(asks::suites))
+        .routes(routes!(journal::verify))
+        .routes(routes!(server::show))
+        .routes(routes!(server::stop))
+        .routes(routes!(check::check))
+        .routes(routes!(errors::page))
+}
+
+/// The API's description of itself.
+pub(crate) fn description() -> utoipa::openapi::OpenApi {
+    resources().split_for_parts().1
+}
+
+/// All routes, ready to be served.
+pub(crate) fn router(api: Api) -> Router {
+    let (router, description) = resources().split_for_parts();
+    let description = axum::Json(description);
+    router
+        .route(
+            "/v1/openapi.json",
+            axum::routing::get(move || std::future::ready(description.clone())),
+        )
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn(in_time))
+        .with_state(api)
+}
+
+/// Ends a request that takes longer than any may; a stream of events has no end of its own.
+async fn in_time(request: Request, next: Next) -> Response {
+    let streams = request
+        .headers()
+        .get(ACCEPT)
+        .is_some_and(|accept| accept.as_bytes() == events::STREAM_TYPE.as_bytes());
+    if streams {
+        return next.run(request).await;
+    }
+    match tokio::time::timeout(ANSWER_WITHIN, next.run(request)).await {
+        Ok(response) => response,
+        Err(_elapsed) => {
+            Problem::new(504, "TG7011", "the server did not finish this in 11 minutes")
+                .safe("whether it took effect is in the journal")
+                .help("`tidegate status`")
+                .into_response()
+        }
+    }
+}
+
+async fn unknown_path(request: Request) -> Problem {
+    Problem::not_found("TG7002", format!("{} is not a resource of this API", request.uri().path()))
+        .help("its resources are listed at /v1/openapi.json")
+}
+
+async fn wrong_method(request: Request) -> Problem {
+    let (method, path) = (request.method(), request.uri().path());
+    Problem::new(405, "TG7003", format!("{path} does not answer {method}"))
+        .safe("nothing was changed")
+        .help("its methods are listed at /v1/openapi.json")
+}

@@ -1,0 +1,186 @@
+//! Events in words: the line that is printed in a pipe, in a timeline and over the API.
+//! One event, one line, with the values. Must never leave out an event.
+
+use tidegate_core::event::{DeploymentKind, Event, OverrideKind, Recorded};
+use tidegate_core::plan::HoldEnd;
+use tidegate_core::state::{Phase, PhaseResult};
+use tidegate_core::verdict::Call;
+use tidegate_core::weight::Split;
+
+use crate::view;
+
+use super::depict;
+
+/// Words the events of one stream, in order: a phase change names the phase before it.
+#[derive(Debug, Default)]
+pub(crate) struct Narrator {
+    phase: Option<Phase>,
+}
+
+impl Narrator {
+    /// One event as it travels.
+    pub(crate) fn line(&mut self, recorded: &Recorded) -> view::Line {
+        view::Line {
+            schema: view::LINE_SCHEMA,
+            seq: recorded.seq,
+            at: recorded.at,
+            actor: recorded.actor.to_string(),
+            kind: recorded.event.kind().to_owned(),
+            text: self.text(recorded),
+            event: serde_json::to_value(&recorded.event).unwrap_or_default(),
+        }
+    }
+
+    fn text(&mut self, recorded: &Recorded) -> String {
+        let actor = &recorded.actor;
+        match &recorded.event {
+            Event::DeploymentStarted { kind, plan, targets, .. } => {
+                self.phase = Some(Phase::Ready);
+                let from = targets
+                    .values()
+                    .next()
+                    .map_or("nothing", |target| depict::version_of_label(&target.revision));
+                let version = &plan.release.version;
+                match kind {
+                    DeploymentKind::Release { .. } => {
+                        format!("started {from} -> {version} by {actor}")
+                    }
+                    DeploymentKind::Return { reason } => {
+                        format!("return {from} -> {version} by {actor}: {reason}")
+                    }
+                }
+            }
+            Event::DeploymentQueued { deployment, .. } => {
+                format!("{deployment} takes its place, asked by {actor}")
+            }
+            Event::PhaseEntered { phase, before, .. } => {
+                let old = self.phase.replace(*phase);
+                let old = old.map_or_else(|| "?".to_owned(), step_word);
+                format!("{old}->{} ({})", step_word(*phase), result(*before))
+            }
+            Event::TaskFinished { task, attempt, outcome, summary, retry_at, .. } => {
+                let again = match retry_at {
+                    Some(at) => format!(", attempt {} at {at:.0}", attempt + 1),
+                    None => String::new(),
+                };
+                format!("{}: {}: {summary}{again}", task.words(), outcome.word())
+            }
+            Event::TaskRetried { task, attempt, .. } => {
+                format!("{}: attempt {attempt}", task.words())
+            }
+            Event::ArtifactPinned { artifact, binding, .. } => {
+                format!("artifact {} binding {}", short(artifact), short(binding))
+            }
+            Event::ApprovalGiven { binding, .. } => {
+                format!("approved by {actor} for {}", short(binding))
+            }
+            _ => text_of_world(recorded),
+        }
+    }
+}
+
+/// Events about slots, splits, steps and ends.
+fn text_of_world(recorded: &Recorded) -> String {
+    let actor = &recorded.actor;
+    match &recorded.event {
+        Event::SlotWanted { part, slot, tenant } => match tenant {
+            Some(tenant) => format!(
+                "{part} in {slot} wanted: {} x {}",
+                tenant.instances,
+                tenant.revision.label()
+            ),
+            None => format!("{part} in {slot} wanted: empty"),
+        },
+        Event::SlotChanged { part, slot, observed } => {
+            let runs = observed.revision.as_deref().unwrap_or("nothing");
+            let problem = match &observed.problem {
+                Some(problem) => format!(" ({problem})"),
+                None => String::new(),
+            };
+            format!(
+                "{part} in {slot} seen: {} of {} ready, {runs}{problem}",
+                observed.ready, observed.total
+            )
+        }
+        Event::SplitWanted { part, split, .. } => {
+            format!("{part} split wanted: {} (generation {})", shares(split.as_ref()), recorded.seq)
+        }
+        Event::SplitConfirmed { part, generation } => {
+            format!("{part} split read back (generation {generation})")
+        }
+        Event::SplitLost { part, found } => {
+            format!("{part} split lost: the data plane has {found}")
+        }
+        Event::SplitOverridden { part, kind, why, split, .. } => format!(
+            "{part} split moved by the data plane ({}): {why}, now {}",
+            override_word(*kind),
+            shares(split.as_ref())
+        ),
+        Event::StepConverged { step, .. } => format!("step {} carries its weight", step + 1),
+        Event::StepPassed { step, bypassed: None, .. } => format!("step {} passed", step + 1),
+        Event::StepPassed { step, bypassed: Some(missing), .. } => {
+            format!("step {} ended by {actor} despite: {missing}", step + 1)
+        }
+        Event::StepBraked { to, why, .. } => format!("brake to step {}: {why}", to + 1),
+        Event::VerdictChanged { verdict, .. } => {
+            format!("verdict {}: {}", call(verdict.call), verdict.sentence)
+        }
+        Event::HoldBegan { hold, .. } => {
+            let end = match (hold.until, hold.then) {
+                (Some(until), HoldEnd::Rollback) => format!(" deadline={until:.0} then rollback"),
+                (Some(until), HoldEnd::Page) => format!(" deadline={until:.0} then page"),
+                (None, _) => String::new(),
+            };
+            format!("running->holding by {actor}: {}{end}", hold.why)
+        }
+        Event::HoldEnded { why, .. } => format!("holding->running by {actor}: {why}"),
+        Event::PersonCalled { why, .. } => format!("a person is called: {why}"),
+        Event::RollbackBegan { why, .. } => format!("rolling back, by {actor}: {why}"),
+        Event::RolesMoved { part, live } => format!("{part} live is {live}"),
+        Event::DeploymentEnded { ending, why, .. } => format!("{}: {why}", ending.words()),
+        Event::Faulted { code, what } => format!("frozen, traffic held: {code} {what}"),
+        other => other.kind().to_owned(),
+    }
+}
+
+/// A phase as one word with its step: `traffic.step2`, `rollback.verify`.
+fn step_word(phase: Phase) -> String {
+    match phase {
+        Phase::Traffic { step } => format!("traffic.step{}", step + 1),
+        Phase::Rollback { stage } => format!("rollback.{}", stage.word()),
+        Phase::NeedsPerson { stage } => format!("needs-person.{}", stage.word()),
+        phase => phase.word().to_owned(),
+    }
+}
+
+fn result(result: PhaseResult) -> &'static str {
+    match result {
+        PhaseResult::Passed => "passed",
+        PhaseResult::NotRequired => "not required",
+        PhaseResult::Skipped => "skipped",
+        PhaseResult::Failed => "failed",
+    }
+}
+
+fn override_word(kind: OverrideKind) -> &'static str {
+    match kind {
+        OverrideKind::Lease => "it heard nothing of the server",
+        OverrideKind::Brake => "its own rule fired",
+        OverrideKind::Emergency => "emergency",
+    }
+}
+
+fn call(call: Call) -> String {
+    match depict::call_words(call) {
+        (word, Some(reason)) => format!("{word} ({})", reason.words()),
+        (word, None) => word.to_owned(),
+    }
+}
+
+fn shares(split: Option<&Split>) -> String {
+    split.map_or_else(|| "503 for all".to_owned(), ToString::to_string)
+}
+
+fn short(digest: &tidegate_core::digest::Digest) -> String {
+    digest.as_str().chars().take(12).collect()
+}

@@ -1,0 +1,218 @@
+//! The command line: every verb registered once, global flags, and the way to the verb's file.
+//! Must never do work itself, and never touch the journal or the data plane.
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+mod abort;
+mod advance;
+mod api;
+mod approve;
+mod check;
+mod completions;
+mod demo;
+mod deploy;
+mod doctor;
+mod explain;
+pub(crate) mod globals;
+mod hold;
+mod init;
+mod list;
+mod logs;
+mod man;
+mod probe;
+mod project;
+mod proxy;
+mod reject;
+mod resume;
+mod rollback;
+mod server;
+pub(crate) mod session;
+mod shim;
+mod show;
+mod slot;
+mod status;
+mod suite;
+mod timeline;
+mod traffic;
+mod tree;
+mod version;
+mod watch;
+mod why;
+
+use globals::Globals;
+use session::Session;
+
+/// A release from its tag to watched production, and back in seconds when it misbehaves.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, max_term_width = 100, after_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const AFTER_HELP: &str = "\
+A deployment is named by id (d-7k3x), service@version, or `current`; left out, it is the one of
+this directory's service. Each global flag has a twin in the environment: TIDEGATE_SERVICE, ...
+
+Exit codes: 0 done, 1 unexpected, 2 usage, 3 configuration, 4 not allowed, 5 not found, 6 conflict,
+10 waiting for people, 11 stopped by a check, 12 rejected, 13 rolled back, 14 rolled back
+unverified, 15 held, 16 needs a person, 17 aborted, 18 superseded, 19 live unverified,
+69 no server, 130 interrupted (the deployment goes on).";
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Write a tidegate.yaml for the application in this directory
+    Init(init::Args),
+    /// Show the whole process on this machine: a good release, a bad one, and the way back
+    Demo(demo::Args),
+    /// Deploy a tag and follow it to its end
+    Deploy(deploy::Args),
+    /// Follow a deployment
+    Watch(watch::Args),
+    /// One screen about a deployment
+    Status(status::Args),
+    /// What a deployment waits for, since when, who can end it
+    Why(why::Args),
+    /// What the build, the suites and the instances said
+    Logs(logs::Args),
+    /// Go no further
+    Hold(hold::Args),
+    /// End a hold of a person
+    Resume(resume::Args),
+    /// Go to the next traffic step without waiting out this one
+    Advance(advance::Args),
+    /// Stop and return to the safe state
+    Abort(abort::Args),
+    /// Return the traffic to what was live before, or to a version
+    Rollback(rollback::Args),
+    /// Agree to exactly what a deployment would run
+    Approve(approve::Args),
+    /// Refuse a deployment
+    Reject(reject::Args),
+    /// Deployments, newest first
+    List(list::Args),
+    /// Everything about a deployment
+    Show(show::Args),
+    /// Everything that happened to a deployment, in order
+    Timeline(timeline::Args),
+    /// Test this machine, the server and the configuration
+    Doctor(doctor::Args),
+    /// Validate tidegate.yaml and say everything that is wrong with it
+    Check(check::Args),
+    /// Explain an error code, without a network
+    Explain(explain::Args),
+    /// The server: run it here, look at it, stop it
+    #[command(subcommand)]
+    Server(server::Verb),
+    /// The data plane: run it here, look at it
+    #[command(subcommand)]
+    Proxy(proxy::Verb),
+    /// Slots, their roles and versions
+    #[command(subcommand)]
+    Slot(slot::Verb),
+    /// How requests are divided: set, read back, observed
+    #[command(subcommand)]
+    Traffic(traffic::Verb),
+    /// Ask the health questions of a slot
+    #[command(subcommand)]
+    Probe(probe::Verb),
+    /// Run the smoke suite against a slot
+    #[command(subcommand)]
+    Suite(suite::Verb),
+    /// A raw call of the HTTP API
+    Api(api::Args),
+    /// Completion for a shell
+    Completions(completions::Args),
+    /// The manual page, to stdout
+    Man(man::Args),
+    /// The version of this program
+    Version(version::Args),
+    /// Look after the instances of one slot (started by the server)
+    #[command(hide = true)]
+    Shim(shim::Args),
+}
+
+/// Reads the command line.
+///
+/// # Errors
+/// The parser's own message, help and version included.
+pub(crate) fn parse() -> Result<Cli, clap::Error> {
+    Cli::try_parse()
+}
+
+/// Looks after one slot until it is empty; outside of any async runtime.
+///
+/// # Errors
+/// [`Failure`] when it cannot begin or go on.
+pub(crate) fn run_shim(args: &shim::Args) -> Result<Exit, Failure> {
+    shim::run(args)
+}
+
+/// The command line's own description, for manual pages and completion.
+pub(crate) fn command() -> clap::Command {
+    Cli::command()
+}
+
+impl Cli {
+    /// Whether this process is a shim, which runs outside of any async runtime.
+    pub(crate) fn as_shim(&self) -> Option<&shim::Args> {
+        match &self.verb {
+            Verb::Shim(args) => Some(args),
+            _ => None,
+        }
+    }
+
+    /// The terminal that the flags ask for.
+    ///
+    /// # Errors
+    /// [`Failure`] when a flag names what does not exist.
+    pub(crate) fn terminal(&self) -> Result<crate::terminal::Terminal, Failure> {
+        self.globals.terminal()
+    }
+
+    /// Runs the verb.
+    ///
+    /// # Errors
+    /// [`Failure`] with its exit code.
+    pub(crate) async fn run(self) -> Result<Exit, Failure> {
+        let session = Session::new(self.globals)?;
+        match self.verb {
+            Verb::Init(args) => init::run(&session, &args),
+            Verb::Demo(args) => demo::run(&session, &args).await,
+            Verb::Deploy(args) => deploy::run(&session, &args).await,
+            Verb::Watch(args) => watch::run(&session, &args).await,
+            Verb::Status(args) => status::run(&session, &args).await,
+            Verb::Why(args) => why::run(&session, &args).await,
+            Verb::Logs(args) => logs::run(&session, &args).await,
+            Verb::Hold(args) => hold::run(&session, &args).await,
+            Verb::Resume(args) => resume::run(&session, &args).await,
+            Verb::Advance(args) => advance::run(&session, &args).await,
+            Verb::Abort(args) => abort::run(&session, &args).await,
+            Verb::Rollback(args) => rollback::run(&session, &args).await,
+            Verb::Approve(args) => approve::run(&session, &args).await,
+            Verb::Reject(args) => reject::run(&session, &args).await,
+            Verb::List(args) => list::run(&session, &args).await,
+            Verb::Show(args) => show::run(&session, &args).await,
+            Verb::Timeline(args) => timeline::run(&session, &args).await,
+            Verb::Doctor(args) => doctor::run(&session, &args).await,
+            Verb::Check(args) => check::run(&session, &args),
+            Verb::Explain(args) => explain::run(&session, &args),
+            Verb::Server(verb) => server::run(&session, &verb).await,
+            Verb::Proxy(verb) => proxy::run(&session, &verb).await,
+            Verb::Slot(verb) => slot::run(&session, &verb).await,
+            Verb::Traffic(verb) => traffic::run(&session, &verb).await,
+            Verb::Probe(verb) => probe::run(&session, &verb).await,
+            Verb::Suite(verb) => suite::run(&session, &verb).await,
+            Verb::Api(args) => api::run(&session, &args).await,
+            Verb::Completions(args) => completions::run(&session, &args),
+            Verb::Man(args) => man::run(&session, &args),
+            Verb::Version(args) => version::run(&session, &args),
+            Verb::Shim(args) => shim::run(&args),
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! `tidegate doctor`: named checks of this machine, the server and the configuration; each that
+//! fails is followed by the exact next command. Must never pass what it could not look at.
+
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde::Serialize;
+
+use crate::cli::session::Session;
+use crate::cli::{check, project};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::state_dir::Error as StateDirError;
+use crate::terminal::{Style, styled};
+use crate::view::service::{Server, Verified};
+
+/// The clock of server and command may differ by this many seconds: both read the same one.
+const CLOCK_SECONDS_MAX: i64 = 5;
+
+/// Arguments of the verb: none.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+/// One check.
+#[derive(Debug, Serialize)]
+struct Finding {
+    /// What was looked at.
+    name: &'static str,
+    /// `pass`, `fail` or `skipped`.
+    result: &'static str,
+    /// What was seen.
+    what: String,
+    /// What to type next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+impl Finding {
+    fn pass(name: &'static str, what: impl Into<String>) -> Self {
+        Self { name, result: "pass", what: what.into(), next: None }
+    }
+
+    fn fail(name: &'static str, what: impl Into<String>, next: impl Into<String>) -> Self {
+        Self { name, result: "fail", what: what.into(), next: Some(next.into()) }
+    }
+
+    fn skipped(name: &'static str, what: impl Into<String>) -> Self {
+        Self { name, result: "skipped", what: what.into(), next: None }
+    }
+}
+
+/// Runs the verb: 0 when nothing failed, else 1.
+///
+/// # Errors
+/// [`Failure`] when stdout cannot be written.
+pub(crate) async fn run(session: &Session, _args: &Args) -> Result<Exit, Failure> {
+    let mut findings = vec![state_dir(session), git(), proc()];
+    findings.extend(configuration(session));
+    findings.extend(server(session).await);
+    let failed = findings.iter().filter(|finding| finding.result == "fail").count();
+    if session.terminal.is_json() {
+        session.terminal.json(&serde_json::json!({ "checks": findings, "failed": failed }))?;
+    } else {
+        for finding in &findings {
+            print(session, finding)?;
+        }
+    }
+    Ok(if failed == 0 { Exit::Done } else { Exit::Unexpected })
+}
+
+fn print(session: &Session, finding: &Finding) -> Result<(), Failure> {
+    let style = match finding.result {
+        "pass" => Style::Good,
+        "fail" => Style::Bad,
+        _ => Style::Faint,
+    };
+    let word = styled(style, &format!("{:7}", finding.result));
+    session.terminal.line(&format!("{word} {:14} {}", finding.name, finding.what))?;
+    match &finding.next {
+        Some(next) => session.terminal.line(&format!("        next: {next}")),
+        None => Ok(()),
+    }
+}
+
+fn state_dir(session: &Session) -> Finding {
+    const NAME: &str = "state directory";
+    let path = session.dir.path().display();
+    match session.dir.check() {
+        Ok(()) if !session.dir.sockets_fit() => Finding::fail(
+            NAME,
+            format!("{path} is too long for a socket"),
+            "tidegate --state-dir SHORTER doctor",
+        ),
+        Ok(()) => Finding::pass(NAME, format!("{path}, for you alone")),
+        Err(StateDirError::Unusable { source, .. })
+            if source.kind() == std::io::ErrorKind::NotFound =>
+        {
+            Finding::skipped(NAME, format!("{path} does not exist yet: the server makes it"))
+        }
+        Err(error @ StateDirError::TooOpen { .. }) => {
+            Finding::fail(NAME, error.to_string(), format!("chmod 700 {path}"))
+        }
+        Err(error) => Finding::fail(NAME, error.to_string(), "tidegate --state-dir OTHER doctor"),
+    }
+}
+
+fn git() -> Finding {
+    const NAME: &str = "git";
+    match Command::new("git").arg("--version").output() {
+        Ok(output) if output.status.success() => {
+            Finding::pass(NAME, String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        }
+        Ok(output) => {
+            Finding::fail(NAME, format!("git ended with {}", output.status), "apt-get install git")
+        }
+        Err(error) => {
+            Finding::fail(NAME, format!("git cannot be run: {error}"), "apt-get install git")
+        }
+    }
+}
+
+/// Processes are adopted by what `/proc` says of them.
+fn proc() -> Finding {
+    match std::fs::read_to_string("/proc/self/stat") {
+        Ok(_) => Finding::pass("processes", "/proc can be read"),
+        Err(error) => Finding::fail(
+            "processes",
+            format!("/proc cannot be read: {error}"),
+            "mount -t proc proc /proc",
+        ),
+    }
+}
+
+fn configuration(session: &Session) -> Vec<Finding> {
+    let Some(file) = project::config(session.globals.config.as_deref()) else {
+        return vec![Finding::fail(
+            "configuration",
+            "no tidegate.yaml from here up to the root of the repository",
+            "tidegate init",
+        )];
+    };
+    let mut findings = vec![valid(session, &file)];
+    let directory = file.parent().map(PathBuf::from).unwrap_or_default();
+    let directory = if directory.as_os_str().is_empty() { PathBuf::from(".") } else { directory };
+    findings.push(match project::repository(&directory) {
+        Err(failure) => Finding::fail("repository", failure.what, "git init"),
+        Ok(root) => match project::tag_here(&root) {
+            Ok(tag) => Finding::pass("repository", format!("{}, at tag {tag}", root.display())),
+            // Nothing is wrong with a commit that is no release.
+            Err(failure) => {
+                Finding::skipped("repository", format!("{}: {}", root.display(), failure.what))
+            }
+        },
+    });
+    findings
+}
+
+fn valid(session: &Session, file: &std::path::Path) -> Finding {
+    const NAME: &str = "configuration";
+    match check::check(file, session.globals.environment.as_deref()) {
+        Ok(checked) if checked.valid => Finding::pass(NAME, format!("{} is valid", file.display())),
+        Ok(checked) => Finding::fail(
+            NAME,
+            format!("{} has {} findings", file.display(), checked.diagnostics.len()),
+            format!("tidegate check {}", file.display()),
+        ),
+        Err(failure) => Finding::fail(NAME, failure.what, "tidegate init"),
+    }
+}
+
+async fn server(session: &Session) -> Vec<Finding> {
+    let shown: Server = match session.client.get("/v1/server").await {
+        Ok(shown) => shown,
+        Err(failure) if failure.exit == Exit::Unreachable => {
+            let why = if UnixStream::connect(session.client.socket()).is_ok() {
+                return vec![Finding::fail(
+                    "server",
+                    "it accepts connections and does not answer",
+                    "tidegate server stop",
+                )];
+            } else {
+                "none runs: `tidegate deploy` starts one, or `tidegate server run`"
+            };
+            return vec![
+                Finding::skipped("server", why),
+                Finding::skipped("proxy", "it is the server that knows"),
+                Finding::skipped("journal", "it is the server that knows"),
+            ];
+        }
+        Err(failure) => {
+            return vec![Finding::fail("server", failure.what, failure.help.unwrap_or_default())];
+        }
+    };
+    vec![same_version(&shown), clock(&shown), proxy(&shown), journal(session).await]
+}
+
+fn same_version(shown: &Server) -> Finding {
+    let mine = env!("CARGO_PKG_VERSION");
+    if shown.version == mine {
+        Finding::pass("server", format!("{} runs, pid {}", shown.version, shown.pid))
+    } else {
+        Finding::fail(
+            "server",
+            format!("it is {}, this is {mine}", shown.version),
+            "tidegate server stop && tidegate server run",
+        )
+    }
+}
+
+fn clock(shown: &Server) -> Finding {
+    let apart = jiff::Timestamp::now().duration_since(shown.now).as_secs().abs();
+    if apart <= CLOCK_SECONDS_MAX {
+        Finding::pass("clock", "server and command agree")
+    } else {
+        Finding::fail(
+            "clock",
+            format!("server and command differ by {apart} s"),
+            "timedatectl status",
+        )
+    }
+}
+
+fn proxy(shown: &Server) -> Finding {
+    let words = super::server::proxy_words(shown);
+    if shown.proxy.running {
+        Finding::pass("proxy", words)
+    } else {
+        Finding::fail("proxy", words, format!("tail {}/proxy.log", shown.state_dir))
+    }
+}
+
+async fn journal(session: &Session) -> Finding {
+    match session.client.get::<Verified>("/v1/journal/verify").await {
+        Ok(found) => Finding::pass(
+            "journal",
+            format!("{} events in {} streams verified", found.events, found.streams),
+        ),
+        Err(failure) => {
+            Finding::fail("journal", failure.what, format!("tidegate explain {}", failure.code))
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! `tidegate list`: deployments, newest first.
+//! Must never show less than asked without saying so.
+
+use crate::cli::session::Session;
+use crate::client::encode;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::terminal::{cut_columns, styled};
+use crate::text::{ago, span};
+use crate::view::{Row, Rows};
+
+use super::tree::{state_icon, state_words};
+
+/// Arguments of the verb.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// At most so many
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    limit: u32,
+    /// Of every service, not only of the one here
+    #[arg(short, long)]
+    all: bool,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// [`Failure`] when no server answers.
+pub(crate) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure> {
+    let mut query = vec![format!("limit={}", args.limit)];
+    let here = if args.all { None } else { session.service_here() };
+    if let Some(named) = &here {
+        query.push(format!("service={}", encode(&named.service)));
+        if let Some(environment) = &named.environment {
+            query.push(format!("environment={}", encode(environment)));
+        }
+    } else if let Some(environment) = &session.globals.environment {
+        query.push(format!("environment={}", encode(environment)));
+    }
+    let rows: Rows = session.client.get(&format!("/v1/deployments?{}", query.join("&"))).await?;
+    if session.terminal.is_json() {
+        session.terminal.json(&rows)?;
+        return Ok(Exit::Done);
+    }
+    if rows.deployments.is_empty() {
+        let of = here.map_or_else(String::new, |named| format!(" of {}", named.service));
+        session.terminal.say(&format!("no deployments{of} yet: `tidegate deploy` starts one"));
+    }
+    let (width, _) = session.terminal.size();
+    for row in &rows.deployments {
+        let line = line(session, row);
+        let line = if session.terminal.is_screen() { cut_columns(&line, width) } else { line };
+        session.terminal.line(&line)?;
+    }
+    Ok(Exit::Done)
+}
+
+fn line(session: &Session, row: &Row) -> String {
+    let now = jiff::Timestamp::now();
+    let (icon, style) = state_icon(&row.state, session.terminal.unicode());
+    let took = match row.ended_at {
+        Some(ended) => format!("took {}", span(ended.duration_since(row.started_at))),
+        None => format!("for {}", span(now.duration_since(row.started_at))),
+    };
+    format!(
+        "{} {:8} {}/{} {}  {} by {}, {took}: {}",
+        styled(style, icon),
+        row.id,
+        row.service,
+        row.environment,
+        row.version,
+        ago(row.started_at, now),
+        row.started_by,
+        if row.ended_at.is_some() {
+            row.sentence.clone()
+        } else {
+            format!("{}: {}", state_words(&row.state), row.sentence)
+        },
+    )
+}

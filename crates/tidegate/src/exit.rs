@@ -1,0 +1,105 @@
+//! Exit codes: a stable interface that scripts branch on.
+//! A code must never change its meaning, and a failure must never leave with 0.
+
+use std::process::ExitCode;
+
+use tidegate_core::event::Ending;
+
+/// How the process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    /// What was asked for is done.
+    Done = 0,
+    /// Something that has no code of its own.
+    Unexpected = 1,
+    /// The command line, or a request, does not make sense.
+    Usage = 2,
+    /// `tidegate.yaml` has errors.
+    ConfigInvalid = 3,
+    /// Not allowed.
+    NotAllowed = 4,
+    /// What was named does not exist.
+    NotFound = 5,
+    /// The state of things does not allow it: in flight, taken, changed meanwhile.
+    Conflict = 6,
+    /// It waits for people, and this command does not wait with it.
+    WaitingForPeople = 10,
+    /// A check failed or had no evidence, before anything was changed.
+    Stopped = 11,
+    /// A person refused it.
+    Rejected = 12,
+    /// Rolled back, verified.
+    RolledBack = 13,
+    /// Rolled back, and the previous revision did not answer as it should: act.
+    RolledBackUnverified = 14,
+    /// Held, and this command does not wait any longer.
+    Held = 15,
+    /// A person must look: the way back is stuck, or an invariant broke.
+    NeedsPerson = 16,
+    /// A person ended it before any traffic.
+    Aborted = 17,
+    /// A newer deployment took its place.
+    Superseded = 18,
+    /// Live, but nobody used it enough to say that it is good.
+    LiveUnverified = 19,
+    /// No server answers.
+    Unreachable = 69,
+    /// The command stopped watching; the deployment goes on.
+    Interrupted = 130,
+}
+
+impl Exit {
+    /// The number.
+    pub(crate) fn code(self) -> u8 {
+        // The discriminants are the codes.
+        self as u8
+    }
+
+    /// What the end of a deployment means to a script.
+    pub(crate) fn of_ending(ending: Ending) -> Self {
+        match ending {
+            Ending::Succeeded => Self::Done,
+            Ending::LiveUnverified => Self::LiveUnverified,
+            Ending::RolledBack => Self::RolledBack,
+            Ending::RolledBackUnverified => Self::RolledBackUnverified,
+            Ending::Stopped => Self::Stopped,
+            Ending::Aborted => Self::Aborted,
+            Ending::Rejected => Self::Rejected,
+            Ending::Superseded => Self::Superseded,
+        }
+    }
+
+    /// The code of that number; an unknown one is *unexpected*, never *done*.
+    pub(crate) fn of_number(number: u8) -> Self {
+        Self::ALL.into_iter().find(|exit| exit.code() == number).unwrap_or(Self::Unexpected)
+    }
+
+    const ALL: [Self; 19] = [
+        Self::Done,
+        Self::Unexpected,
+        Self::Usage,
+        Self::ConfigInvalid,
+        Self::NotAllowed,
+        Self::NotFound,
+        Self::Conflict,
+        Self::WaitingForPeople,
+        Self::Stopped,
+        Self::Rejected,
+        Self::RolledBack,
+        Self::RolledBackUnverified,
+        Self::Held,
+        Self::NeedsPerson,
+        Self::Aborted,
+        Self::Superseded,
+        Self::LiveUnverified,
+        Self::Unreachable,
+        Self::Interrupted,
+    ];
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}

@@ -1,0 +1,199 @@
+//! The server process: opens the state directory, starts the engine, serves the API on its socket
+//! and looks after the data plane, until it is told to stop.
+//! It must never end what serves users, and never answer before the engine runs.
+
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tidegate_engine::{Engine, StartError};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{self, Api, Parts, principal};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::state_dir::StateDir;
+use crate::view::service::Proxy;
+use crate::wire;
+
+pub(crate) mod background;
+mod logging;
+pub(crate) mod supervisor;
+
+/// Requests in progress get this long when the server stops; streams of events are cut.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Runs the server in this process until SIGTERM, SIGINT or a request to stop.
+///
+/// # Errors
+/// [`Failure`] with a code when it cannot start; nothing in the world was touched then.
+pub(crate) async fn run(dir: StateDir, echo: bool) -> Result<(), Failure> {
+    dir.create().map_err(|error| refused_dir(&error))?;
+    if !dir.sockets_fit() {
+        return Err(Failure::new(
+            Exit::Usage,
+            "TG6113",
+            format!("{} is too long for a socket", dir.server_socket().display()),
+        )
+        .safe("nothing was started")
+        .help("choose a shorter --state-dir"));
+    }
+    logging::start(&dir, echo).map_err(|error| {
+        Failure::new(Exit::Unexpected, "TG6111", format!("the log cannot be written: {error}"))
+    })?;
+    refuse_second(&dir).await?;
+    let graph = wire::graph(&dir).await?;
+    let holder = format!("pid {}", std::process::id());
+    let engine = Engine::start(graph.ports.clone(), &holder).await.map_err(|error| {
+        let StartError::Journal(error) = error;
+        held(&dir, &error)
+    })?;
+    let listener = listen(&dir.server_socket())?;
+    let stop = CancellationToken::new();
+    let (proxy, proxy_seen) = watch::channel(Proxy::default());
+    let supervisor = tokio::spawn(supervisor::run(graph.supervised, proxy, stop.clone()));
+    let api = Api::new(Parts {
+        engine: engine.clone(),
+        dir: dir.clone(),
+        started_at: Timestamp::now(),
+        stop: stop.clone(),
+        proxy: proxy_seen,
+    });
+    tracing::info!(pid = std::process::id(), epoch = engine.epoch(), dir = %dir.path().display(), "ready");
+    let ended = serve(listener, api, &stop).await;
+    tracing::info!("stopping; applications and proxy go on");
+    engine.stop().await;
+    // The supervisor has seen the same token; what it does is cut short without harm.
+    supervisor.abort();
+    remove_socket(&dir.server_socket());
+    if let Err(error) = graph.journal.close().await {
+        tracing::warn!(%error, "the journal did not close; every answered event is on disk");
+    }
+    ended
+}
+
+/// A server that answers is in charge; the lock of the journal would refuse us as well.
+async fn refuse_second(dir: &StateDir) -> Result<(), Failure> {
+    let Ok(Ok(_answered)) =
+        tokio::time::timeout(Duration::from_secs(2), UnixStream::connect(dir.server_socket()))
+            .await
+    else {
+        return Ok(());
+    };
+    Err(Failure::new(
+        Exit::Conflict,
+        "TG6110",
+        format!("a server runs on {} already", dir.path().display()),
+    )
+    .safe("nothing was changed; that server goes on")
+    .help("`tidegate server status` shows it, `tidegate server stop` ends it"))
+}
+
+/// What the journal says when it cannot be had.
+pub(crate) fn held(dir: &StateDir, error: &tidegate_engine::ports::JournalError) -> Failure {
+    use tidegate_engine::ports::JournalError;
+    match error {
+        JournalError::Held { holder } => Failure::new(
+            Exit::Conflict,
+            "TG6110",
+            format!("{} is held by another server: {holder}", dir.path().display()),
+        )
+        .safe("nothing was changed; that server goes on")
+        .help("`tidegate server status` shows it, `tidegate server stop` ends it"),
+        JournalError::Damaged { code, what } | JournalError::Unavailable { code, what } => {
+            Failure::new(Exit::Unexpected, code, what.clone())
+                .safe("nothing was changed; the proxy serves its last table")
+                .help(format!("`tidegate explain {code}`"))
+        }
+        JournalError::Conflict { .. } | JournalError::Fenced { .. } => {
+            Failure::new(Exit::Conflict, "TG6110", error.to_string())
+                .safe("nothing was changed")
+                .help("another server took over: `tidegate server status`")
+        }
+    }
+}
+
+/// What to say about a directory that cannot hold the state.
+pub(crate) fn refused_dir(error: &crate::state_dir::Error) -> Failure {
+    use crate::state_dir::Error;
+    let help = match error {
+        Error::Nowhere => "name one with `--state-dir`".to_owned(),
+        Error::Unusable { .. } => "name another with `--state-dir`".to_owned(),
+        Error::TooOpen { path, .. } => format!("chmod 700 {path}"),
+        Error::NotMine { .. } => {
+            "run it as that user, or name another with `--state-dir`".to_owned()
+        }
+    };
+    let exit = match error {
+        Error::TooOpen { .. } | Error::NotMine { .. } => Exit::NotAllowed,
+        Error::Nowhere | Error::Unusable { .. } => Exit::Unexpected,
+    };
+    Failure::new(exit, "TG6111", error.to_string()).safe("nothing was started").help(help)
+}
+
+/// Binds the socket with mode 0600. A socket file without a server behind it is replaced: the
+/// journal's lock, which is held by now, proves that nobody else is in charge.
+fn listen(path: &Path) -> Result<UnixListener, Failure> {
+    let failed = |error: io::Error| {
+        Failure::new(
+            Exit::Unexpected,
+            "TG6113",
+            format!("the socket {} cannot be opened: {error}", path.display()),
+        )
+        .safe("nothing was changed")
+    };
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    // The directory is 0700 from before, so that nobody meets the socket between the two calls.
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(failed)?;
+    Ok(listener)
+}
+
+fn remove_socket(path: &Path) {
+    if let Err(error) = std::fs::remove_file(path) {
+        tracing::debug!(%error, "the socket was gone");
+    }
+}
+
+async fn serve(listener: UnixListener, api: Api, stop: &CancellationToken) -> Result<(), Failure> {
+    let signals = stop.clone();
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::local)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::local)?;
+    let waits = tokio::spawn(async move {
+        tokio::select! {
+            _signal = terminate.recv() => {}
+            _signal = interrupt.recv() => {}
+            () = signals.cancelled() => {}
+        }
+        signals.cancel();
+    });
+    let service = api::router(api).into_make_service_with_connect_info::<principal::Peer>();
+    let graceful = stop.clone();
+    let serving = async {
+        axum::serve(listener, service)
+            .with_graceful_shutdown(async move { graceful.cancelled().await })
+            .await
+    };
+    let cut = async {
+        stop.cancelled().await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    let ended = tokio::select! {
+        ended = serving => ended.map_err(Failure::local),
+        () = cut => {
+            tracing::warn!("requests were still in progress; they are cut");
+            Ok(())
+        }
+    };
+    waits.abort();
+    ended
+}

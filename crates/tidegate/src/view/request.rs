@@ -1,0 +1,153 @@
+//! What the API is asked: bodies of requests. Unknown fields are refused, so that a misspelt
+//! wish is never silently dropped. Must never carry who asks: the socket says that.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Begin a deployment.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Deploy {
+    /// An absolute path on this machine, or a URL that git understands.
+    pub(crate) repository: String,
+    /// The tag.
+    pub(crate) version: String,
+    /// Path of the configuration inside the commit.
+    #[serde(default = "default_config")]
+    pub(crate) config: String,
+    /// The environment; by default the one that the file names.
+    #[serde(default)]
+    pub(crate) environment: Option<String>,
+    /// Take the place of a deployment in flight.
+    #[serde(default)]
+    pub(crate) supersede: bool,
+    /// Deploy an artifact that was rolled back before.
+    #[serde(default)]
+    pub(crate) despite_quarantine: bool,
+    /// The same key takes effect once; a repeat answers with the first deployment.
+    #[serde(default)]
+    pub(crate) key: Option<String>,
+}
+
+fn default_config() -> String {
+    DEFAULT_CONFIG.to_owned()
+}
+
+/// Name of the configuration file.
+pub(crate) const DEFAULT_CONFIG: &str = "tidegate.yaml";
+
+/// A deployment was accepted.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Accepted {
+    /// The deployment; absent when a rollback acts on the one in flight, whose id is given then.
+    pub(crate) id: String,
+    /// The service.
+    pub(crate) service: String,
+    /// Where it runs.
+    pub(crate) environment: String,
+    /// The version.
+    pub(crate) version: String,
+    /// Sequence of the stream behind the command.
+    pub(crate) seq: u64,
+    /// Whether an earlier request with the same key had started it.
+    pub(crate) repeated: bool,
+    /// Warnings and notes on the configuration, laid out for people.
+    #[serde(default)]
+    pub(crate) notes: Vec<String>,
+}
+
+/// Go no further.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Hold {
+    /// Why.
+    #[serde(default)]
+    pub(crate) reason: Option<String>,
+    /// For how long, milliseconds; one hour by default.
+    #[serde(default)]
+    pub(crate) lasts_ms: Option<u64>,
+    /// The same key takes effect once.
+    #[serde(default)]
+    pub(crate) key: Option<String>,
+}
+
+/// A reason and nothing else.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Reason {
+    /// Why.
+    #[serde(default)]
+    pub(crate) reason: Option<String>,
+    /// The same key takes effect once.
+    #[serde(default)]
+    pub(crate) key: Option<String>,
+}
+
+/// Go to the next step.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Advance {
+    /// The step that the person believes is running, from 1.
+    pub(crate) step: u32,
+    /// The same key takes effect once.
+    #[serde(default)]
+    pub(crate) key: Option<String>,
+}
+
+/// Agree to exactly this.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Approve {
+    /// D as the person saw it.
+    pub(crate) binding: String,
+    /// The same key takes effect once.
+    #[serde(default)]
+    pub(crate) key: Option<String>,
+}
+
+/// Bring back what was live before.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Rollback {
+    /// The environment; needed when the service has several.
+    #[serde(default)]
+    pub(crate) environment: Option<String>,
+    /// A version; the previous live one by default.
+    #[serde(default)]
+    pub(crate) to: Option<String>,
+    /// Why.
+    #[serde(default)]
+    pub(crate) reason: Option<String>,
+    /// The same key takes effect once.
+    #[serde(default)]
+    pub(crate) key: Option<String>,
+}
+
+/// Ask a slot's probes, or run its suite, once and without consequence.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Ask {
+    /// The environment; needed when the service has several.
+    #[serde(default)]
+    pub(crate) environment: Option<String>,
+    /// Only this part.
+    #[serde(default)]
+    pub(crate) part: Option<String>,
+    /// Only this slot; every slot that runs something by default.
+    #[serde(default)]
+    pub(crate) slot: Option<String>,
+}
+
+/// A configuration to look at.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Check {
+    /// The text of the file.
+    pub(crate) source: String,
+    /// The name to print with findings.
+    #[serde(default = "default_config")]
+    pub(crate) name: String,
+    /// The environment; by default the one that the file names.
+    #[serde(default)]
+    pub(crate) environment: Option<String>,
+}

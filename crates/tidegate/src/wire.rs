@@ -1,0 +1,97 @@
+//! Builds the graph: which journal, which drivers, which clock. The one place that names them all.
+//! Must never decide anything else.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tidegate_core::digest::{self, Digest};
+use tidegate_core::plan::Plan;
+use tidegate_drivers::checks::{self, LocalChecks};
+use tidegate_drivers::runtime::{self, ProcessRuntime};
+use tidegate_drivers::scm::{self, GitReleases};
+use tidegate_drivers::traffic::{Embedded, ProxyProcess};
+use tidegate_engine::ports::{Bind, Clock, Ports};
+use tidegate_journal::Sqlite;
+
+use crate::failure::Failure;
+use crate::server;
+use crate::server::supervisor::Supervised;
+use crate::state_dir::StateDir;
+
+/// Everything a server runs on.
+pub(crate) struct Graph {
+    /// What the engine needs.
+    pub(crate) ports: Ports,
+    /// The journal again, to close it.
+    pub(crate) journal: Arc<Sqlite>,
+    /// What the supervisor looks after.
+    pub(crate) supervised: Supervised,
+}
+
+/// Opens the journal and makes the drivers of one machine.
+///
+/// # Errors
+/// [`Failure`] when the journal is held by another server or cannot be read.
+pub(crate) async fn graph(dir: &StateDir) -> Result<Graph, Failure> {
+    let state_dir = dir.path().to_owned();
+    let journal = Sqlite::open(&state_dir).await.map_err(|error| server::held(dir, &error))?;
+    let journal = Arc::new(journal);
+    let runtime = Arc::new(ProcessRuntime::new(runtime::Config {
+        state_dir: state_dir.clone(),
+        shim_command: own_command(&["shim"])?,
+    }));
+    let proxy = ProxyProcess::new(dir.proxy_socket(), proxy_command(dir)?, state_dir.clone());
+    let ports = Ports {
+        journal: journal.clone(),
+        runtime: runtime.clone(),
+        traffic: Arc::new(Embedded::new(dir.proxy_socket())),
+        releases: Arc::new(GitReleases::new(scm::Config { state_dir: state_dir.clone() })),
+        checks: Arc::new(LocalChecks::new(checks::Config { state_dir })),
+        clock: Arc::new(WallClock),
+        bind: Arc::new(Declared),
+    };
+    Ok(Graph {
+        ports,
+        journal,
+        supervised: Supervised { proxy, runtime },
+    })
+}
+
+/// The command line that starts the proxy of a state directory.
+fn proxy_command(dir: &StateDir) -> Result<Vec<OsString>, Failure> {
+    let mut command = own_command(&["proxy", "run", "--state-dir"])?;
+    command.push(dir.path().into());
+    Ok(command)
+}
+
+/// This program with arguments.
+fn own_command(arguments: &[&str]) -> Result<Vec<OsString>, Failure> {
+    let program = std::env::current_exe().map_err(Failure::local)?;
+    let arguments = arguments.iter().map(|argument| OsString::from(*argument));
+    Ok(std::iter::once(program.into_os_string()).chain(arguments).collect())
+}
+
+/// The machine's clock.
+#[derive(Debug)]
+struct WallClock;
+
+impl Clock for WallClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+}
+
+/// D over what the plan declares.
+#[derive(Debug)]
+struct Declared;
+
+impl Bind for Declared {
+    fn bind(&self, plan: &Plan, artifact: &Digest) -> Digest {
+        match tidegate_spec::components(plan, artifact) {
+            Ok(components) => digest::bind(&components),
+            // A plan that has no canonical bytes is bound to that fact: it equals no other plan.
+            Err(error) => Digest::of(format!("unbindable {artifact} {error}").as_bytes()),
+        }
+    }
+}
