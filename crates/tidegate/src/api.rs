@@ -136,11 +136,6 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(errors::page))
 }
 
-/// The API's description of itself.
-pub(crate) fn description() -> utoipa::openapi::OpenApi {
-    resources().split_for_parts().1
-}
-
 /// All routes, ready to be served.
 pub(crate) fn router(api: Api) -> Router {
     let (router, description) = resources().split_for_parts();

@@ -115,17 +115,19 @@ impl Globals {
     /// TG7003 when the zone does not exist on this machine.
     pub(crate) fn terminal(&self) -> Result<Terminal, Failure> {
         let json = self.json.as_ref().map(|fields| {
-            let named = fields.split(',').map(str::trim).filter(|field| !field.is_empty());
+            // The twin in the environment is a flag: `1` and `true` choose no field.
+            let chosen = if matches!(fields.as_str(), "1" | "true") { "" } else { fields };
+            let named = chosen.split(',').map(str::trim).filter(|field| !field.is_empty());
             named.map(ToOwned::to_owned).collect()
         });
-        let plain = Terminal::new(self.color, json, self.quiet, TimeZone::UTC);
-        let zone = match &self.tz {
+        let mut terminal = Terminal::new(self.color, json, self.quiet, TimeZone::UTC);
+        terminal.zone = match &self.tz {
             Some(name) => TimeZone::get(name).map_err(|error| {
                 Failure::new(Exit::Usage, "TG7003", format!("{name} is not a time zone: {error}"))
             })?,
-            None if plain.is_screen() => TimeZone::system(),
+            None if terminal.is_screen() => TimeZone::system(),
             None => TimeZone::UTC,
         };
-        Ok(Terminal { zone, ..plain })
+        Ok(terminal)
     }
 }
