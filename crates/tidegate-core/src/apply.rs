@@ -81,9 +81,9 @@ fn start(state: &mut State, recorded: &Recorded) {
         return;
     };
     state.scope = Some(plan.scope.clone());
-    if state.queued.as_ref().is_some_and(|queued| queued.deployment == *deployment) {
-        state.queued = None;
-    }
+    // Who asked for it began it, however long it waited for its turn.
+    let queued = state.queued.take_if(|queued| queued.deployment == *deployment);
+    let started_by = queued.map_or_else(|| recorded.actor.clone(), |queued| queued.actor);
     state.tags.insert(plan.release.version.clone(), plan.release.commit.clone());
     if state.tags.len() > TAGS_MAX {
         state.tags.pop_first();
@@ -103,7 +103,7 @@ fn start(state: &mut State, recorded: &Recorded) {
         kind: kind.clone(),
         plan: plan.clone(),
         started_at: recorded.at,
-        started_by: recorded.actor.clone(),
+        started_by,
         candidates: candidates.clone(),
         targets: targets.clone(),
         phase: Phase::Ready,

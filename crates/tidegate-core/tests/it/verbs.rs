@@ -423,7 +423,7 @@ impl Script {
         Ok(Observation::Task { deployment: named, task, attempt, report })
     }
 
-    /// `override emergency by kofi [web] [--to north] [--sequence 1] ["why"]`.
+    /// `override emergency by kofi [--part api] [--to north] [--sequence 1] ["why"]`.
     fn overridden(&mut self, words: &mut Words) -> Result<Observation, String> {
         let (to, sequence) = (words.option("--to"), words.option("--sequence"));
         let kind = match words.need("lease, brake or emergency")?.as_str() {
@@ -436,7 +436,7 @@ impl Script {
             words.words.remove(at);
             words.words.remove(at)
         });
-        let name: PartName = part(&words.or("web"));
+        let name: PartName = part(&words.option("--part").unwrap_or_else(|| "web".to_owned()));
         let why = words.or("errors at the proxy");
         let known = self.machine.state.parts.get(&name);
         let fallback = known.and_then(|p| p.table.as_ref()).and_then(|t| t.fallback.clone());
