@@ -4,6 +4,8 @@
 //! `--ignore-term --print-mb N --wrong-port --never-listen --fork-away --double-fork
 //! --crash-after-ms N --leak-mb N --burn --announce FILE --listen-after-ms N`
 
+#![expect(clippy::print_stdout, reason = "its output is what the tests look at")]
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

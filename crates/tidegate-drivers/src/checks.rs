@@ -56,11 +56,8 @@ impl Checks for LocalChecks {
         endpoint: &str,
         timeout: SignedDuration,
     ) -> CheckReport {
-        let refuse = |summary: String| CheckReport {
-            outcome: Outcome::NoData,
-            summary,
-            retryable: false,
-        };
+        let refuse =
+            |summary: String| CheckReport { outcome: Outcome::NoData, summary, retryable: false };
         let Some(smoke) = &part.smoke else {
             return refuse(format!("{} has no smoke suite [TG4206]", part.name));
         };

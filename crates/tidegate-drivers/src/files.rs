@@ -21,7 +21,7 @@ pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()?;
     drop(file);
     fs::rename(&temporary, path)?;
-    sync_directory(path.parent().unwrap_or(Path::new("/")))
+    sync_directory(path.parent().unwrap_or(path))
 }
 
 /// Makes the names in a directory durable.

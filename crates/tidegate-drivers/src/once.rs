@@ -2,7 +2,7 @@
 //! bounded output. Must never go through a shell and never leave a process behind.
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
@@ -215,7 +215,7 @@ impl Sink {
     fn open(log: Option<&Path>) -> io::Result<Self> {
         let log = match log {
             Some(path) => {
-                crate::files::make_private(path.parent().unwrap_or(Path::new("/")))?;
+                crate::files::make_private(path.parent().unwrap_or(path))?;
                 Some(OpenOptions::new().append(true).create(true).open(path)?)
             }
             None => None,
@@ -231,7 +231,8 @@ impl Sink {
         self.tail.extend_from_slice(bytes);
         let excess = self.tail.len().saturating_sub(TAIL_BYTES_MAX);
         self.tail.drain(..excess);
-        let room = usize::try_from(LOG_BYTES_MAX.saturating_sub(self.written)).unwrap_or(usize::MAX);
+        let room =
+            usize::try_from(LOG_BYTES_MAX.saturating_sub(self.written)).unwrap_or(usize::MAX);
         let kept = bytes.get(..count.min(room)).unwrap_or_default();
         if let Some(log) = &mut self.log {
             log.write_all(kept)?;
@@ -247,9 +248,4 @@ impl Sink {
         }
         Ok(())
     }
-}
-
-/// The program's name for messages.
-pub(crate) fn display(program: &OsStr) -> String {
-    crate::text::printable(&program.to_string_lossy(), crate::text::EXCERPT_CHARS_MAX)
 }

@@ -156,8 +156,8 @@ impl Prober {
         } else {
             for endpoint in &target.endpoints {
                 let address = endpoint.parse();
-                let address =
-                    address.map_err(|_odd| format!("{place}: `{endpoint}` is no address [TG4105]"))?;
+                let address = address
+                    .map_err(|_odd| format!("{place}: `{endpoint}` is no address [TG4105]"))?;
                 addresses.push(Some(address));
             }
             let (have, want) = (addresses.len(), target.instances);

@@ -241,7 +241,8 @@ fn kernel_address(text: &str) -> Option<IpAddr> {
 pub(crate) fn memory_bytes(pid: i32) -> Option<u64> {
     let kib = |path: String, key: &str| {
         let text = fs::read_to_string(path).ok()?;
-        let line = text.lines().find_map(|line| line.strip_prefix(key)?.trim().split(' ').next())?;
+        let line =
+            text.lines().find_map(|line| line.strip_prefix(key)?.trim().split(' ').next())?;
         line.parse::<u64>().ok()
     };
     kib(format!("/proc/{pid}/smaps_rollup"), "Pss:")

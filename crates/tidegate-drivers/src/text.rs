@@ -25,10 +25,7 @@ pub(crate) fn printable(text: &str, chars_max: usize) -> String {
 /// The last line of some output that has anything on it, made printable.
 pub(crate) fn last_line(output: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(output);
-    text.lines()
-        .rev()
-        .map(|line| printable(line, EXCERPT_CHARS_MAX))
-        .find(|line| !line.is_empty())
+    text.lines().rev().map(|line| printable(line, EXCERPT_CHARS_MAX)).find(|line| !line.is_empty())
 }
 
 /// The last few lines of some output, joined by ` | `, made printable.

@@ -148,8 +148,12 @@ impl ProcessRuntime {
         if begin_anew {
             std::fs::remove_file(&log_path).map_err(system)?;
         }
-        let log =
-            OpenOptions::new().append(true).create(true).mode(0o600).open(&log_path).map_err(system)?;
+        let log = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(&log_path)
+            .map_err(system)?;
         let Some((program, arguments)) = self.config.shim_command.split_first() else {
             return Err(failed("no shim command is configured".to_owned()));
         };
@@ -233,7 +237,7 @@ fn records(error: store::Error) -> Failure {
     Failure::permanent("TG4004", error)
 }
 
-fn silent(place: &Place, error: wire::Error) -> Failure {
+fn silent(place: &Place, error: &wire::Error) -> Failure {
     Failure::retryable("TG4002", format!("{place}: {error}"))
 }
 
@@ -246,9 +250,10 @@ fn accepted(place: &Place, epoch: u64, reply: Reply) -> Result<(), Failure> {
             what: format!("{place}: epoch {epoch} is older than {seen}, which was here before"),
         }),
         Reply::Failed { what } => Err(Failure::retryable("TG4002", format!("{place}: {what}"))),
-        Reply::Observed(_) | Reply::Usage { .. } => {
-            Err(Failure::retryable("TG4002", format!("{place}: the shim answered another question")))
-        }
+        Reply::Observed(_) | Reply::Usage { .. } => Err(Failure::retryable(
+            "TG4002",
+            format!("{place}: the shim answered another question"),
+        )),
     }
 }
 
@@ -270,14 +275,14 @@ impl Runtime for ProcessRuntime {
         match wire::ask(&store, &request, ASK_TIMEOUT).await {
             Ok(reply) => return accepted(place, epoch, reply),
             Err(wire::Error::Gone) => {}
-            Err(error) => return Err(silent(place, error)),
+            Err(error) => return Err(silent(place, &error)),
         }
         if nothing && let Some(reply) = Self::record_empty(&store, epoch).map_err(records)? {
             return accepted(place, epoch, reply);
         }
         self.start(&store).await?;
         let reply = wire::ask(&store, &request, ASK_TIMEOUT).await;
-        accepted(place, epoch, reply.map_err(|error| silent(place, error))?)
+        accepted(place, epoch, reply.map_err(|error| silent(place, &error))?)
     }
 
     async fn observe(&self, place: &Place) -> Result<SlotObserved, Failure> {
@@ -289,7 +294,7 @@ impl Runtime for ProcessRuntime {
                 return Err(Failure::retryable("TG4002", format!("{place}: no observation")));
             }
             Err(wire::Error::Gone) => Self::observe_records(&store).await.map_err(records)?,
-            Err(error) => return Err(silent(place, error)),
+            Err(error) => return Err(silent(place, &error)),
         };
         Ok(SlotObserved {
             revision: observed.revision,
@@ -306,7 +311,7 @@ impl Runtime for ProcessRuntime {
                 Ok(Usage { cpu_percent, memory_percent })
             }
             Ok(_) => Err(Failure::retryable("TG4002", format!("{place}: no reading"))),
-            Err(error) => Err(silent(place, error)),
+            Err(error) => Err(silent(place, &error)),
         }
     }
 

@@ -78,9 +78,7 @@ pub fn run(directory: &Path) -> Result<(), Error> {
     }
     // Processes that fork away from an instance become children of the shim, not of init.
     // Where the kernel refuses, marks in the environment still find them.
-    if let Err(error) =
-        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
-    {
+    if let Err(error) = rustix::process::set_child_subreaper(Some(rustix::process::getpid())) {
         tracing::warn!(%error, "orphans will not come to the shim");
     }
     tokio::runtime::Builder::new_current_thread()

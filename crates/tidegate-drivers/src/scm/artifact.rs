@@ -195,9 +195,8 @@ fn entries(root: &Path) -> Result<Vec<(PathBuf, Metadata)>, Error> {
             let too_deep = path.components().count() > DEPTH_MAX;
             found.push((path, meta));
             if found.len() > ENTRIES_MAX || bytes > BYTES_MAX || too_deep {
-                let what = format!(
-                    "{ENTRIES_MAX} entries, {BYTES_MAX} bytes or {DEPTH_MAX} levels"
-                );
+                let what =
+                    format!("{ENTRIES_MAX} entries, {BYTES_MAX} bytes or {DEPTH_MAX} levels");
                 return Err(Error::TooLarge { what });
             }
         }

@@ -231,7 +231,8 @@ fn git_failed(error: &cli::Error) -> Failure {
 // What the person may have meant.
 async fn missing_tag(repository: &Repository, version: &str) -> Result<Failure, Failure> {
     let names = async |kind: &str| {
-        let list = ["for-each-ref", TAGS_MAX, "--sort=-version:refname", "--format=%(refname:strip=2)"];
+        let list =
+            ["for-each-ref", TAGS_MAX, "--sort=-version:refname", "--format=%(refname:strip=2)"];
         let arguments = [&list[..], &[kind]].concat();
         let said = repository.ask(&arguments, NAMES_BYTES_MAX).await;
         said.map_err(|error| git_failed(&error))
@@ -252,7 +253,8 @@ async fn missing_tag(repository: &Repository, version: &str) -> Result<Failure, 
     };
     let branches = names("refs/heads").await?;
     let branch = String::from_utf8_lossy(&branches.out).lines().any(|branch| branch == version);
-    let branch = if branch { " (there is a branch of that name, which is not a release)" } else { "" };
+    let branch =
+        if branch { " (there is a branch of that name, which is not a release)" } else { "" };
     Ok(Failure::permanent("TG3001", format!("there is no tag `{version}`{branch}; {hint}")))
 }
 
@@ -360,10 +362,9 @@ impl Releases for GitReleases {
             files::make_private(&kept)
         };
         let begun = tokio::task::spawn_blocking(begun).await;
-        begun
-            .map_err(std::io::Error::other)
-            .and_then(|result| result)
-            .map_err(|error| Failure::retryable("TG3011", format!("{}: {error}", tree.display())))?;
+        begun.map_err(std::io::Error::other).and_then(|result| result).map_err(|error| {
+            Failure::retryable("TG3011", format!("{}: {error}", tree.display()))
+        })?;
         export::export(&repository, &release.commit, &tree).await.map_err(export_failed)?;
         let root = tree.clone();
         aside(move || artifact::check_links(&root)).await?;
@@ -412,7 +413,9 @@ mod tests {
 
     #[test]
     fn only_names_of_tags_are_asked_for() {
-        for odd in ["", "-v1", "--upload-pack=x", "v1^{tree}", "a..b", "v 1", "v1\n", "@{-1}", "a:b"] {
+        for odd in
+            ["", "-v1", "--upload-pack=x", "v1^{tree}", "a..b", "v 1", "v1\n", "@{-1}", "a:b"]
+        {
             assert_eq!(check_version(odd).unwrap_err().code, "TG3002", "{odd:?}");
         }
         for plain in ["v1.2.3", "release/2026-01", "1.0.0-rc.1+build"] {

@@ -119,9 +119,8 @@ struct Log(Option<std::fs::File>);
 impl Log {
     fn open(suite: &Suite<'_>) -> Self {
         let directory = suite.log.parent().unwrap_or(suite.log);
-        let opened = files::make_private(directory).and_then(|()| {
-            std::fs::OpenOptions::new().append(true).create(true).open(suite.log)
-        });
+        let opened = files::make_private(directory)
+            .and_then(|()| std::fs::OpenOptions::new().append(true).create(true).open(suite.log));
         Self(opened.map_err(|error| tracing::warn!(%error, "a suite has no log")).ok())
     }
 

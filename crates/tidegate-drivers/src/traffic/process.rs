@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -58,9 +58,9 @@ impl ProxyProcess {
     /// Looks after the proxy of that socket, which `command` (program and all arguments) runs.
     /// Its output goes to `proxy.log` in the state directory. Touches nothing yet.
     #[must_use]
-    pub fn new(socket: PathBuf, command: Vec<OsString>, state_dir: PathBuf) -> Self {
+    pub fn new(socket: PathBuf, command: Vec<OsString>, state_dir: impl AsRef<Path>) -> Self {
         let client = Client::with_timeout(socket.clone(), ANSWER_TIMEOUT);
-        let log = state_dir.join("proxy.log");
+        let log = state_dir.as_ref().join("proxy.log");
         Self { socket, command, log, client, child: Mutex::new(None) }
     }
 

@@ -1,7 +1,14 @@
 //! Tests of the drivers on real parts: processes, sockets, repositories, files.
 //! Must never need a network beyond this machine and never use a fixed port.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on is to fail where it is"
+)]
+
 mod probes;
 mod processes;
 mod releases;
 mod setup;
+mod traffic;

@@ -199,6 +199,51 @@ async fn ports_and_commands_answer_too() {
     assert!(missing.summary.contains("could not be started"), "{}", missing.summary);
 }
 
+// Serves the certificate of `tests/fixtures`, valid until 2126 for shop.example and below.
+async fn tls_server() -> String {
+    let certificate = include_bytes!("../fixtures/shop.example.cert.der").to_vec();
+    let key = include_bytes!("../fixtures/shop.example.key.der").to_vec();
+    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.into()],
+            rustls::pki_types::PrivatePkcs8KeyDer::from(key).into(),
+        )
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            drop(acceptor.accept(stream).await);
+        }
+    });
+    endpoint
+}
+
+#[tokio::test]
+async fn the_days_left_of_a_certificate_are_counted() {
+    let bench = Bench::new(&[]);
+    let endpoint = tls_server().await;
+    let tls = |name: &str, days_left| Ask::Tls { server_name: name.to_owned(), days_left };
+    let cases = [
+        (tls("shop.example", 14), Outcome::Pass, "answered twice"),
+        (tls("www.shop.example", 14), Outcome::Pass, "answered twice"),
+        (tls("shop.example", 40_000), Outcome::Fail, "expected more than 40000 days left"),
+        (tls("bank.example", 14), Outcome::Fail, "found one for shop.example, *.shop.example"),
+    ];
+    for (ask, outcome, words) in cases {
+        let mut target = bench.target(vec![probe(ask)]);
+        target.endpoints = vec![endpoint.clone()];
+        let report = bench.checks.probe(&[target], SignedDuration::from_secs(20)).await;
+        assert_eq!(report.outcome, outcome, "{}", report.summary);
+        assert!(report.summary.contains(words), "{}", report.summary);
+    }
+}
+
 #[tokio::test]
 async fn what_was_not_asked_never_passes() {
     let bench = Bench::new(&[]);
@@ -282,7 +327,9 @@ async fn a_suite_keeps_cookies_captures_and_uploads() {
 async fn a_suite_stops_at_its_first_failure_cleans_up_and_keeps_secrets() {
     let bench = Bench::new(&[]);
     fs::write(bench.artifact().join("picture.txt"), "PIXELS").unwrap();
-    let bad = GOOD.replace("body: session=c00kie", "body: nobody").replace("get: /me", "get: /me\n    headers: {authorization: Bearer hush-hush}");
+    let bad = GOOD
+        .replace("body: session=c00kie", "body: nobody")
+        .replace("get: /me", "get: /me\n    headers: {authorization: Bearer hush-hush}");
     let report = bench.suite(&bad).await;
     assert_eq!((report.outcome, report.retryable), (Outcome::Fail, false));
     let expected = "step 3 of 6: GET /me: expected a body with `nobody`";
@@ -306,8 +353,11 @@ async fn a_suite_that_cannot_be_asked_is_no_evidence() {
     assert_eq!(broken.outcome, Outcome::NoData);
     let unset = bench.suite("steps: [{get: '/${nobody}'}]").await;
     assert!(unset.summary.contains("nothing was captured as `nobody`"), "{}", unset.summary);
-    fs::write(bench.artifact().join("slow.yaml"), "steps: [{get: /slow}, {get: /slow}, {get: /slow}]")
-        .unwrap();
+    fs::write(
+        bench.artifact().join("slow.yaml"),
+        "steps: [{get: /slow}, {get: /slow}, {get: /slow}]",
+    )
+    .unwrap();
     let slow = bench.smoke(SmokeRun::Suite { file: "slow.yaml".to_owned() }, 1).await;
     assert_eq!(slow.outcome, Outcome::NoData, "{}", slow.summary);
 }
@@ -316,7 +366,8 @@ async fn a_suite_that_cannot_be_asked_is_no_evidence() {
 async fn a_command_is_judged_by_its_exit_code_or_its_report() {
     let bench = Bench::new(&[]);
     let passing = r#"<testsuite name="s" tests="1"><testcase name="a"/></testsuite>"#;
-    let failing = r#"<testsuite name="s" tests="1"><testcase name="a"><failure/></testcase></testsuite>"#;
+    let failing =
+        r#"<testsuite name="s" tests="1"><testcase name="a"><failure/></testcase></testsuite>"#;
     // A report that the release itself brings is older than any run.
     fs::write(bench.artifact().join("report.xml"), passing).unwrap();
     let target = format!("test \"$TIDEGATE_TARGET\" = http://{}", bench.endpoint);

@@ -53,10 +53,8 @@ impl House {
     }
 
     async fn ready(&self, place: &Place, tenant: &Tenant) -> SlotObserved {
-        self.seen(place, "it is ready", |seen| {
-            seen.runs(tenant) && seen.total == tenant.instances
-        })
-        .await
+        self.seen(place, "it is ready", |seen| seen.runs(tenant) && seen.total == tenant.instances)
+            .await
     }
 
     async fn seen(
@@ -82,7 +80,9 @@ impl House {
 impl Drop for House {
     // A failed assertion must not leave processes behind.
     fn drop(&mut self) {
-        for entry in fs::read_dir(self.state().join("slots/shop@production/web")).into_iter().flatten() {
+        for entry in
+            fs::read_dir(self.state().join("slots/shop@production/web")).into_iter().flatten()
+        {
             let slot = entry.unwrap().path();
             if let Some(shim) = fs::read(slot.join("state.json")).ok().and_then(|bytes| {
                 let record: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
@@ -107,7 +107,10 @@ fn runtime(state: &Path) -> ProcessRuntime {
 }
 
 fn kill(pid: i32) {
-    drop(rustix::process::kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL));
+    match rustix::process::kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+        Err(error) => panic!("{pid}: {error}"),
+    }
 }
 
 fn lives(pid: i32) -> bool {
@@ -119,7 +122,8 @@ fn lives(pid: i32) -> bool {
 fn marked_processes(slot: &Path) -> Vec<i32> {
     let path = slot.canonicalize().unwrap();
     let digest = tidegate_core::digest::Digest::of(path.as_os_str().as_encoded_bytes());
-    let mark = format!("TIDEGATE_INSTANCE={}.", &digest.as_str()[..16]);
+    let short: String = digest.as_str().chars().take(16).collect();
+    let mark = format!("TIDEGATE_INSTANCE={short}.");
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
         let Ok(pid) = entry.file_name().to_string_lossy().parse::<i32>() else { continue };
@@ -287,7 +291,9 @@ async fn shims_that_died_are_started_again_without_a_new_wish() {
     kill(shim);
     until("the shim is dead", || async { (!lives(shim)).then_some(()) }).await;
     assert_eq!(house.runtime.tend().await.unwrap().len(), 1);
-    house.seen(&north, "it is watched again", |seen| seen.ready == 1 && seen.problem.is_none()).await;
+    house
+        .seen(&north, "it is watched again", |seen| seen.ready == 1 && seen.problem.is_none())
+        .await;
     assert_eq!(house.pids(&north), pids);
     house.empty(&north, 3).await;
     assert!(house.runtime.tend().await.unwrap().is_empty());

@@ -7,9 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
-use tidegate_core::ids::{
-    EnvironmentName, PartName, Revision, Scope, ServiceName, SlotName,
-};
+use tidegate_core::ids::{EnvironmentName, PartName, Revision, Scope, ServiceName, SlotName};
 use tidegate_core::plan::{Part, PartKind, Route, Run};
 use tidegate_core::state::Tenant;
 use tidegate_engine::ports::Place;

@@ -64,10 +64,8 @@ impl Process {
     fn ended(&mut self) -> Option<Exit> {
         match &mut self.child {
             Some(child) => match child.try_wait() {
-                Ok(status) => status.map(|status| Exit {
-                    words: once::words(status),
-                    success: status.success(),
-                }),
+                Ok(status) => status
+                    .map(|status| Exit { words: once::words(status), success: status.success() }),
                 Err(error) => Some(Exit { words: format!("was lost: {error}"), success: false }),
             },
             None => (!proc::alive(self.identity))
@@ -292,8 +290,7 @@ impl Instance {
                 Life::Stopping { process, kill_at, again: None }
             }
             Life::Running { process, .. } => {
-                for member in
-                    proc::family(&proc::table(), process.identity, &self.mark, None, true)
+                for member in proc::family(&proc::table(), process.identity, &self.mark, None, true)
                 {
                     proc::signal(member.identity, Signal::TERM);
                 }

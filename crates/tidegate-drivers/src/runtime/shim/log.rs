@@ -7,13 +7,12 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::inotify;
-use tokio::io::unix::AsyncFd;
+use tokio::net::unix::pipe;
 
 /// Smallest limit: less would not hold the reason of a crash.
 const BYTES_MIN: u64 = 64 * 1024;
@@ -26,7 +25,8 @@ const FLOOD: Duration = Duration::from_millis(20);
 /// Tells when something in a slot's directory is written to.
 #[derive(Debug)]
 pub(super) struct Watch {
-    events: AsyncFd<OwnedFd>,
+    // Not a pipe, but read like one: whatever becomes readable and is read without waiting.
+    events: pipe::Receiver,
     armed_at: Instant,
 }
 
@@ -39,16 +39,18 @@ impl Watch {
         let flags = inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC;
         let events = inotify::init(flags)?;
         inotify::add_watch(&events, directory, inotify::WatchFlags::MODIFY)?;
-        Ok(Self { events: AsyncFd::new(events)?, armed_at: Instant::now() })
+        Ok(Self {
+            events: pipe::Receiver::from_owned_fd_unchecked(events)?,
+            armed_at: Instant::now(),
+        })
     }
 
     /// Returns after a write, at most once in 20 ms.
     pub(super) async fn written(&mut self) -> io::Result<()> {
         tokio::time::sleep_until(self.armed_at.into()).await;
-        let mut ready = self.events.readable().await?;
+        self.events.readable().await?;
         let mut buffer = [0_u8; 4096];
-        while matches!(rustix::io::read(&self.events, &mut buffer), Ok(count) if count > 0) {}
-        ready.clear_ready();
+        while matches!(self.events.try_read(&mut buffer), Ok(count) if count > 0) {}
         self.armed_at = Instant::now() + FLOOD;
         Ok(())
     }

@@ -22,11 +22,9 @@ pub(super) fn pick(seed: &str, avoid: &[u16]) -> Option<u16> {
     let end = outgoing_begin().unwrap_or(END_DEFAULT);
     let length = end.saturating_sub(FIRST);
     if length >= RANGE_MIN {
-        let offset = seed
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-            });
+        let offset = seed.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
         let start = u16::try_from(offset % u64::from(length)).unwrap_or(0);
         let found = (0..length)
             .map(|step| FIRST + (start + step) % length)

@@ -58,8 +58,7 @@ impl Supervisor {
             .collect();
         let wanted = spec.wanted.clone().map(Arc::new);
         let meter = Meter::default();
-        let supervisor =
-            Self { store, spec, wanted, instances, reports, meter, dirty: true };
+        let supervisor = Self { store, spec, wanted, instances, reports, meter, dirty: true };
         supervisor.end_strays();
         Ok(supervisor)
     }
@@ -111,8 +110,7 @@ impl Supervisor {
         self.dirty |= before != self.instances.len();
         self.collect_orphans();
         if self.meter.is_due(now) {
-            let subjects: Vec<_> =
-                self.instances.values().filter_map(Instance::subject).collect();
+            let subjects: Vec<_> = self.instances.values().filter_map(Instance::subject).collect();
             self.meter.sample(&subjects, now);
         }
         self.save()?;

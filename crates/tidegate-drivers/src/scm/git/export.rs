@@ -105,11 +105,8 @@ pub(super) async fn export(
         check(entry)?;
     }
     let mut command = repository.git(&["cat-file", "--batch"]);
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(cli::Error::Start)?;
+    let mut child =
+        command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().map_err(cli::Error::Start)?;
     let (Some(asking), Some(answering)) = (child.stdin.take(), child.stdout.take()) else {
         return Err(Error::Objects(io::ErrorKind::BrokenPipe.into()));
     };

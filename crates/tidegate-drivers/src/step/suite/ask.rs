@@ -174,7 +174,9 @@ impl<'a> Asker<'a> {
             let Some((name, value)) = pair.trim().split_once('=') else { continue };
             let ended = attributes.split(';').any(|attribute| {
                 let attribute = attribute.trim().to_ascii_lowercase();
-                attribute.strip_prefix("max-age=").is_some_and(|age| age == "0" || age.starts_with('-'))
+                attribute
+                    .strip_prefix("max-age=")
+                    .is_some_and(|age| age == "0" || age.starts_with('-'))
             });
             if ended {
                 self.cookies.remove(name);
@@ -270,9 +272,9 @@ impl<'a> Asker<'a> {
     fn fill_json(&self, json: &Value) -> Result<Value, String> {
         Ok(match json {
             Value::String(text) => Value::String(self.fill(text)?),
-            Value::Array(items) => {
-                Value::Array(items.iter().map(|item| self.fill_json(item)).collect::<Result<_, _>>()?)
-            }
+            Value::Array(items) => Value::Array(
+                items.iter().map(|item| self.fill_json(item)).collect::<Result<_, _>>()?,
+            ),
             Value::Object(fields) => Value::Object(
                 fields
                     .iter()
@@ -327,7 +329,8 @@ impl<'a> Asker<'a> {
         lines.push(format!("  < {}", answered.status));
         for (name, value) in &answered.headers {
             let value = value.to_str().unwrap_or("not text");
-            let value = if is_secret(name.as_str()) { BLACK.to_owned() } else { self.blacken(value) };
+            let value =
+                if is_secret(name.as_str()) { BLACK.to_owned() } else { self.blacken(value) };
             lines.push(format!("  < {name}: {}", printable(&value, SHOWN_CHARS)));
         }
         lines.push(format!("  < {}", printable(&self.blacken(&answered.body), EXCERPT_CHARS)));
@@ -362,6 +365,7 @@ fn take(capture: &Capture, answered: &Answered) -> Option<String> {
 
 fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    let telling = ["authorization", "cookie", "token", "secret", "password", "passwd", "key", "credential"];
+    let telling =
+        ["authorization", "cookie", "token", "secret", "password", "passwd", "key", "credential"];
     telling.iter().any(|word| name.contains(word))
 }

@@ -160,9 +160,7 @@ pub(super) fn parse(text: &str) -> Result<Steps, String> {
     }
     let numbered = file.steps.into_iter().enumerate();
     numbered
-        .map(|(number, step)| {
-            check(step).map_err(|what| format!("step {}: {what}", number + 1))
-        })
+        .map(|(number, step)| check(step).map_err(|what| format!("step {}: {what}", number + 1)))
         .collect()
 }
 
@@ -189,7 +187,9 @@ fn check(step: StepFile) -> Result<Step, String> {
     };
     let within = step.expect.within.map(|text| {
         let length = text.parse::<SignedDuration>().ok().filter(SignedDuration::is_positive);
-        length.map(|length| length.unsigned_abs()).ok_or(format!("`{text}` is no length of time"))
+        length
+            .map(|length| length.unsigned_abs())
+            .ok_or_else(|| format!("`{text}` is no length of time"))
     });
     for (name, capture) in &step.capture {
         let ways = [capture.json.is_some(), capture.header.is_some(), capture.after.is_some()];

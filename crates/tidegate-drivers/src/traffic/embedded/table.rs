@@ -80,9 +80,12 @@ pub(super) fn seal(scope: &Scope, table: &RouteTable, epoch: u64) -> Result<wire
         .listen
         .parse()
         .map_err(|_odd| odd(format!("`{}` is no address and port", table.route.listen)))?;
-    let backends: Vec<wire::Backend> =
-        table.backends.iter().map(|b| backend(b, table.split.as_ref())).collect::<Result<_, _>>()
-            .map_err(odd)?;
+    let backends: Vec<wire::Backend> = table
+        .backends
+        .iter()
+        .map(|b| backend(b, table.split.as_ref()))
+        .collect::<Result<_, _>>()
+        .map_err(odd)?;
     check_split(table).map_err(odd)?;
     let fallback = table.fallback.as_ref().map(|split| shares(split, &table.backends));
     let lease = table.lease.map(|lease| u64::try_from(lease.as_millis()).unwrap_or(0));
@@ -227,7 +230,11 @@ mod tests {
                 preview_header: Some("X-Preview".to_owned()),
                 sticky: true,
             },
-            split: Some(Split::between(&slot("south"), &slot("north"), Weight::from_bp(500).unwrap())),
+            split: Some(Split::between(
+                &slot("south"),
+                &slot("north"),
+                Weight::from_bp(500).unwrap(),
+            )),
             backends: vec![
                 backend("north", "v1-aaaaaaaa", 4001),
                 backend("south", "v1-aaaaaaaa", 4002),
@@ -281,7 +288,8 @@ mod tests {
     fn the_cohort_stays_through_a_deployment_and_changes_with_the_next() {
         let shop = scope("shop", "production");
         let first = seal(&shop, &table(), 1).unwrap();
-        let later = RouteTable { generation: 9, split: Some(Split::all_to(slot("south"))), ..table() };
+        let later =
+            RouteTable { generation: 9, split: Some(Split::all_to(slot("south"))), ..table() };
         assert_eq!(seal(&shop, &later, 1).unwrap().cohort, first.cohort);
         let mut next = table();
         next.backends[1].revision = "v2-bbbbbbbb".to_owned();
