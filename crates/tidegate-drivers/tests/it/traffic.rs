@@ -88,7 +88,7 @@ impl Drop for Gate {
         for pid in log.lines().filter_map(|line| line.parse::<i32>().ok()) {
             match rustix::process::kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL) {
                 Ok(()) | Err(rustix::io::Errno::SRCH) => {}
-                Err(error) => eprintln!("{pid}: {error}"),
+                Err(error) => panic!("{pid}: {error}"),
             }
         }
     }
