@@ -151,6 +151,7 @@ impl fmt::Display for Actor {
         match self {
             Self::Person(name) => f.write_str(name),
             Self::Tidegate => f.write_str("tidegate"),
+            Self::Proxy(name) if name == "proxy" => f.write_str("the proxy"),
             Self::Proxy(name) => write!(f, "{name} at the proxy"),
         }
     }

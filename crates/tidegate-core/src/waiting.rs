@@ -52,14 +52,17 @@ fn of_hold(deployment: &Deployment) -> Option<Waiting> {
         (Some(_), HoldEnd::Rollback) => "it is aborted, nothing was changed",
         (Some(_), HoldEnd::Page) => "a person is called, the weights stay",
     };
+    let verdict = deployment.verdict.as_ref().filter(|verdict| verdict.call != Call::Advance);
     let (who, command) = match hold.cause {
         HoldCause::Person => ("a person", Some("tidegate resume".to_owned())),
+        HoldCause::Verdict if verdict.is_none() => ("the judge or the world", advance(deployment)),
         HoldCause::Verdict => ("the judge, as soon as the numbers allow it", advance(deployment)),
-        HoldCause::Unconfirmed => ("the data plane, by confirming the split", None),
+        HoldCause::Unconfirmed => ("the data plane and the workers, by reaching it", None),
     };
-    let on = match (&deployment.verdict, hold.cause) {
+    let on = match (verdict, hold.cause) {
         (Some(verdict), HoldCause::Verdict) => format!("better numbers ({})", verdict.sentence),
-        (None, HoldCause::Verdict) => format!("the judge ({})", hold.why),
+        // The judge is content, or silent: what holds it was found elsewhere.
+        (None, HoldCause::Verdict) => format!("a change ({})", hold.why),
         (_, HoldCause::Person) => format!("a person ({})", hold.why),
         (_, HoldCause::Unconfirmed) => format!("a confirmation ({})", hold.why),
     };
@@ -107,11 +110,17 @@ fn of_phase(state: &State, deployment: &Deployment) -> Waiting {
         },
         Phase::Deploy => waiting(
             unsettled(state, deployment),
-            "the application, by listening on its port",
+            "the application, by listening on its port, and the data plane",
             "the candidate is taken down",
         ),
         Phase::Traffic { .. } | Phase::Bake if deployment.converged_at.is_none() => {
-            waiting("the data plane to confirm the split".to_owned(), "the data plane", "it holds")
+            let tables = state.parts.values().filter_map(|part| part.table.as_ref());
+            let (on, who) = if tables.into_iter().all(|table| table.confirmed) {
+                ("the workers to reach the share of this step", "the workers")
+            } else {
+                ("the data plane to confirm the split", "the data plane")
+            };
+            waiting(on.to_owned(), who, "it holds")
         }
         Phase::Traffic { step } => Waiting {
             command: advance(deployment),
@@ -209,6 +218,11 @@ fn unsettled(state: &State, deployment: &Deployment) -> String {
         .filter_map(|(part, slot)| {
             let slot_state = state.parts.get(part)?.slots.get(slot)?;
             let tenant = slot_state.want.as_ref()?;
+            if Some(&tenant.revision) != deployment.revision().as_ref() {
+                return Some(format!(
+                    "the data plane to confirm the table of {part} without {slot}"
+                ));
+            }
             if slot_state.settled() {
                 return None;
             }

@@ -382,7 +382,10 @@ fn earlier_release<'a>(state: &'a State, to: Option<&str>) -> Result<&'a Ended, 
     found.ok_or_else(|| Rejection::NothingToGoBackTo {
         what: match to {
             Some(version) => format!("{version} was never live here, or is live"),
-            None => "no earlier release was live here".to_owned(),
+            None => {
+                "nothing was live before this; what was gone back from returns only by name (--to)"
+                    .to_owned()
+            }
         },
     })
 }

@@ -467,7 +467,24 @@ impl Play {
                 }
             }
         }
+        found.extend(self.short_of_workers());
         self.machine.complaints.extend(found);
+    }
+
+    /// A worker that was live is never wanted with fewer instances, over both slots, than it has.
+    fn short_of_workers(&self) -> Vec<String> {
+        let live = self
+            .machine
+            .state
+            .parts
+            .iter()
+            .filter(|(_, part)| part.live.is_some() && part.table.is_none());
+        live.filter_map(|(name, part)| {
+            let tenants = part.slots.values().filter_map(|slot| slot.want.as_ref());
+            let wanted: u32 = tenants.map(|tenant| tenant.instances).sum();
+            (wanted < self.shape.instances).then(|| format!("only {wanted} of {name} are wanted"))
+        })
+        .collect()
     }
 }
 

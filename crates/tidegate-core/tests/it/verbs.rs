@@ -8,7 +8,7 @@ use tidegate_core::input::{Command, Input, Observation, Overridden, SplitRead, T
 use tidegate_core::plan::Metric;
 use tidegate_core::state::TaskId;
 use tidegate_core::verdict::{Call, HoldReason, Outcome, Reading, Verdict, Zone};
-use tidegate_core::weight::Split;
+use tidegate_core::weight::{Split, Weight};
 
 use crate::machine::Machine;
 use crate::render;
@@ -423,7 +423,7 @@ impl Script {
         Ok(Observation::Task { deployment: named, task, attempt, report })
     }
 
-    /// `override emergency by kofi [--part api] [--to north] [--sequence 1] ["why"]`.
+    /// `override emergency by kofi [--part api] [--to north|half|503] [--sequence 1] ["why"]`.
     fn overridden(&mut self, words: &mut Words) -> Result<Observation, String> {
         let (to, sequence) = (words.option("--to"), words.option("--sequence"));
         let kind = match words.need("lease, brake or emergency")?.as_str() {
@@ -442,6 +442,10 @@ impl Script {
         let fallback = known.and_then(|p| p.table.as_ref()).and_then(|t| t.fallback.clone());
         let split = match to {
             Some(text) if text == "503" => None,
+            Some(text) if text == "half" => {
+                let half = Weight::from_bp(5_000).unwrap();
+                Some(Split::between(&slot("north"), &slot("south"), half))
+            }
             Some(text) => Some(Split::all_to(slot(&text))),
             None => fallback,
         };

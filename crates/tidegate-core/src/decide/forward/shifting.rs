@@ -87,24 +87,27 @@ fn moves_of(state: &State, deployment: &Deployment, part: &Part, weight: Weight)
         let full = tenant.part.instances;
         full.saturating_sub(weight.of_instances(full))
     });
-    let mut moves: Vec<Event> =
-        resized(known, part, &candidate, brought, live.as_ref()).into_iter().collect();
-    if let Some(live) = &live {
-        moves.extend(resized(known, part, live, kept, Some(&candidate)));
-    }
-    moves
+    let has = |slot: Option<&SlotName>, instances: u32| {
+        let slot = slot.and_then(|slot| known.slots.get(slot));
+        let wants = |slot: &SlotState| slot.want.as_ref().is_some_and(|t| t.instances >= instances);
+        slot.is_none_or(|slot| wants(slot) && slot.ready())
+    };
+    let to_candidate = resized(known, part, &candidate, brought, has(live.as_ref(), kept));
+    let to_live = live
+        .as_ref()
+        .and_then(|live| resized(known, part, live, kept, has(Some(&candidate), brought)));
+    to_candidate.into_iter().chain(to_live).collect()
 }
 
-/// The event that gives a slot so many instances, once that takes nothing away that is needed.
+/// The event that gives a slot so many instances: more at once, fewer when the other side has its.
 fn resized(
     known: &PartState,
     part: &Part,
     slot: &SlotName,
     instances: u32,
-    other: Option<&SlotName>,
+    other_has_its: bool,
 ) -> Option<Event> {
     let tenant = tenant_of(known, slot)?;
-    let other_has_its = other.and_then(|other| known.slots.get(other)).is_none_or(SlotState::ready);
     let shrinks = instances < tenant.instances;
     if instances == tenant.instances || (shrinks && !other_has_its) {
         return None;
