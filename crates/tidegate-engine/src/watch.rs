@@ -37,7 +37,8 @@ struct Sight {
 #[derive(Debug)]
 pub(crate) struct Watch {
     scope: Scope,
-    sight: watch::Sender<Sight>,
+    /// One channel a lookout: a shared one would wake them in an order that no seed repeats.
+    sights: [watch::Sender<Sight>; 3],
     _lookouts: JoinSet<()>,
 }
 
@@ -48,12 +49,14 @@ impl Watch {
         epoch: u64,
         mailbox: mpsc::Sender<Message>,
     ) -> Self {
-        let (sight, seen) = watch::channel(Sight::default());
+        let [to_slots, to_splits, to_renewals] =
+            std::array::from_fn(|_| watch::channel(Sight::default()));
         let mut lookouts = JoinSet::new();
-        lookouts.spawn(slots(ports.clone(), mailbox.clone(), seen.clone()));
-        lookouts.spawn(splits(scope.clone(), ports.clone(), mailbox, seen.clone()));
-        lookouts.spawn(renewals(scope.clone(), ports, epoch, seen));
-        Self { scope, sight, _lookouts: lookouts }
+        lookouts.spawn(slots(ports.clone(), mailbox.clone(), to_slots.1));
+        lookouts.spawn(splits(scope.clone(), ports.clone(), mailbox, to_splits.1));
+        lookouts.spawn(renewals(scope.clone(), ports, epoch, to_renewals.1));
+        let sights = [to_slots.0, to_splits.0, to_renewals.0];
+        Self { scope, sights, _lookouts: lookouts }
     }
 
     /// Takes what there is to look at from the state.
@@ -80,13 +83,15 @@ impl Watch {
             leases: leases(state),
             busy: state.current.is_some(),
         };
-        self.sight.send_if_modified(|known| {
-            let differs = *known != sight;
-            if differs {
-                *known = sight;
-            }
-            differs
-        });
+        for lookout in &self.sights {
+            lookout.send_if_modified(|known| {
+                let differs = *known != sight;
+                if differs {
+                    known.clone_from(&sight);
+                }
+                differs
+            });
+        }
     }
 }
 
