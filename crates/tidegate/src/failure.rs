@@ -23,8 +23,8 @@ pub(crate) struct Failure {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) help: Option<String>,
     /// Findings in a file, each already laid out for people.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) findings: Vec<String>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub(crate) findings: Box<[String]>,
 }
 
 impl Failure {
@@ -36,7 +36,7 @@ impl Failure {
             what: what.into(),
             safe: None,
             help: None,
-            findings: Vec::new(),
+            findings: Box::default(),
         }
     }
 
@@ -62,11 +62,11 @@ impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
         Self {
             exit: problem.exit(),
-            findings: problem.diagnostics.iter().map(ToString::to_string).collect(),
+            findings: problem.advice.diagnostics.iter().map(ToString::to_string).collect(),
             code: problem.code,
             what: problem.detail,
-            safe: problem.safe,
-            help: problem.help,
+            safe: problem.advice.safe,
+            help: problem.advice.help,
         }
     }
 }

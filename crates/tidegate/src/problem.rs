@@ -27,6 +27,14 @@ pub(crate) struct Problem {
     pub(crate) code: String,
     /// One sentence with the values to act on.
     pub(crate) detail: String,
+    /// What is safe, what to do next, and findings in a file.
+    #[serde(flatten)]
+    pub(crate) advice: Box<Advice>,
+}
+
+/// What helps beside the sentence.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Advice {
     /// What is safe at this moment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) safe: Option<String>,
@@ -48,9 +56,7 @@ impl Problem {
             status,
             code: code.to_owned(),
             detail: detail.into(),
-            safe: None,
-            help: None,
-            diagnostics: Vec::new(),
+            advice: Box::default(),
         }
     }
 
@@ -66,13 +72,13 @@ impl Problem {
 
     /// Adds what is safe.
     pub(crate) fn safe(mut self, safe: impl Into<String>) -> Self {
-        self.safe = Some(safe.into());
+        self.advice.safe = Some(safe.into());
         self
     }
 
     /// Adds what to do next.
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.advice.help = Some(help.into());
         self
     }
 
@@ -84,7 +90,7 @@ impl Problem {
             Self::new(422, "TG7017", format!("{file} has {errors} {}", plural(errors, "error")))
                 .safe("no deployment was started, traffic is as it was")
                 .help("mend them, then run `tidegate check`");
-        problem.diagnostics = found.0;
+        problem.advice.diagnostics = found.0;
         problem
     }
 

@@ -41,7 +41,7 @@ pub(crate) async fn graph(dir: &StateDir) -> Result<Graph, Failure> {
         state_dir: state_dir.clone(),
         shim_command: own_command(&["shim"])?,
     }));
-    let proxy = ProxyProcess::new(dir.proxy_socket(), proxy_command(dir)?, state_dir.clone());
+    let proxy = ProxyProcess::new(dir.proxy_socket(), proxy_command(dir)?, &state_dir);
     let ports = Ports {
         journal: journal.clone(),
         runtime: runtime.clone(),
@@ -51,11 +51,7 @@ pub(crate) async fn graph(dir: &StateDir) -> Result<Graph, Failure> {
         clock: Arc::new(WallClock),
         bind: Arc::new(Declared),
     };
-    Ok(Graph {
-        ports,
-        journal,
-        supervised: Supervised { proxy, runtime },
-    })
+    Ok(Graph { ports, journal, supervised: Supervised { proxy, runtime } })
 }
 
 /// The command line that starts the proxy of a state directory.

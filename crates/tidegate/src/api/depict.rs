@@ -45,7 +45,7 @@ pub(crate) fn deployment(
             None => state_word(whole, current).to_owned(),
         },
         sentence: match end {
-            Some((ending, why, _)) => format!("{}: {why}", ending.words()),
+            Some((_, why, _)) => why.clone(),
             None => sentence(whole, now),
         },
         phase: current.phase.word().to_owned(),
@@ -293,9 +293,10 @@ fn split_view(part: &PartState, observed: Option<&BTreeMap<SlotName, f64>>) -> O
         generation: table.generation,
         read: table.confirmed.then(|| set.clone()),
         set,
-        observed: observed.map(|shares| {
-            shares.iter().map(|(slot, share)| (slot.to_string(), share * 100.0)).collect()
-        }),
+        // Shares of nothing are not shares of zero.
+        observed: observed.filter(|shares| shares.values().any(|share| *share > 0.0)).map(
+            |shares| shares.iter().map(|(slot, share)| (slot.to_string(), share * 100.0)).collect(),
+        ),
         since: table.wanted_at,
         fallback: table.fallback.as_ref().map(percents),
     })

@@ -108,7 +108,7 @@ async fn read_plan(api: &Api, asked: &request::Deploy) -> Result<Parsed, Problem
         .map_err(|found| Problem::of_diagnostics(&asked.config, found))?;
     let release =
         Release { version: asked.version.clone(), repository: asked.repository.clone(), commit };
-    tidegate_spec::parse(&source, &asked.config, release, asked.environment.as_deref())
+    tidegate_spec::parse(source, &asked.config, release, asked.environment.as_deref())
         .map_err(|found| Problem::of_diagnostics(&asked.config, found))
 }
 

@@ -1,8 +1,7 @@
 //! `tidegate list`: deployments, newest first.
 //! Must never show less than asked without saying so.
 
-use crate::cli::session::Session;
-use crate::client::encode;
+use crate::cli::session::{Session, rows_path};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::terminal::{cut_columns, styled};
@@ -27,17 +26,12 @@ pub(crate) struct Args {
 /// # Errors
 /// [`Failure`] when no server answers.
 pub(crate) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure> {
-    let mut query = vec![format!("limit={}", args.limit)];
     let here = if args.all { None } else { session.service_here() };
-    if let Some(named) = &here {
-        query.push(format!("service={}", encode(&named.service)));
-        if let Some(environment) = &named.environment {
-            query.push(format!("environment={}", encode(environment)));
-        }
-    } else if let Some(environment) = &session.globals.environment {
-        query.push(format!("environment={}", encode(environment)));
-    }
-    let rows: Rows = session.client.get(&format!("/v1/deployments?{}", query.join("&"))).await?;
+    let (service, environment) = match &here {
+        Some(named) => (Some(named.service.as_str()), named.environment.as_deref()),
+        None => (None, session.globals.environment.as_deref()),
+    };
+    let rows: Rows = session.client.get(&rows_path(service, environment, args.limit)).await?;
     if session.terminal.is_json() {
         session.terminal.json(&rows)?;
         return Ok(Exit::Done);

@@ -174,13 +174,8 @@ impl Session {
             .safe("nothing was changed")
             .help("see what there is: `tidegate list`"));
         }
-        let mut path = "/v1/deployments?limit=1".to_owned();
-        if let Some(named) = &here {
-            path.push_str(&format!("&service={}", encode(&named.service)));
-        }
-        if let Some(environment) = environment {
-            path.push_str(&format!("&environment={}", encode(environment)));
-        }
+        let service = here.as_ref().map(|named| named.service.as_str());
+        let path = rows_path(service, environment.map(String::as_str), 1);
         let rows: Rows = self.client.get(&path).await?;
         rows.deployments.into_iter().next().map(|row| row.id).ok_or_else(|| {
             Failure::new(Exit::NotFound, "TG7002", format!("there is no deployment{of} yet"))
@@ -189,11 +184,8 @@ impl Session {
     }
 
     async fn by_version(&self, service: &str, version: &str) -> Result<String, Failure> {
-        let mut path =
-            format!("/v1/deployments?service={}&limit={ROWS_LOOKED_AT}", encode(service));
-        if let Some(environment) = &self.globals.environment {
-            path.push_str(&format!("&environment={}", encode(environment)));
-        }
+        let environment = self.globals.environment.as_deref();
+        let path = rows_path(Some(service), environment, ROWS_LOOKED_AT);
         let rows: Rows = self.client.get(&path).await?;
         let found = rows.deployments.into_iter().find(|row| row.version == version);
         found.map(|row| row.id).ok_or_else(|| {
@@ -270,11 +262,17 @@ impl Session {
     }
 }
 
+/// The path of the list of deployments.
+pub(crate) fn rows_path(service: Option<&str>, environment: Option<&str>, limit: u32) -> String {
+    let service = service.map(|name| format!("&service={}", encode(name)));
+    let environment = environment.map(|name| format!("&environment={}", encode(name)));
+    let (service, environment) = (service.unwrap_or_default(), environment.unwrap_or_default());
+    format!("/v1/deployments?limit={limit}{service}{environment}")
+}
+
 /// The path of a service's resource, with the environment as its query.
 pub(crate) fn service_path(named: &Named, resource: &str) -> String {
-    let mut path = format!("/v1/services/{}/{resource}", encode(&named.service));
-    if let Some(environment) = &named.environment {
-        path.push_str(&format!("?environment={}", encode(environment)));
-    }
-    path
+    let environment = named.environment.as_ref();
+    let query = environment.map(|name| format!("?environment={}", encode(name)));
+    format!("/v1/services/{}/{resource}{}", encode(&named.service), query.unwrap_or_default())
 }
