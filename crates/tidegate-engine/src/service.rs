@@ -27,6 +27,8 @@ const SNAPSHOT_SCHEMA: u32 = 1;
 const SNAPSHOT_EVERY: u64 = 200;
 /// Events read from the journal at once.
 const PAGE: u32 = 1_000;
+/// Decisions about one batch: each after the first follows a reload of the stream.
+const DECIDE_MAX: usize = 5;
 /// Inputs that are decided before one append.
 const BATCH_MAX: usize = 64;
 /// The wait before an append that the store did not confirm is looked up again; it doubles.
@@ -154,7 +156,7 @@ impl Service {
     async fn take(&mut self, mut batch: Vec<Message>) -> Result<(), Fenced> {
         batch.sort_by_key(|message| urgency(&message.input));
         batch.push(Message { input: Input::Elapsed, reply: None });
-        loop {
+        for _ in 0..DECIDE_MAX {
             let now = self.ports.clock.now();
             let (events, answers) = self.decide_all(&batch, now);
             match self.append(&events).await {
@@ -172,6 +174,19 @@ impl Service {
                 Err(Appending::Fenced) => return Err(Fenced),
             }
         }
+        // What the journal refuses again and again it will refuse for ever: the world goes on
+        // without it, and whoever asked is told.
+        tracing::error!(scope = %self.scope, "the journal refuses these events; they are dropped");
+        for reply in batch.into_iter().filter_map(|message| message.reply) {
+            drop(
+                reply.send(Err(CommandError::Unavailable {
+                    code: "TG6105",
+                    what: "the journal refused the events of this command; nothing was changed"
+                        .to_owned(),
+                })),
+            );
+        }
+        Ok(())
     }
 
     fn decide_all(&self, batch: &[Message], now: Timestamp) -> (Vec<Recorded>, Vec<Answer>) {
