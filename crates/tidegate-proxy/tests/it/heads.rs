@@ -126,9 +126,6 @@ async fn answers_of_our_own_say_nothing_about_the_inside() {
         let all = format!("{:?}{}", reply.headers, reply.body);
         assert!(!all.contains("secret") && !all.contains(&address), "{all}");
     }
-    // HTTP/1.0 without a Host still finds the service of any host.
-    let old = raw(proxy.listen, b"GET /only HTTP/1.0\r\n\r\n").await;
-    assert!(old.starts_with("HTTP/1.0 502"), "{old}");
     let mut head = get("/only", &[]);
     *head.method_mut() = http::Method::HEAD;
     assert_eq!(client.send(head).await.unwrap().status(), 502);
@@ -176,4 +173,13 @@ async fn a_client_that_expects_100_gets_it_before_it_sends() {
     let mut status = [0; 15];
     socket.read_exact(&mut status).await.unwrap();
     assert_eq!(&status, b"HTTP/1.1 200 OK");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_of_http_1_0_without_a_host_is_served_and_given_one() {
+    let app = App::start("good").await;
+    let proxy = serving(&app).await;
+    let answer = raw(proxy.listen, b"GET /headers HTTP/1.0\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.0 200 OK\r\n"), "{answer}");
+    assert!(answer.contains(&format!("\nhost: {}\n", proxy.listen)), "{answer}");
 }

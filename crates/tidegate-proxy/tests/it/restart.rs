@@ -60,7 +60,15 @@ impl Process {
         Self { child, control }
     }
 
-    fn kill(mut self) {
+    /// SIGKILL, and the end of it.
+    fn kill(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Process {
+    /// A test that fails must not leave a proxy behind.
+    fn drop(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }

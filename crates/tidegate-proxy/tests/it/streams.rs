@@ -15,7 +15,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use crate::parts::{
-    App, Body, Client, PATIENCE, Proxy, SERVICE, eventually, get, parts, seal, shift,
+    App, Body, Client, PATIENCE, Proxy, SERVICE, TICK, eventually, get, parts, seal, shift,
+    timeouts,
 };
 
 const MEGABYTE: usize = 1 << 20;
@@ -235,4 +236,24 @@ async fn an_upload_that_breaks_off_is_not_the_applications_fault() {
     })
     .await;
     assert_eq!((sums.started, sums.requests, sums.abandoned), (1, 0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_upload_is_not_a_late_answer() {
+    let app = App::start("good").await;
+    let proxy =
+        Proxy::serving(|listen| seal(parts(listen, 1, &[("good", 10_000, app.address)]))).await;
+    let mut socket = TcpStream::connect(proxy.listen).await.unwrap();
+    let head = b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n1";
+    socket.write_all(head).await.unwrap();
+    // Longer than the wait for a response head, which counts from the end of the request.
+    let wait = timeouts().response_head.as_millis() * 2 / TICK.as_millis();
+    eventually("the wait for an answer to pass twice", || async {
+        (proxy.control.ticks(0).await.ticks.len() as u128 > wait).then_some(())
+    })
+    .await;
+    socket.write_all(b"2").await.unwrap();
+    let mut status = [0; 15];
+    timeout(PATIENCE, socket.read_exact(&mut status)).await.unwrap().unwrap();
+    assert_eq!(&status, b"HTTP/1.1 200 OK");
 }
