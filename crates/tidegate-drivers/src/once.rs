@@ -9,11 +9,14 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
+
+use crate::proc::{self, MARK};
 
 /// Variables that every command inherits, when they are set.
 const INHERITED: [&str; 3] = ["PATH", "HOME", "LANG"];
@@ -40,6 +43,9 @@ pub(crate) struct Once<'a> {
     pub(crate) timeout: Duration,
     /// Where the output is appended.
     pub(crate) log: Option<&'a Path>,
+    /// Whether also processes that left the group are found and killed at the end. Costs a look
+    /// at every process of the machine.
+    pub(crate) thorough: bool,
 }
 
 /// How it ended.
@@ -108,6 +114,13 @@ pub(crate) fn program(argv0: &str, directory: &Path) -> PathBuf {
     if argv0.contains('/') && path.is_relative() { directory.join(path) } else { path.to_owned() }
 }
 
+// Names one run of a command among all that this process starts.
+fn new_mark() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("once-{}-{count}", std::process::id())
+}
+
 /// Words for an end: `exited with code 3`, `was killed by signal 9`.
 pub(crate) fn words(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
@@ -126,11 +139,13 @@ pub(crate) async fn run(once: Once<'_>) -> Result<Ran, Error> {
     let output = |source| Error::Output { program: argv0.clone(), source };
     let (reader, writer) = io::pipe().map_err(output)?;
     let second = writer.try_clone().map_err(output)?;
+    let mark = once.thorough.then(new_mark);
     let mut command = tokio::process::Command::new(program(argv0, once.directory));
     command
         .args(once.argv.iter().skip(1))
         .env_clear()
         .envs(environment(&once.env))
+        .envs(mark.iter().map(|mark| (MARK, mark)))
         .current_dir(once.directory)
         .stdin(Stdio::null())
         .stdout(writer)
@@ -141,7 +156,8 @@ pub(crate) async fn run(once: Once<'_>) -> Result<Ran, Error> {
     let mut child = command.spawn().map_err(start)?;
     // The command value holds the write end of the pipe; the reader would never see its end.
     drop(command);
-    let group = Group(child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)));
+    let leader = child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+    let group = Group { leader, mark };
 
     let receiver = pipe::Receiver::from_owned_fd(OwnedFd::from(reader)).map_err(output)?;
     let mut sink = Sink::open(once.log).map_err(output)?;
@@ -179,17 +195,25 @@ pub(crate) async fn run(once: Once<'_>) -> Result<Ran, Error> {
 
 // Kills what is left of a process group, also when the future that owns it is dropped.
 #[derive(Debug)]
-struct Group(Option<Pid>);
+struct Group {
+    leader: Option<Pid>,
+    mark: Option<String>,
+}
 
 impl Group {
     fn kill(&self) {
         // The leader may be collected already; its number is not given out again while the group
         // has members, and an empty group answers ESRCH.
-        if let Some(pid) = self.0
+        if let Some(pid) = self.leader
             && let Err(error) = rustix::process::kill_process_group(pid, Signal::KILL)
             && error != rustix::io::Errno::SRCH
         {
             tracing::warn!(?pid, %error, "could not kill a process group");
+        }
+        if let Some(mark) = &self.mark
+            && !proc::kill_marked(mark)
+        {
+            tracing::warn!(%mark, "a command left processes behind that could not be killed");
         }
     }
 }

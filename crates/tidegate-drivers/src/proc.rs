@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 
-/// Variable that marks every process of an instance, however far it forked away.
+/// Variable that marks every process of an instance, or of a command, however far it forked away.
 pub(crate) const MARK: &str = "TIDEGATE_INSTANCE";
 /// Longest environment that is searched for the mark, in bytes: Linux allows 2 MiB for arguments
 /// and environment together.
@@ -171,6 +171,24 @@ pub(crate) fn kill_family(leader: Identity, mark: &str) -> bool {
         }
     }
     family(&table(), leader, mark, None, true).is_empty()
+}
+
+/// Kills everything that carries a mark. True when nothing of it is left.
+pub(crate) fn kill_marked(mark: &str) -> bool {
+    let marked = || {
+        let all = table().into_iter().filter(|stat| !stat.zombie);
+        all.filter(|stat| mark_of(stat.identity.pid).as_deref() == Some(mark)).collect::<Vec<_>>()
+    };
+    for _ in 0..KILL_PASSES_MAX {
+        let members = marked();
+        if members.is_empty() {
+            return true;
+        }
+        for member in members {
+            signal(member.identity, Signal::KILL);
+        }
+    }
+    marked().is_empty()
 }
 
 /// Addresses on which these processes listen for TCP connections, sorted.

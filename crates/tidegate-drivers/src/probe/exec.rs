@@ -17,7 +17,7 @@ pub(super) async fn ask(
     env: BTreeMap<String, String>,
     limit: Duration,
 ) -> Answer {
-    let once = Once { argv, directory: artifact, env, timeout: limit, log: None };
+    let once = Once { argv, directory: artifact, env, timeout: limit, log: None, thorough: false };
     let ran = once::run(once).await.map_err(|error| format!("{error} [TG4103]"))?;
     if ran.succeeded() {
         return Ok(());

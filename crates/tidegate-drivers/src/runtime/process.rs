@@ -66,7 +66,7 @@ impl ProcessRuntime {
         Self { config, starting: Mutex::new(()) }
     }
 
-    /// Starts a shim again wherever one died while its slot is meant to run something. The wish
+    /// Starts a shim again wherever one died while its slot runs, or is meant to. The wish
     /// on disk was accepted before, so that no epoch is needed. For a loop that calls it each
     /// second or so; costs a connection a slot. Returns the places whose shim was started.
     ///
@@ -87,7 +87,9 @@ impl ProcessRuntime {
 
     async fn tend_one(&self, directory: &Path) -> Result<bool, Failure> {
         let store = Store::new(directory);
-        if store.spec().map_err(records)?.wanted.is_none() {
+        let wanted = store.spec().map_err(records)?.wanted.is_some();
+        // What a dead shim was about to stop has to be stopped, too.
+        if !wanted && living(&store.kept().map_err(records)?).is_empty() {
             return Ok(false);
         }
         match wire::ask(&store, &Request::Observe, ASK_TIMEOUT).await {

@@ -113,6 +113,7 @@ impl GitReleases {
             env: step.env.clone(),
             timeout: step.timeout.unsigned_abs(),
             log: Some(&log),
+            thorough: true,
         })
         .await
         .map_err(|error| Failure::permanent("TG3009", format!("the build: {error}")))?;

@@ -55,8 +55,14 @@ fn prepare(suite: &Suite<'_>, junit: Option<&str>) -> Result<(), String> {
 async fn attempt(suite: &Suite<'_>, argv: &[String], junit: Option<&str>) -> CheckReport {
     let mut env: BTreeMap<String, String> = suite.env.clone();
     env.insert("TIDEGATE_TARGET".to_owned(), format!("http://{}", suite.endpoint));
-    let once =
-        Once { argv, directory: suite.scratch, env, timeout: suite.timeout, log: Some(suite.log) };
+    let once = Once {
+        argv,
+        directory: suite.scratch,
+        env,
+        timeout: suite.timeout,
+        log: Some(suite.log),
+        thorough: true,
+    };
     let ran = match once::run(once).await {
         Ok(ran) => ran,
         Err(error) => return report(Outcome::NoData, format!("the suite: {error} [TG4203]")),

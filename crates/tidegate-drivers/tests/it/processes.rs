@@ -264,6 +264,9 @@ async fn a_dead_shim_stops_nothing_and_the_next_adopts() {
     let refused = house.runtime.ensure(&north, None, 2).await.unwrap_err();
     assert_eq!(refused.code, "TG4003");
     house.runtime.ensure(&north, Some(&v1), 3).await.unwrap();
+    // A change of shims never reads like an outage.
+    let first = house.runtime.observe(&north).await.unwrap();
+    assert_eq!((first.ready, &first.problem), (2, &None));
     let adopted = house.ready(&north, &v1).await;
     assert_eq!((house.pids(&north), &adopted.endpoints), (pids.clone(), &before.endpoints));
     assert_ne!(house.shim(&north), shim);

@@ -239,7 +239,8 @@ async fn the_build_sees_only_what_it_was_given() {
     assert_eq!(listing(&artifact), ["a", "names"]);
     let names = fs::read_to_string(artifact.join("names")).unwrap();
     // `PWD`, `OLDPWD`, `SHLVL` and `_` are the shell's own.
-    let allowed = ["FLAVOUR", "HOME", "LANG", "OLDPWD", "PATH", "PWD", "SHLVL", "_"];
+    let allowed =
+        ["FLAVOUR", "HOME", "LANG", "OLDPWD", "PATH", "PWD", "SHLVL", "TIDEGATE_INSTANCE", "_"];
     assert!(names.split_whitespace().all(|name| allowed.contains(&name)), "{names}");
     let log = shop.releases.logs(&deployment(), 1000).await.unwrap();
     assert!(String::from_utf8_lossy(&log).ends_with("built\n"), "{log:?}");
@@ -255,11 +256,16 @@ async fn a_build_that_fails_or_hangs_is_told_with_its_last_words() {
     assert_eq!(failed.code, "TG3009");
     assert!(failed.what.ends_with("exited with code 7: no such module: left-pad"), "{failed}");
 
-    let mut hanging = shop.plan(&commit, Some("echo waiting; sleep 600 & sleep 600"));
+    let mut hanging = shop.plan(&commit, Some("echo waiting; setsid sleep 601.25 & sleep 600"));
     hanging.build.as_mut().unwrap().timeout = SignedDuration::from_millis(300);
     let failed = shop.prepare(&hanging).await.unwrap_err();
     assert_eq!(failed.code, "TG3010");
     assert!(failed.what.contains("waiting"), "{failed}");
+    // What left the process group of the build is ended as well.
+    let left = fs::read_dir("/proc").unwrap().flatten().find(|entry| {
+        fs::read_to_string(entry.path().join("cmdline")).is_ok_and(|line| line.contains("601.25"))
+    });
+    assert!(left.is_none(), "{left:?}");
 
     let mut missing = shop.plan(&commit, None);
     missing.build = hanging.build.take();

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::SignedDuration;
 use tidegate_core::ids::{EnvironmentName, PartName, Revision, Scope, ServiceName, SlotName};
@@ -28,13 +28,18 @@ pub(crate) async fn until<T, F: Future<Output = Option<T>>>(
     what: &str,
     mut ask: impl FnMut() -> F,
 ) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = ask().await {
-            return found;
+    let mut looks = tokio::time::interval(Duration::from_millis(20));
+    let found = tokio::time::timeout(PATIENCE, async {
+        loop {
+            looks.tick().await;
+            if let Some(found) = ask().await {
+                return found;
+            }
         }
-        assert!(Instant::now() < deadline, "gave up waiting until {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    });
+    match found.await {
+        Ok(found) => found,
+        Err(_elapsed) => panic!("gave up waiting until {what}"),
     }
 }
 

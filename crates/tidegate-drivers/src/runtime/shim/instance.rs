@@ -167,7 +167,11 @@ impl Instance {
         match process {
             Some(identity) => {
                 let process = Process { identity, child: None };
-                instance.life = Life::Running { process, since: now };
+                // It was ready under the earlier shim, and a look at its port follows at once: a
+                // change of shims must not read like an outage.
+                instance.ready = instance.listened || instance.wanted.port_env.is_none();
+                let since = now.checked_sub(WORKER_SETTLE).unwrap_or(now);
+                instance.life = Life::Running { process, since };
             }
             None if kept.process.is_some() => {
                 instance.restarts = instance.restarts.saturating_add(1);
