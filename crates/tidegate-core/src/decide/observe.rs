@@ -1,6 +1,8 @@
 //! What the world answered. Only what changes the state becomes an event; what is stale, repeated
 //! or about something else is ignored. Must never trust an answer to a question not asked.
 
+use std::collections::BTreeSet;
+
 use jiff::SignedDuration;
 
 use super::Draft;
@@ -228,13 +230,16 @@ fn follow(state: &State, part: &PartName, overridden: &Overridden) -> Vec<Event>
         events.push(Event::RolesMoved { part: part.clone(), live: slot.clone() });
     }
     if known.table.is_some() {
-        let slots = overridden.split.iter().flat_map(|split| split.shares());
-        let backends = slots.filter_map(|(slot, _)| backend_of(state, part, slot)).collect();
+        let split = overridden.split.clone();
+        // Where it is divided, or answers nobody, a person can still bring it to the live slot.
+        let fallback = known.live.as_ref().filter(|_| slot.is_none());
+        let shared = split.iter().flat_map(Split::shares).map(|(slot, _)| slot);
+        let slots: BTreeSet<&SlotName> = shared.chain(fallback).collect();
         events.push(Event::SplitWanted {
             part: part.clone(),
-            split: overridden.split.clone(),
-            backends,
-            fallback: None,
+            backends: slots.into_iter().filter_map(|slot| backend_of(state, part, slot)).collect(),
+            fallback: fallback.cloned().map(Split::all_to),
+            split,
             leased: false,
         });
     }

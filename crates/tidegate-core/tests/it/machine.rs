@@ -6,7 +6,7 @@ use tidegate_core::effect::Effect;
 use tidegate_core::event::{Event, Recorded};
 use tidegate_core::input::Input;
 use tidegate_core::rejection::Rejection;
-use tidegate_core::state::{Phase, State};
+use tidegate_core::state::{Phase, Stage, State};
 use tidegate_core::weight::Weight;
 use tidegate_core::{apply, check, decide, next_deadline, outstanding, waiting_on};
 
@@ -42,6 +42,7 @@ impl Machine {
                 self.complain(&format!("it froze itself: {:?}", event.event));
             }
             self.fold(event.clone());
+            self.lands_on_its_feet(&event.event);
         }
         self.inspect();
         Ok(events)
@@ -113,6 +114,23 @@ impl Machine {
         found.extend(self.stuck());
         for what in found {
             self.complain(&what);
+        }
+    }
+
+    /// The way back sends nobody to a slot in which nobody works.
+    fn lands_on_its_feet(&mut self, event: &Event) {
+        let traffic = Phase::Rollback { stage: Stage::Traffic };
+        let Event::PhaseEntered { phase, .. } = event else {
+            return;
+        };
+        let targets = self.state.current.iter().filter(|_| *phase == traffic);
+        let targets: Vec<_> = targets.flat_map(|current| &current.targets).collect();
+        let dead = targets.into_iter().find(|(part, target)| {
+            let slot = self.state.parts.get(*part).and_then(|part| part.slots.get(&target.slot));
+            slot.is_none_or(|slot| slot.observed.ready == 0)
+        });
+        if let Some((part, _)) = dead.map(|(part, target)| (part.clone(), target.clone())) {
+            self.complain(&format!("{part} goes back to a slot in which nobody works"));
         }
     }
 

@@ -177,52 +177,8 @@ proptest! {
         if let Some(current) = &play.machine.state.current {
             prop_assert!(current.step_passed.is_none());
             let paged = current.hold.as_ref().is_some_and(|hold| hold.cause == HoldCause::Verdict);
-            let waits = paged || current.phase == Phase::Approvals || hours < 1;
+            let waits = paged || current.phase == Phase::Approvals;
             prop_assert!(waits, "{:?}", current.phase);
         }
-    }
-}
-
-#[test]
-fn zz_stats() {
-    use proptest::strategy::ValueTree;
-    use proptest::test_runner::TestRunner;
-    let mut runner = TestRunner::deterministic();
-    let mut counts = std::collections::BTreeMap::<String, u32>::new();
-    for _ in 0..300 {
-        let shape = shapes().new_tree(&mut runner).unwrap().current();
-        let ms = moves(MOVES_MAX).new_tree(&mut runner).unwrap().current();
-        let n = ms.len();
-        *counts.entry("moves".into()).or_default() += n as u32;
-        match play(&shape, &ms) {
-            Ok(p) => {
-                let d2 = p
-                    .machine
-                    .log
-                    .iter()
-                    .filter(|e| {
-                        matches!(e.event, tidegate_core::event::Event::DeploymentEnded { .. })
-                    })
-                    .nth(1)
-                    .unwrap()
-                    .seq as usize;
-                for e in &p.machine.log[d2..] {
-                    *counts.entry(e.event.kind().to_owned()).or_default() += 1;
-                    if let tidegate_core::event::Event::DeploymentEnded { ending, .. } = &e.event {
-                        *counts.entry(format!("end {ending:?}")).or_default() += 1;
-                    }
-                    if let tidegate_core::event::Event::PhaseEntered { phase, .. } = &e.event {
-                        *counts.entry(format!("phase {phase:?}")).or_default() += 1;
-                    }
-                    if let tidegate_core::event::Event::RollbackBegan { reason, .. } = &e.event {
-                        *counts.entry(format!("reason {reason:?}")).or_default() += 1;
-                    }
-                }
-            }
-            Err(e) => println!("{e}"),
-        }
-    }
-    for (k, v) in counts {
-        println!("{v:>6} {k}");
     }
 }
