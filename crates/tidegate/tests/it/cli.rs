@@ -1,0 +1,155 @@
+//! The command line as a client: deploy, watch and decide, with their exit codes and forms.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::harness::{World, belonging_to, send};
+
+#[test]
+fn deploy_starts_a_server_by_itself_and_follows_to_the_end() {
+    let world = World::new();
+    let app = world.app();
+    app.release("v1", "");
+    let done = world.expect(19, &["deploy"]);
+    assert!(done.stderr.contains("starting one in the background"), "{done:?}");
+    let lines: Vec<&str> = done.stdout.lines().collect();
+    assert!(lines[0].contains("started nothing -> v1"), "{done:?}");
+    // ISO time, id, phase old->new, result.
+    assert!(lines[1].contains("Z d-") && lines[1].contains("ready->gates (passed)"), "{done:?}");
+    assert!(lines.last().unwrap().contains("live, unverified"), "{done:?}");
+    assert_eq!(app.visit("/"), Some((200, "v1".to_owned())));
+
+    // It survives the command; status, list and show tell of it.
+    let status = world.expect(0, &["status"]);
+    assert!(status.stdout.contains("nothing -> v1"), "{status:?}");
+    assert!(world.expect(0, &["list"]).stdout.contains("shop/production v1"));
+    assert!(world.expect(0, &["show", "shop@v1"]).stdout.contains("commit "));
+    assert!(world.expect(0, &["timeline"]).stdout.contains("started nothing -> v1"));
+    assert!(world.expect(0, &["slot", "list"]).stdout.contains("live"));
+    assert!(world.expect(0, &["traffic", "show"]).stdout.contains("read back"));
+    assert!(world.expect(0, &["traffic", "history"]).stdout.contains("100 %"));
+    assert!(world.expect(0, &["probe", "run"]).stdout.contains("pass"));
+    assert_eq!(world.run(&["status", "--exit-code"]).code, 19);
+    assert_eq!(world.run(&["watch"]).code, 19);
+    let stopped = world.expect(0, &["server", "stop"]);
+    assert!(stopped.stdout.contains("go on"), "{stopped:?}");
+    assert_eq!(app.visit("/"), Some((200, "v1".to_owned())), "users do not notice");
+    world.expect(69, &["status"]);
+}
+
+#[test]
+fn a_good_release_ends_with_0_a_bad_one_with_13() {
+    let world = World::with_server();
+    let app = world.app();
+    app.release("v1", "");
+    world.wait_for_end(&app.deploy("v1"));
+    let load = app.load();
+    app.release("v2", "");
+    let good = world.expect(0, &["deploy", "--progress=json"]);
+    let lines = good.ndjson();
+    assert!(lines.iter().all(|line| line["schema"] == 1), "{good:?}");
+    let last = lines.last().unwrap();
+    assert_eq!((&last["kind"], &last["exit_code"]), (&json!("result"), &json!(0)));
+    assert_eq!(last["deployment"]["state"], "succeeded");
+
+    app.release("v3", "fail 60");
+    let bad = world.expect(13, &["deploy", "v3"]);
+    assert!(bad.stdout.contains("rolling back"), "{bad:?}");
+    let tail = bad.stdout.lines().last().unwrap();
+    assert!(tail.contains("rolled back") && tail.contains("errors"), "{tail}");
+    assert!(bad.stdout.contains("metric"), "a failure ends with the whole picture: {bad:?}");
+    drop(load);
+    assert_eq!(app.visit("/"), Some((200, "v2".to_owned())));
+    let quarantined = world.run(&["deploy", "v3"]);
+    assert_ne!(quarantined.code, 0, "an artifact that failed is not deployed again: {quarantined:?}");
+}
+
+#[test]
+fn a_check_that_fails_stops_it_before_any_traffic() {
+    let world = World::with_server();
+    let app = world.app();
+    app.release("v1", "");
+    world.wait_for_end(&app.deploy("v1"));
+    app.release("v2", "sick 1");
+    let done = world.run(&["deploy", "v2", "--json"]);
+    let last = done.ndjson().pop().unwrap();
+    let state = last["deployment"]["state"].as_str().unwrap().to_owned();
+    assert!(["stopped", "rolled_back"].contains(&state.as_str()), "{last}");
+    assert!([11, 13].contains(&done.code), "{done:?}");
+    assert_eq!(last["exit_code"], done.code);
+    assert_eq!(app.visit("/"), Some((200, "v1".to_owned())));
+}
+
+#[test]
+fn ctrl_c_detaches_and_the_deployment_goes_on() {
+    let world = World::with_server();
+    let app = world.app();
+    app.release("v1", "");
+    world.wait_for_end(&app.deploy("v1"));
+    app.release("v2", "");
+    let mut command = world.command(&["deploy", "v2"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    let id = first.split(' ').find(|word| word.starts_with("d-")).unwrap().to_owned();
+    send(child.id(), Signal::INT);
+    let done = child.wait_with_output().unwrap();
+    assert_eq!(done.status.code(), Some(130));
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert!(said.contains("still running on the server"), "{said}");
+    assert!(said.contains(&format!("tidegate watch {id}")), "{said}");
+    assert!(said.contains(&format!("tidegate abort {id}")), "{said}");
+    let shown = world.get(&format!("/v1/deployments/{id}"));
+    assert_eq!(shown["ended_at"], Value::Null, "{shown}");
+    // Held, it outlasts a watcher's patience.
+    let held = world.expect(0, &["hold", "--for", "10m", "--reason", "look"]);
+    assert!(held.stdout.contains("held"), "{held:?}");
+    world.expect(15, &["watch", "--timeout", "300ms", "-q"]);
+    let why = world.expect(0, &["why"]).stdout;
+    assert!(why.contains("look") && why.contains("tidegate resume"), "{why}");
+    world.expect(0, &["abort", "--wait", "--reason", "enough"]);
+    let exit = world.run(&["status", "--exit-code", &id]).code;
+    assert!([13, 17].contains(&exit), "{exit}");
+    assert_eq!(app.visit("/"), Some((200, "v1".to_owned())));
+}
+
+#[test]
+fn what_is_meant_is_never_guessed() {
+    let world = World::with_server();
+    let app = world.app();
+    let nothing = world.run(&["deploy"]);
+    assert_eq!(nothing.code, 2, "{nothing:?}");
+    app.release("v1", "");
+    app.git(&["tag", "v1-again"]);
+    let several = world.expect(2, &["deploy"]);
+    assert!(several.stderr.contains("TG7007") && several.stderr.contains("v1-again"), "{several:?}");
+    app.write("answer", "untagged");
+    app.git(&["commit", "-q", "-a", "-m", "more"]);
+    let untagged = world.expect(2, &["deploy"]);
+    assert!(untagged.stderr.contains("no tag") && untagged.stderr.contains("v1"), "{untagged:?}");
+    let dry = world.expect(0, &["deploy", "v1", "--dry-run"]);
+    assert!(dry.stdout.contains("would call: POST /v1/deployments"), "{dry:?}");
+    assert_eq!(world.get("/v1/deployments")["deployments"], json!([]));
+    world.expect(5, &["hold"]);
+    world.expect(5, &["status", "d-none"]);
+    world.expect(5, &["status", "shop@v9"]);
+    let config = world.path().join("outside.yaml");
+    std::fs::write(&config, "x").unwrap();
+    let outside = world.expect(2, &["deploy", "v1", "-c", config.to_str().unwrap()]);
+    assert!(outside.stderr.contains("TG7005"), "{outside:?}");
+}
+
+#[test]
+fn a_configuration_with_errors_ends_with_3_and_shows_them() {
+    let world = World::with_server();
+    let app = world.app();
+    app.write("tidegate.yaml", "tidegate: 1\nservice: shop\ndeploi: {}\n");
+    app.release("v1", "");
+    let done = world.expect(3, &["deploy", "v1"]);
+    assert!(done.stderr.contains("deploi") && done.stderr.contains("TG7017"), "{done:?}");
+    assert!(done.stderr.trim_end().ends_with("tidegate explain TG7017"), "{done:?}");
+    assert!(belonging_to(&world.state_dir().join("slots")).is_empty());
+}
