@@ -163,7 +163,7 @@ fn end(state: &mut State, recorded: &Recorded, deployment: &DeploymentId) {
         went_back_at: current.going_back.map(|back| back.since),
         passed,
     });
-    keep_newest(&mut state.history, HISTORY_MAX);
+    trim(&mut state.history);
 }
 
 /// A deployment that never had its turn.
@@ -186,7 +186,7 @@ fn end_queued(state: &mut State, recorded: &Recorded) {
         went_back_at: None,
         passed: Vec::new(),
     });
-    keep_newest(&mut state.history, HISTORY_MAX);
+    trim(&mut state.history);
 }
 
 fn apply_to_part(state: &mut State, recorded: &Recorded) {
@@ -347,6 +347,20 @@ fn give_out_tasks(current: &mut Deployment, at: Timestamp) {
     };
     let task = TaskState { attempt: 1, since: at, progress: TaskProgress::Running };
     current.tasks = ids.into_iter().map(|id| (id, task.clone())).collect();
+}
+
+/// Forgets the oldest, but not a release that was live because of many that never were: it is
+/// what a rollback goes back to.
+fn trim(history: &mut Vec<Ended>) {
+    while history.len() > HISTORY_MAX {
+        let live = history.iter().filter(|ended| ended.ending.is_live()).count();
+        let oldest = if live > HISTORY_MAX / 2 {
+            None
+        } else {
+            history.iter().position(|ended| !ended.ending.is_live())
+        };
+        history.remove(oldest.unwrap_or(0));
+    }
 }
 
 fn keep_newest<T>(items: &mut Vec<T>, most: usize) {

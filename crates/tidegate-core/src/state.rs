@@ -14,7 +14,8 @@ use crate::plan::{HoldEnd, Part, Plan};
 use crate::verdict::{Outcome, Verdict};
 use crate::weight::Split;
 
-/// Ended deployments that the state remembers, newest last; older ones are in the journal.
+/// Ended deployments that the state remembers, newest last; older ones are in the journal. Half of
+/// the places are for releases that were live: a rollback goes back to one of them.
 pub const HISTORY_MAX: usize = 20;
 /// Command keys remembered against repeats.
 pub const KEYS_MAX: usize = 128;

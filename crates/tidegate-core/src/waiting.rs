@@ -2,12 +2,15 @@
 //! The same words in the terminal, on the page, in chat and in the API.
 //! Must never say "waiting" without saying for what.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp, Unit};
 use serde::Serialize;
 
 use crate::deadline::next_deadline;
+use crate::digest::Digest;
 use crate::plan::HoldEnd;
-use crate::state::{Deployment, HoldCause, Phase, Stage, State, TaskProgress};
+use crate::state::{Deployment, Ended, HoldCause, Phase, Stage, State, TaskProgress, Tenant};
 use crate::verdict::{Call, HoldReason};
 
 /// One wait.
@@ -247,6 +250,10 @@ pub fn sentence(state: &State, now: Timestamp) -> String {
     let Some(deployment) = &state.current else {
         return match state.history.last() {
             None => "nothing was deployed yet".to_owned(),
+            Some(ended) if ended.ending.is_live() && left_behind(state, ended) => {
+                let version = live_versions(state);
+                format!("{version} is live: the data plane left {}", ended.plan.release.version)
+            }
             Some(ended) => format!("{}: {}", ended.ending.words(), ended.why),
         };
     };
@@ -278,6 +285,24 @@ pub fn sentence(state: &State, now: Timestamp) -> String {
         None => String::new(),
     };
     format!("{lead}: waits for {}{end}", waiting.on)
+}
+
+/// Whether the data plane went back from it after its end: another artifact is live.
+fn left_behind(state: &State, ended: &Ended) -> bool {
+    let artifact = ended.artifact.as_ref().map(Digest::as_str);
+    let mut live =
+        live_tenants(state).filter(|tenant| ended.plan.part(&tenant.part.name).is_some());
+    live.any(|tenant| Some(tenant.revision.artifact.as_str()) != artifact)
+}
+
+fn live_versions(state: &State) -> String {
+    let versions: BTreeSet<&str> =
+        live_tenants(state).map(|tenant| tenant.revision.version.as_str()).collect();
+    versions.into_iter().collect::<Vec<_>>().join(" and ")
+}
+
+fn live_tenants(state: &State) -> impl Iterator<Item = &Tenant> {
+    state.parts.values().filter_map(|part| part.slots.get(part.live.as_ref()?)?.want.as_ref())
 }
 
 fn weight(deployment: &Deployment, step: u32) -> String {

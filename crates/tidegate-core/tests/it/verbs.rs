@@ -125,6 +125,7 @@ impl Script {
             "given" => self.given(words),
             "world" => self.set_world(words),
             "tick" => self.tick(words),
+            "jump" => self.jump(words),
             "crash" => self.crash(),
             "break" => self.fault(words),
             "show" => Ok(render::state(state, self.start, now)),
@@ -207,6 +208,15 @@ impl Script {
         let world = self.world.clone();
         let events = self.machine.wait(length, |machine| world.answer(machine));
         Ok(self.lines(&events))
+    }
+
+    /// The clock itself moves, `jump 1h` or `jump back 1h`: nothing was waited for in between.
+    fn jump(&mut self, words: &mut Words) -> Result<Vec<String>, String> {
+        let back = words.flag("back");
+        let length = duration(&words.rest().join(" "))?;
+        let length = if back { -length } else { length };
+        self.machine.now = self.machine.now.checked_add(length).map_err(|e| e.to_string())?;
+        Ok(self.put(&Input::Elapsed))
     }
 
     /// Throws the state away and folds the journal again.
