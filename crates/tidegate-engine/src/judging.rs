@@ -263,6 +263,7 @@ impl Bench {
             let now_ms = self.ports.clock.now().as_millisecond();
             let course = &self.course;
             let Some(part) = self.parts.get_mut(&name) else { continue };
+            part.begin_step(course);
             part.take_load(load);
             for tick in &ticks {
                 part.hear(course, &sides, tick);
@@ -372,7 +373,6 @@ impl PartBench {
         if self.last_heard_ms.saturating_sub(i64::try_from(tick.length_ms).unwrap_or(0)) < since {
             return;
         }
-        self.begin_step(course);
         let candidate = &sides.candidate.place.slot;
         let served = tick.slots.get(candidate).map_or(0, |slot| slot.requests);
         self.exposed = self.exposed.saturating_add(served);
@@ -431,6 +431,8 @@ impl PartBench {
         }
         self.begun = Some((course.step, converged));
         self.step_requests.clear();
+        // What was said of the step before is not about this one.
+        self.verdict = None;
         let at_ms = u64::try_from(converged.as_millisecond()).unwrap_or_default();
         if let Some(judge) = &mut self.judge {
             judge.step_began(at_ms, course.share.bp());
@@ -443,7 +445,6 @@ impl PartBench {
             return;
         }
         self.last_heard_ms = now_ms.saturating_sub(SILENCE_MS).saturating_add(1_000);
-        self.begin_step(course);
         let at_ms = u64::try_from(now_ms).unwrap_or_default();
         let silent = Tick { at_ms, length_ms: 1_000, candidate: None, live: None };
         self.judge(course, sides, &silent);
@@ -471,6 +472,10 @@ impl PartBench {
         /// Slack that is always allowed, absolute.
         const SLACK: f64 = 0.02;
         sides.live.as_ref()?;
+        let begun = course.converged_at.is_some_and(|at| self.begun == Some((course.step, at)));
+        if !begun {
+            return None;
+        }
         let set = f64::from(course.share.bp()) / f64::from(WHOLE_BP);
         let total: u64 = self.step_requests.values().sum();
         let candidate = self.step_requests.get(&sides.candidate.place.slot).copied().unwrap_or(0);
