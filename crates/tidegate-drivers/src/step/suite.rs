@@ -5,7 +5,7 @@
 //!   - name: sign in
 //!     post: /login
 //!     form: {user: ada, password: "${password}"}      # or json:, body:, files: {field: path}
-//!     expect: {status: 200, headers: {x-app: shop}, body: welcome, json: {/user/name: Ada}, within: 2s}
+//!     expect: {status: 200, header: {x-app: shop}, body: welcome, json: {/user/name: Ada}, within: 2s}
 //!     capture: {token: {json: /token}, tag: {header: etag}, id: {after: 'id="', before: '"'}}
 //!   - delete: /session/${token}
 //!     cleanup: true                                    # also after a failure

@@ -298,7 +298,7 @@ async fn a_slow_start_is_waited_for_and_others_faults_are_not_ours() {
 const GOOD: &str = r#"
 name: sample
 steps:
-  - {get: /health, expect: {status: 200, headers: {x-app: tiny}, body: [all, well], within: 5s}}
+  - {get: /health, expect: {status: 200, header: {x-app: tiny}, body: [all, well], within: 5s}}
   - name: sign in
     post: /login
     form: {user: ada, password: s3cret}
@@ -308,7 +308,7 @@ steps:
     expect: {body: session=c00kie}
     capture: {x: {after: 'id="', before: '"'}}
   - {post: /upload, files: {picture: picture.txt}, form: {title: "the ${x}"}, expect: {status: [201], body: PIXELS}}
-  - {put: "/item/${token}", json: {a: ["${x}"]}, expect: {json: {/a/0: x}, headers: {etag: e-1}}}
+  - {put: "/item/${token}", json: {a: ["${x}"]}, expect: {json: {/a/0: x}, header: {etag: e-1}}}
   - {delete: "/session/${token}", cleanup: true, expect: {status: 204}}
 "#;
 
@@ -329,7 +329,7 @@ async fn a_suite_stops_at_its_first_failure_cleans_up_and_keeps_secrets() {
     fs::write(bench.artifact().join("picture.txt"), "PIXELS").unwrap();
     let bad = GOOD
         .replace("body: session=c00kie", "body: nobody")
-        .replace("get: /me", "get: /me\n    headers: {authorization: Bearer hush-hush}");
+        .replace("get: /me", "get: /me\n    header: {authorization: Bearer hush-hush}");
     let report = bench.suite(&bad).await;
     assert_eq!((report.outcome, report.retryable), (Outcome::Fail, false));
     let expected = "step 3 of 6: GET /me: expected a body with `nobody`";

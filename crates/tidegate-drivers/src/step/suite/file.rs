@@ -90,7 +90,7 @@ struct StepFile {
     patch: Option<String>,
     delete: Option<String>,
     #[serde(default)]
-    headers: BTreeMap<String, String>,
+    header: BTreeMap<String, String>,
     form: Option<BTreeMap<String, String>>,
     json: Option<Value>,
     body: Option<String>,
@@ -109,7 +109,7 @@ struct ExpectFile {
     #[serde(default)]
     status: OneOrMany<u16>,
     #[serde(default)]
-    headers: BTreeMap<String, String>,
+    header: BTreeMap<String, String>,
     #[serde(default)]
     body: OneOrMany<String>,
     #[serde(default)]
@@ -202,10 +202,10 @@ fn check(step: StepFile) -> Result<Step, String> {
         name: step.name,
         method,
         path,
-        headers: step.headers,
+        headers: step.header,
         content,
         status: step.expect.status.all(),
-        expect_headers: step.expect.headers,
+        expect_headers: step.expect.header,
         body: step.expect.body.all(),
         json: step.expect.json,
         within: within.transpose()?,
