@@ -6,7 +6,7 @@ use tidegate_core::effect::Effect;
 use tidegate_core::event::{Event, Recorded};
 use tidegate_core::input::Input;
 use tidegate_core::rejection::Rejection;
-use tidegate_core::state::{Phase, Stage, State};
+use tidegate_core::state::{HoldCause, Phase, Stage, State};
 use tidegate_core::weight::Weight;
 use tidegate_core::{apply, check, decide, next_deadline, outstanding, waiting_on};
 
@@ -37,6 +37,12 @@ impl Machine {
             self.complain("the same input was decided in two ways");
         }
         let events = decided?;
+        let held = self.state.current.as_ref().and_then(|current| current.hold.as_ref());
+        let held = held.is_some_and(|hold| hold.cause == HoldCause::Person);
+        let passed = events.iter().any(|event| matches!(event.event, Event::StepPassed { .. }));
+        if held && passed && !matches!(input, Input::Command { .. }) {
+            self.complain("a step passed while a person held it");
+        }
         for event in &events {
             if matches!(event.event, Event::Faulted { .. }) {
                 self.complain(&format!("it froze itself: {:?}", event.event));

@@ -135,7 +135,7 @@ fn calls() -> impl Strategy<Value = Call> {
 
 /// What the data plane does: the table that it confirmed last, and its own act upon it.
 #[derive(Debug, Clone, Default)]
-struct DataPlane {
+struct Proxy {
     served: Option<TableState>,
     acted: Option<Overridden>,
     sequence: u64,
@@ -147,7 +147,7 @@ pub(crate) struct Play {
     pub(crate) machine: Machine,
     pub(crate) start: Timestamp,
     shape: Shape,
-    data_planes: BTreeMap<PartName, DataPlane>,
+    proxies: BTreeMap<PartName, Proxy>,
     asked: u32,
     remembered: Vec<Observation>,
 }
@@ -161,7 +161,7 @@ impl Play {
             machine,
             start,
             shape: Shape { required: Default::default(), ..shape.clone() },
-            data_planes: BTreeMap::new(),
+            proxies: BTreeMap::new(),
             asked: 0,
             remembered: Vec::new(),
         };
@@ -251,7 +251,7 @@ impl Play {
         let Effect::EnsureSplit { table } = effect else {
             return answer(&self.machine.state, effect);
         };
-        let plane = self.data_planes.entry(table.part.clone()).or_default();
+        let plane = self.proxies.entry(table.part.clone()).or_default();
         let answered = plane
             .acted
             .as_ref()
@@ -272,7 +272,7 @@ impl Play {
 
     fn confirmed(&mut self, part: &PartName) {
         let table = self.machine.state.parts.get(part).and_then(|p| p.table.clone());
-        let plane = self.data_planes.entry(part.clone()).or_default();
+        let plane = self.proxies.entry(part.clone()).or_default();
         if table.as_ref().is_some_and(|table| table.confirmed) {
             plane.served = table;
         }
@@ -345,7 +345,7 @@ impl Play {
     }
 
     fn lost(&mut self, which: u8) {
-        let parts: Vec<PartName> = self.data_planes.keys().cloned().collect();
+        let parts: Vec<PartName> = self.proxies.keys().cloned().collect();
         if let Some(part) = pick(&parts, which).cloned() {
             let read = SplitRead { generation: None, overridden: None };
             self.tell(Observation::Split { part, read });
@@ -354,11 +354,11 @@ impl Play {
 
     /// The data plane goes where its table tells it to go back to.
     fn override_split(&mut self, which: u8, kind: OverrideKind) {
-        let parts: Vec<PartName> = self.data_planes.keys().cloned().collect();
+        let parts: Vec<PartName> = self.proxies.keys().cloned().collect();
         let Some(part) = pick(&parts, which).cloned() else {
             return;
         };
-        let Some(plane) = self.data_planes.get_mut(&part) else {
+        let Some(plane) = self.proxies.get_mut(&part) else {
             return;
         };
         let Some(served) = plane.served.as_ref() else {
@@ -445,7 +445,7 @@ impl Play {
     /// What must hold between the state and the world around it.
     fn look(&mut self) {
         let mut found = Vec::new();
-        for (name, plane) in &self.data_planes {
+        for (name, plane) in &self.proxies {
             let Some(part) = self.machine.state.parts.get(name) else {
                 continue;
             };
