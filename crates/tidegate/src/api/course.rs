@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tidegate_core::apply;
 use tidegate_core::event::{Ending, Event, Recorded};
 use tidegate_core::state::{Phase, State};
+use tidegate_core::verdict::Verdict;
 use tidegate_engine::ports::DeploymentRow;
 
 use super::Api;
@@ -25,6 +26,8 @@ pub(crate) struct Course {
     pub(crate) state: State,
     /// What the checks of each phase said.
     pub(crate) notes: BTreeMap<&'static str, Vec<String>>,
+    /// The judge's last word, which a way back does not take away.
+    pub(crate) verdict: Option<Verdict>,
     /// Its end.
     pub(crate) end: Option<(Ending, String, Timestamp)>,
     /// Sequence of its newest event.
@@ -36,8 +39,13 @@ pub(crate) struct Course {
 /// # Errors
 /// Those of the journal.
 pub(crate) async fn read(api: &Api, row: &DeploymentRow) -> Result<Course, Problem> {
-    let mut course =
-        Course { state: State::default(), notes: BTreeMap::new(), end: None, seq: row.first_seq };
+    let mut course = Course {
+        state: State::default(),
+        notes: BTreeMap::new(),
+        verdict: None,
+        end: None,
+        seq: row.first_seq,
+    };
     for recorded in events(api, row, row.first_seq.saturating_sub(1)).await? {
         course.take(&recorded);
     }
@@ -99,6 +107,7 @@ impl Course {
             Event::TaskFinished { summary, attempt, .. } => {
                 self.note(phase, &format!("attempt {attempt}: {summary}"));
             }
+            Event::VerdictChanged { verdict, .. } => self.verdict = Some(verdict.clone()),
             Event::StepBraked { why, .. } => self.note(phase, why),
             Event::StepPassed { bypassed: Some(missing), .. } => {
                 self.note(phase, &format!("advanced by {} despite: {missing}", recorded.actor));

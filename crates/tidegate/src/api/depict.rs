@@ -63,10 +63,7 @@ pub(crate) fn deployment(
         steps: steps(current),
         phases: phases(course, current),
         parts: parts(whole, Some(current), live),
-        verdict: live
-            .map(|live| &live.verdict)
-            .or(current.verdict.as_ref())
-            .map(|verdict| verdict_view(verdict, current)),
+        verdict: word(course, current, live).map(|verdict| verdict_view(verdict, current)),
         hold: current.hold.as_ref().filter(|_| end.is_none()).map(hold_view),
         waiting_on: if end.is_none() { waiting_on(whole).map(waiting_view) } else { None },
         going_back: current.going_back.as_ref().map(|back| view::GoingBack {
@@ -80,6 +77,18 @@ pub(crate) fn deployment(
         seq: course.seq.max(state.map_or(0, |state| state.seq)),
         now,
     })
+}
+
+/// The judge's newest word; once it goes back, the last one before that.
+fn word<'a>(
+    course: &'a Course,
+    current: &'a Deployment,
+    live: Option<&'a Live>,
+) -> Option<&'a Verdict> {
+    if current.going_back.is_some() {
+        return course.verdict.as_ref();
+    }
+    live.map(|live| &live.verdict).or(current.verdict.as_ref())
 }
 
 /// The version of a revision label: `v2` of `v2-1f3a9c0d`.

@@ -29,6 +29,10 @@ pub(crate) fn render(shown: &Deployment, terminal: &Terminal, keys: Keys) -> Vec
         let judged = matches!(phase.name.as_str(), "traffic" | "bake");
         if judged && phase.result == "running" {
             lines.extend(shown.parts.iter().flat_map(|part| part_lines(part, terminal)));
+        }
+        // What sent it back stands where it was found.
+        let sent_back = phase.result == "failed" && shown.going_back.is_some();
+        if judged && (phase.result == "running" || sent_back) {
             lines.extend(shown.verdict.iter().flat_map(|verdict| reading_rows(verdict, terminal)));
         }
         if phase.result == "failed" || (phase.result == "running" && phase.notes.len() > 1) {

@@ -1,5 +1,7 @@
 //! The HTTP API over its unix socket: resources, problems, streams, decisions.
 
+use std::sync::atomic::Ordering;
+
 use serde_json::{Value, json};
 
 use crate::harness::World;
@@ -209,7 +211,8 @@ fn people_hold_resume_and_advance_exactly_what_they_saw() {
     let not_held = world.ask(409, "POST", &of("resume"), &json!({}));
     assert_eq!(not_held["code"], "TG8007");
     assert_eq!(world.wait_for_end(&id), "succeeded");
-    assert_eq!(load.lost.load(std::sync::atomic::Ordering::Relaxed), 0);
+    assert_eq!(load.lost.load(Ordering::Relaxed), 0);
+    assert!(load.good.load(Ordering::Relaxed) > 100);
     let over = world.ask(404, "POST", &of("hold"), &json!({}));
     assert_eq!(over["code"], "TG8001");
     let by: Vec<Value> = world
@@ -223,10 +226,9 @@ fn people_hold_resume_and_advance_exactly_what_they_saw() {
 fn a_build_speaks_in_the_log_of_its_deployment() {
     let world = World::with_server();
     let app = world.app();
-    let config = app.config("").replace(
-        "deploy:\n",
-        "build: {shell: \"echo building release; echo done\"}\ndeploy:\n",
-    );
+    let config = app
+        .config("")
+        .replace("deploy:\n", "build: {shell: \"echo building release; echo done\"}\ndeploy:\n");
     app.write("tidegate.yaml", &config);
     app.release("v1", "");
     let id = app.deploy("v1");

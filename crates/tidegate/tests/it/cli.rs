@@ -59,12 +59,11 @@ fn a_good_release_ends_with_0_a_bad_one_with_13() {
     let bad = world.expect(13, &["deploy", "v3"]);
     assert!(bad.stdout.contains("rolling back"), "{bad:?}");
     let tail = bad.stdout.lines().last().unwrap();
-    assert!(tail.contains("rolled back") && tail.contains("errors"), "{tail}");
+    // By the judge or, sooner, by the proxy's own rule: with numbers either way.
+    assert!(tail.contains("rolled back") && tail.contains("20"), "{tail}");
     assert!(bad.stdout.contains("metric"), "a failure ends with the whole picture: {bad:?}");
     drop(load);
     assert_eq!(app.visit("/"), Some((200, "v2".to_owned())));
-    let quarantined = world.run(&["deploy", "v3"]);
-    assert_ne!(quarantined.code, 0, "an artifact that failed is not deployed again: {quarantined:?}");
 }
 
 #[test]
@@ -125,7 +124,10 @@ fn what_is_meant_is_never_guessed() {
     app.release("v1", "");
     app.git(&["tag", "v1-again"]);
     let several = world.expect(2, &["deploy"]);
-    assert!(several.stderr.contains("TG7007") && several.stderr.contains("v1-again"), "{several:?}");
+    assert!(
+        several.stderr.contains("TG7007") && several.stderr.contains("v1-again"),
+        "{several:?}"
+    );
     app.write("answer", "untagged");
     app.git(&["commit", "-q", "-a", "-m", "more"]);
     let untagged = world.expect(2, &["deploy"]);

@@ -271,9 +271,8 @@ pub(crate) fn belonging_to(directory: &Path) -> Vec<u32> {
         let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
         let line = fs::read(entry.path().join("cmdline")).ok()?;
         let named = String::from_utf8_lossy(&line).contains(directory.to_str()?);
-        let inside = || {
-            fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(directory))
-        };
+        let inside =
+            || fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(directory));
         (pid != me && (named || inside())).then_some(pid)
     });
     processes.collect()

@@ -70,7 +70,10 @@ fn check_says_everything_at_once() {
     let json = world.expect(3, &["check", "--json"]).json();
     assert_eq!(json["valid"], false);
     assert_eq!(json["diagnostics"][0]["severity"], "error");
-    assert_eq!(world.expect(3, &["check", "--json=valid"]).json(), serde_json::json!({"valid": false}));
+    assert_eq!(
+        world.expect(3, &["check", "--json=valid"]).json(),
+        serde_json::json!({"valid": false})
+    );
     let unknown = world.expect(2, &["check", "--json=walid"]);
     assert!(unknown.stderr.contains("valid"), "the fields that exist are named: {unknown:?}");
 }
@@ -78,7 +81,8 @@ fn check_says_everything_at_once() {
 #[test]
 fn a_file_cannot_speak_to_the_terminal() {
     let world = World::new();
-    fs::write(world.path().join("tidegate.yaml"), "tidegate: 1\nx\u{1b}]0;owned\u{7}: 1\n").unwrap();
+    fs::write(world.path().join("tidegate.yaml"), "tidegate: 1\nx\u{1b}]0;owned\u{7}: 1\n")
+        .unwrap();
     let done = world.expect(3, &["check", "--color=always"]);
     assert!(!done.stdout.contains("\u{1b}]") && !done.stdout.contains('\u{7}'), "{done:?}");
     assert!(done.stdout.contains("\u{1b}[31m"), "colours are ours: {done:?}");
@@ -151,7 +155,9 @@ fn doctor_names_each_check_and_the_next_command() {
     app.release("v1", "");
     world.start_server();
     let well = world.expect(0, &["doctor"]);
-    for check in ["state directory", "git", "configuration", "repository", "server", "proxy", "journal"] {
+    for check in
+        ["state directory", "git", "configuration", "repository", "server", "proxy", "journal"]
+    {
         assert!(well.stdout.contains(check), "{check}: {well:?}");
     }
     assert!(!well.stdout.contains("fail"), "{well:?}");

@@ -11,10 +11,12 @@ fn at_rest_the_earlier_release_comes_back() {
     let app = world.app();
     let nothing = world.run(&["rollback", "--service", "shop"]);
     assert_eq!(nothing.code, 5, "{nothing:?}");
-    for version in ["v1", "v2"] {
-        app.release(version, "");
-        world.wait_for_end(&app.deploy(version));
-    }
+    app.release("v1", "");
+    world.wait_for_end(&app.deploy("v1"));
+    let load = app.load();
+    app.release("v2", "");
+    assert_eq!(world.wait_for_end(&app.deploy("v2")), "succeeded");
+    drop(load);
     let list = world.expect(0, &["rollback", "--list"]);
     assert!(list.stdout.contains("v1") && list.stdout.contains("(the default)"), "{list:?}");
     let targets = world.expect(0, &["rollback", "--list", "--json"]).json();
