@@ -74,7 +74,7 @@ fn beginning(event: &Event) -> String {
     match event {
         Event::DeploymentStarted { deployment, kind, plan, candidates, targets } => {
             let mut line = format!("{deployment} {}", plan.release.version);
-            if let DeploymentKind::Return { reason } = kind {
+            if let DeploymentKind::Return { reason, .. } = kind {
                 write!(line, " comes back ({reason})").unwrap();
             }
             for (part, slot) in candidates {
@@ -113,6 +113,7 @@ fn part_details(event: &Event) -> String {
             )
         }
         Event::SplitConfirmed { part, generation } => format!("{part} generation {generation}"),
+        Event::SplitRefused { part, why } => format!("{part}: {why}"),
         Event::SplitLost { part, found } => format!("{part}: found {found}"),
         Event::SplitOverridden { part, sequence, kind, why, split } => {
             format!("{part} #{sequence} {kind:?} to {}: {why}", split_words(split.as_ref()))
