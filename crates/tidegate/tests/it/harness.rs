@@ -39,7 +39,7 @@ pub(crate) struct Done {
 }
 
 impl Done {
-    fn of(output: Output) -> Self {
+    fn of(output: &Output) -> Self {
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
         Self {
             code: output.status.code().unwrap_or(-1),
@@ -146,7 +146,7 @@ impl World {
 
     /// Runs the command line to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Done {
-        Done::of(self.command(arguments).stdin(Stdio::null()).output().unwrap())
+        Done::of(&self.command(arguments).stdin(Stdio::null()).output().unwrap())
     }
 
     /// Runs it and demands an exit code.

@@ -1,6 +1,14 @@
 //! The product as a whole: the real binary, real processes, real sockets, real repositories.
 //! One module a subject; `harness` makes a world for each test. Must never need the internet.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test fails by panicking where it is, and says what it saw"
+)]
+
 mod api;
 mod cli;
 mod harness;
