@@ -38,6 +38,7 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
         | Event::SlotChanged { .. }
         | Event::SplitWanted { .. }
         | Event::SplitConfirmed { .. }
+        | Event::SplitRefused { .. }
         | Event::SplitLost { .. }
         | Event::SplitOverridden { .. }
         | Event::RolesMoved { .. } => apply_to_part(state, recorded),
@@ -194,6 +195,7 @@ fn apply_to_part(state: &mut State, recorded: &Recorded) {
     | Event::SlotChanged { part: name, .. }
     | Event::SplitWanted { part: name, .. }
     | Event::SplitConfirmed { part: name, .. }
+    | Event::SplitRefused { part: name, .. }
     | Event::SplitLost { part: name, .. }
     | Event::SplitOverridden { part: name, .. }
     | Event::RolesMoved { part: name, .. }) = &recorded.event
@@ -222,12 +224,19 @@ fn apply_to_part(state: &mut State, recorded: &Recorded) {
                 generation: recorded.seq,
                 confirmed: false,
                 wanted_at: recorded.at,
+                problem: None,
                 adopted_override: adopted,
             });
         }
         Event::SplitConfirmed { generation, .. } => {
             if let Some(table) = part.table.as_mut().filter(|t| t.generation == *generation) {
                 table.confirmed = true;
+                table.problem = None;
+            }
+        }
+        Event::SplitRefused { why, .. } => {
+            if let Some(table) = part.table.as_mut() {
+                table.problem = Some(why.clone());
             }
         }
         Event::SplitLost { .. } => {
@@ -332,7 +341,11 @@ fn give_out_tasks(current: &mut Deployment, at: Timestamp) {
         Phase::Gates if current.plan.required.gates => vec![TaskId::Gates],
         Phase::Plan if current.artifact.is_none() => vec![TaskId::Prepare],
         Phase::Backup if current.plan.required.backup => vec![TaskId::Backup],
-        Phase::Health => {
+        // What still runs was healthy when it was left: it takes the traffic first and is asked
+        // in the bake, so that going back takes no longer than a table.
+        Phase::Health if current.comes_back_hot() => Vec::new(),
+        Phase::Bake if !current.comes_back_hot() => Vec::new(),
+        Phase::Health | Phase::Bake => {
             let web = current.plan.parts.iter().filter(|part| part.route().is_some());
             web.map(|part| TaskId::Health(part.name.clone())).collect()
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 
 use crate::ids::{DeploymentId, PartName, SlotName};
-use crate::plan::{Part, Plan, Route, Rule};
+use crate::plan::{Floor, Part, Plan, Route, Rule};
 use crate::state::{Backend, SlotState, State, TaskId, TaskProgress, Tenant};
 use crate::weight::Split;
 
@@ -168,7 +168,7 @@ pub fn route_table(state: &State, name: &PartName) -> Option<RouteTable> {
         live: part.live.clone(),
         fallback: table.fallback.clone(),
         lease: table.leased.then_some(plan.limits.traffic_lease),
-        brake: if table.leased { plan.traffic.rollback_if.clone() } else { Vec::new() },
+        brake: brake(table.leased, plan),
         limits_ms: latency_limits(plan),
         adopted_override: table.adopted_override,
     })
@@ -193,6 +193,16 @@ fn governing_plan(state: &State) -> Option<&Plan> {
     match &state.current {
         Some(deployment) => Some(deployment.plan.as_ref()),
         None => state.history.last().map(|ended| ended.plan.as_ref()),
+    }
+}
+
+/// The data plane cannot tell whether a breach is the live revision's too: where that counts, only
+/// the judge goes back.
+fn brake(leased: bool, plan: &Plan) -> Vec<Rule> {
+    if leased && plan.traffic.floor == Floor::Literal {
+        plan.traffic.rollback_if.clone()
+    } else {
+        Vec::new()
     }
 }
 

@@ -152,6 +152,13 @@ pub enum Event {
         /// The generation.
         generation: u64,
     },
+    /// The data plane cannot serve what is wanted of it.
+    SplitRefused {
+        /// The part.
+        part: PartName,
+        /// What it says, with its code.
+        why: String,
+    },
     /// The data plane was found with something else than what was confirmed.
     SplitLost {
         /// The part.
@@ -277,6 +284,7 @@ impl Event {
             Self::SlotChanged { .. } => "slot_changed",
             Self::SplitWanted { .. } => "split_wanted",
             Self::SplitConfirmed { .. } => "split_confirmed",
+            Self::SplitRefused { .. } => "split_refused",
             Self::SplitLost { .. } => "split_lost",
             Self::SplitOverridden { .. } => "split_overridden",
             Self::StepConverged { .. } => "step_converged",
@@ -294,7 +302,7 @@ impl Event {
     }
 
     /// Every kind: the corpus holds a file of each.
-    pub const KINDS: [&'static str; 24] = [
+    pub const KINDS: [&'static str; 25] = [
         "deployment_started",
         "deployment_queued",
         "phase_entered",
@@ -306,6 +314,7 @@ impl Event {
         "slot_changed",
         "split_wanted",
         "split_confirmed",
+        "split_refused",
         "split_lost",
         "split_overridden",
         "step_converged",
@@ -335,6 +344,9 @@ pub enum DeploymentKind {
     Return {
         /// The person's reason.
         reason: String,
+        /// Whether it still runs in its slot: traffic goes back first and is verified then.
+        #[serde(default)]
+        hot: bool,
     },
 }
 

@@ -126,6 +126,15 @@ pub enum Observation {
         /// What was read back.
         read: SplitRead,
     },
+    /// The data plane refused a table.
+    SplitRefused {
+        /// The part.
+        part: PartName,
+        /// Which wish it refused.
+        generation: u64,
+        /// What it says, with its code.
+        why: String,
+    },
     /// The judge's advice on the running step.
     Verdict {
         /// Which deployment.

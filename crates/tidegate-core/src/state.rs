@@ -163,6 +163,9 @@ pub struct TableState {
     pub confirmed: bool,
     /// Since when it is wanted.
     pub wanted_at: Timestamp,
+    /// Why the data plane does not serve it, while it does not.
+    #[serde(default)]
+    pub problem: Option<String>,
     /// The last override of the proxy that was adopted.
     pub adopted_override: Option<u64>,
 }
@@ -232,6 +235,12 @@ impl Deployment {
     #[must_use]
     pub fn is_return(&self) -> bool {
         matches!(self.kind, DeploymentKind::Return { .. })
+    }
+
+    /// Whether an earlier release comes back that still runs.
+    #[must_use]
+    pub fn comes_back_hot(&self) -> bool {
+        matches!(self.kind, DeploymentKind::Return { hot: true, .. })
     }
 
     /// The revision that it brings, once the artifact is pinned.

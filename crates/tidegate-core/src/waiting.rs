@@ -117,13 +117,13 @@ fn of_phase(state: &State, deployment: &Deployment) -> Waiting {
             "the candidate is taken down",
         ),
         Phase::Traffic { .. } | Phase::Bake if deployment.converged_at.is_none() => {
-            let tables = state.parts.values().filter_map(|part| part.table.as_ref());
-            let (on, who) = if tables.into_iter().all(|table| table.confirmed) {
-                ("the workers to reach the share of this step", "the workers")
-            } else {
-                ("the data plane to confirm the split", "the data plane")
+            let (on, who) = match unconfirmed(state) {
+                None => ("the workers to reach the share of this step".to_owned(), "the workers"),
+                Some(problem) => {
+                    (format!("the data plane to confirm the split{problem}"), "the data plane")
+                }
             };
-            waiting(on.to_owned(), who, "it holds")
+            waiting(on, who, "it holds")
         }
         Phase::Traffic { step } => Waiting {
             command: advance(deployment),
@@ -143,7 +143,10 @@ fn of_phase(state: &State, deployment: &Deployment) -> Waiting {
             "the roles move if the judge says advance, else it holds",
         ),
         Phase::Finish => waiting(
-            "the data plane to confirm the final table".to_owned(),
+            format!(
+                "the data plane to confirm the final table{}",
+                unconfirmed(state).unwrap_or_default()
+            ),
             "the data plane",
             "it holds, the release serves all the same",
         ),
@@ -241,7 +244,22 @@ fn unsettled(state: &State, deployment: &Deployment) -> String {
             Some(format!("{ready} of {} instances of {part} in {slot}{problem}", tenant.instances))
         })
         .collect();
-    if waits.is_empty() { "the candidate".to_owned() } else { waits.join(", ") }
+    if !waits.is_empty() {
+        return waits.join(", ");
+    }
+    match unconfirmed(state) {
+        Some(problem) => format!("the data plane to confirm the split{problem}"),
+        None => "the candidate".to_owned(),
+    }
+}
+
+/// Whether a table is not served, with what the data plane says about it in brackets.
+fn unconfirmed(state: &State) -> Option<String> {
+    let tables = state.parts.values().filter_map(|part| part.table.as_ref());
+    let mut open = tables.filter(|table| !table.confirmed).peekable();
+    open.peek()?;
+    let said = open.find_map(|table| table.problem.as_ref());
+    Some(said.map(|problem| format!(" ({problem})")).unwrap_or_default())
 }
 
 /// The sentence of state: what is happening and what ends it, at a time.

@@ -163,10 +163,17 @@ impl Call {
             }
             Effect::EnsureSplit { table } => {
                 let call = self.ports.traffic.ensure(&self.scope, &table, self.epoch);
-                if let Err(failure) = within(SPLIT_TIMEOUT, call).await {
+                let refused = within(SPLIT_TIMEOUT, call).await.err().map(|failure| {
                     tracing::warn!(scope = %self.scope, part = %table.part, %failure, "the data plane did not take a table");
-                }
-                self.splits_seen().await
+                    Observation::SplitRefused {
+                        part: table.part.clone(),
+                        generation: table.generation,
+                        why: format!("{}: {}", failure.code, failure.what),
+                    }
+                });
+                let mut seen = self.splits_seen().await;
+                seen.extend(refused);
+                seen
             }
             Effect::Run { deployment, task, attempt, timeout, job } => {
                 let report = self.run(&deployment, job, timeout).await;

@@ -302,7 +302,9 @@ fn urgency(input: &Input) -> u8 {
     match input {
         Input::Command { command: Command::Rollback { .. } | Command::Abort { .. }, .. } => 0,
         Input::Command { command: Command::Hold { .. }, .. } => 1,
-        Input::Observation(Observation::Slot { .. } | Observation::Split { .. }) => 2,
+        Input::Observation(
+            Observation::Slot { .. } | Observation::Split { .. } | Observation::SplitRefused { .. },
+        ) => 2,
         Input::Observation(Observation::Task { .. } | Observation::Verdict { .. }) => 3,
         Input::Command { .. } => 4,
         Input::Elapsed => 5,

@@ -331,7 +331,8 @@ fn rollback(
     plan.required = crate::plan::Required::default();
     let artifact = earlier.artifact.clone();
     let binding = artifact.clone();
-    let kind = DeploymentKind::Return { reason: reason.to_owned() };
+    let hot = still_runs(&draft.state, &plan, artifact.as_ref());
+    let kind = DeploymentKind::Return { reason: reason.to_owned(), hot };
     let event = started(&draft.state, id.clone(), kind, Arc::new(plan));
     slots_are_free(&draft.state, &event)?;
     draft.emit(event);
@@ -339,6 +340,20 @@ fn rollback(
         draft.emit(Event::ArtifactPinned { deployment: id.clone(), artifact, binding });
     }
     Ok(())
+}
+
+/// Whether every web part of an earlier release is ready in a slot that is not live.
+fn still_runs(state: &State, plan: &Plan, artifact: Option<&Digest>) -> bool {
+    let mut web = plan.parts.iter().filter(|part| part.route().is_some());
+    web.all(|part| {
+        let Some(known) = state.parts.get(&part.name) else { return false };
+        let mut free = known.slots.iter().filter(|(slot, _)| known.live.as_ref() != Some(*slot));
+        free.any(|(_, slot)| {
+            let tenant = slot.want.as_ref();
+            let same = tenant.map(|t| t.revision.artifact.as_str()) == artifact.map(Digest::as_str);
+            same && tenant.is_some() && slot.ready()
+        })
+    })
 }
 
 fn returns_to(state: &State, current: &Deployment, version: &str) -> bool {

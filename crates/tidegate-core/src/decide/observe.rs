@@ -36,6 +36,17 @@ pub(super) fn decide(draft: &mut Draft, observation: &Observation) {
             }
         }
         Observation::Split { part, read } => split(draft, part, read),
+        Observation::SplitRefused { part, generation, why } => {
+            let table = draft.state.parts.get(part).and_then(|p| p.table.as_ref());
+            let news = table.is_some_and(|table| {
+                table.generation == *generation
+                    && !table.confirmed
+                    && table.problem.as_ref() != Some(why)
+            });
+            if news {
+                draft.emit(Event::SplitRefused { part: part.clone(), why: why.clone() });
+            }
+        }
         Observation::Verdict { deployment, step, verdict } => {
             take_verdict(draft, deployment, *step, verdict);
         }

@@ -45,7 +45,7 @@ impl Narrator {
                     DeploymentKind::Release { .. } => {
                         format!("started {from} -> {version} by {actor}")
                     }
-                    DeploymentKind::Return { reason } => {
+                    DeploymentKind::Return { reason, .. } => {
                         format!("return {from} -> {version} by {actor}: {reason}")
                     }
                 }
@@ -108,6 +108,7 @@ fn text_of_world(recorded: &Recorded) -> String {
         Event::SplitConfirmed { part, generation } => {
             format!("{part} split read back (generation {generation})")
         }
+        Event::SplitRefused { part, why } => format!("{part} split refused: {why}"),
         Event::SplitLost { part, found } => {
             format!("{part} split lost: the data plane has {found}")
         }

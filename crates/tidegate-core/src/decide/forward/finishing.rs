@@ -15,6 +15,9 @@ pub(super) fn bake(state: &State, deployment: &Deployment, now: Timestamp) -> Ve
     if deployment.converged_at.is_none() {
         return shifting::convergence_in_time(state, deployment, now);
     }
+    if deployment.is_return() {
+        return verify_return(state, deployment);
+    }
     if let Some(events) = shifting::brake(state, deployment) {
         return events;
     }
@@ -29,6 +32,21 @@ pub(super) fn bake(state: &State, deployment: &Deployment, now: Timestamp) -> Ve
         }
         Err(why) => vec![holding::hold_began(deployment, HoldCause::Verdict, why, now)],
     }
+}
+
+/// What came back is asked once it serves. Nothing goes forward from here: a bad answer ends the
+/// deployment unverified, with both sides kept.
+fn verify_return(state: &State, deployment: &Deployment) -> Vec<Event> {
+    let result = if deployment.tasks.is_empty() {
+        PhaseResult::Passed
+    } else {
+        match super::tasks_outcome(deployment) {
+            None => return Vec::new(),
+            Some((outcome, _)) if outcome.allows_progress() => PhaseResult::Passed,
+            Some(_) => PhaseResult::Failed,
+        }
+    };
+    enter_finish(state, deployment, result)
 }
 
 /// Whether the judge has too little to go on.
@@ -82,16 +100,20 @@ fn keeps_previous(deployment: &Deployment) -> bool {
 pub(super) fn finish(state: &State, deployment: &Deployment, now: Timestamp) -> Vec<Event> {
     if !shifting::tables_confirmed(state, deployment) {
         let late = now.duration_since(deployment.phase_since) >= deployment.plan.limits.split;
-        let why = "the data plane has not confirmed the final table".to_owned();
+        let why = format!(
+            "the data plane has not confirmed the final table{}",
+            shifting::refusal(state, deployment)
+        );
         let hold = || holding::hold_began(deployment, HoldCause::Unconfirmed, why, now);
         return late.then(hold).into_iter().collect();
     }
-    let unproven = deployment
-        .passed
-        .iter()
-        .any(|r| r.phase == Phase::Bake && r.result == PhaseResult::Skipped);
+    let bake =
+        |result| deployment.passed.iter().any(|r| r.phase == Phase::Bake && r.result == result);
     let version = &deployment.plan.release.version;
-    let (ending, why) = if unproven {
+    let (ending, why) = if bake(PhaseResult::Failed) {
+        let why = format!("{version} is live again, but does not answer its probes as it should");
+        return vec![deployment_ended(deployment, Ending::RolledBackUnverified, why)];
+    } else if bake(PhaseResult::Skipped) {
         (
             Ending::LiveUnverified,
             format!("{version} is live, but its watch ended without the judge's word for it"),

@@ -201,7 +201,16 @@ fn deploy(state: &State, deployment: &Deployment, now: Timestamp) -> Vec<Event> 
         (!slot_state.settled()).then_some((part, slot, slot_state))
     });
     match unready {
-        None => vec![phase_entered(deployment, Phase::Health, PhaseResult::Passed)],
+        None if shifting::tables_confirmed(state, deployment) => {
+            vec![phase_entered(deployment, Phase::Health, PhaseResult::Passed)]
+        }
+        None if !late => Vec::new(),
+        // An address that cannot be served is found before anybody is sent there.
+        None => {
+            let refusal = shifting::refusal(state, deployment);
+            let why = format!("the data plane does not serve what is live{refusal}");
+            go_back(state, Reason::TimedOut, why)
+        }
         Some(_) if !late => Vec::new(),
         Some((part, slot, slot_state)) => {
             let limit = deployment.plan.limits.start;

@@ -3,7 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{candidate_slot, finishing, holding, phase_entered, publishing, web};
+use super::{candidate_slot, holding, phase_entered, publishing, web};
 use crate::decide::back::go_back;
 use crate::event::Event;
 use crate::ids::SlotName;
@@ -168,11 +168,11 @@ pub(super) fn convergence_in_time(
         return events;
     }
     let why = if tables_confirmed(state, deployment) {
-        "the workers have not reached the share of this step"
+        "the workers have not reached the share of this step".to_owned()
     } else {
-        "the data plane has not confirmed the split"
+        format!("the data plane has not confirmed the split{}", refusal(state, deployment))
     };
-    vec![holding::hold_began(deployment, HoldCause::Unconfirmed, why.to_owned(), now)]
+    vec![holding::hold_began(deployment, HoldCause::Unconfirmed, why, now)]
 }
 
 /// The step is good: on to the next, or to the bake after the last.
@@ -187,8 +187,6 @@ pub(in crate::decide) fn pass_step(
         usize::try_from(step).unwrap_or(usize::MAX) + 1 >= deployment.plan.traffic.steps.len();
     if !last {
         events.extend(enter_step(state, deployment, step + 1, PhaseResult::Passed));
-    } else if deployment.is_return() {
-        events.extend(finishing::enter_finish(state, deployment, PhaseResult::Passed));
     } else {
         events.push(phase_entered(deployment, Phase::Bake, PhaseResult::Passed));
         // Outside a shift there is no lease: the table is served for ever.
@@ -248,6 +246,15 @@ pub(super) fn converged(state: &State, deployment: &Deployment) -> bool {
         && workers
             .filter_map(|part| state.parts.get(&part.name))
             .all(|part| part.slots.values().all(SlotState::settled))
+}
+
+/// What the data plane says about a table that it does not serve, ready to be appended.
+pub(super) fn refusal(state: &State, deployment: &Deployment) -> String {
+    web(deployment)
+        .filter_map(|part| state.parts.get(&part.name)?.table.as_ref()?.problem.as_ref())
+        .next()
+        .map(|problem| format!(": {problem}"))
+        .unwrap_or_default()
 }
 
 pub(super) fn tables_confirmed(state: &State, deployment: &Deployment) -> bool {

@@ -114,6 +114,10 @@ fn world_events() -> Vec<Event> {
             leased: true,
         },
         Event::SplitConfirmed { part: web(), generation: 10 },
+        Event::SplitRefused {
+            part: web(),
+            why: "TG5004: cannot listen on 127.0.0.1:80".to_owned(),
+        },
         Event::SplitLost { part: web(), found: "generation 9, blue 100 %".to_owned() },
         Event::SplitOverridden {
             part: web(),
