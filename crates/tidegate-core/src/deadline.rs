@@ -38,6 +38,8 @@ pub fn next_deadline(state: &State) -> Option<Deadline> {
             let dwell = deployment.plan.traffic.dwell;
             deployment.converged_at.and_then(|since| after(since, dwell, "the dwell"))
         }
+        // What came back is asked once; its question has an end of its own.
+        Phase::Bake if deployment.is_return() => None,
         Phase::Bake => {
             let watch = deployment.plan.bake.watch;
             deployment.converged_at.and_then(|since| after(since, watch, "the bake"))

@@ -137,6 +137,7 @@ fn of_phase(state: &State, deployment: &Deployment) -> Waiting {
                 "the next step begins if the judge says advance, else it holds",
             )
         },
+        Phase::Bake if deployment.is_return() => of_tasks(deployment, until),
         Phase::Bake => waiting(
             "the watch at 100 %".to_owned(),
             "time, while the rules hold",

@@ -132,7 +132,7 @@ impl Script {
             "why" => Ok(render::why(state, now)),
             "effects" => Ok(render::effects(state)),
             "deadline" => Ok(render::deadline(state, now)),
-            "metric" | "verdict" | "slot" | "confirm" | "lost" | "task" | "override" => {
+            "metric" | "verdict" | "slot" | "confirm" | "lost" | "refuse" | "task" | "override" => {
                 let observation = self.observation(&verb, words)?;
                 Ok(self.put(&Input::Observation(observation)))
             }
@@ -327,6 +327,14 @@ impl Script {
             "slot" => self.slot(words),
             "task" => self.task(words),
             "override" => self.overridden(words),
+            "refuse" => {
+                let part = part(&words.need("a part")?);
+                let known = self.machine.state.parts.get(&part).and_then(|p| p.table.as_ref());
+                let generation = known.map_or(0, |table| table.generation);
+                let other = words.option("--generation").map(|text| number(&text)).transpose()?;
+                let generation = other.unwrap_or(generation);
+                Ok(Observation::SplitRefused { part, generation, why: words.need("why")? })
+            }
             _ => {
                 let name = part(&words.or("web"));
                 let wanted = self.machine.state.parts.get(&name).and_then(|p| p.table.as_ref());
