@@ -6,6 +6,7 @@
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod sim;
 mod tidy;
 
@@ -19,6 +20,8 @@ struct Arguments {
 /// To add a chore: a new file with `Args` and `run`, its `mod` line above, one variant and one arm.
 #[derive(Debug, Subcommand)]
 enum Chore {
+    /// Measure what the product reaches on this machine.
+    Bench(bench::Args),
     /// Run the seeded simulation over many seeds, or replay one.
     Sim(sim::Args),
     /// Check the rules of the house that neither rustc nor clippy knows.
@@ -27,6 +30,7 @@ enum Chore {
 
 fn main() -> anyhow::Result<std::process::ExitCode> {
     match Arguments::parse().chore {
+        Chore::Bench(args) => bench::run(&args),
         Chore::Sim(args) => sim::run(&args),
         Chore::Tidy(args) => tidy::run(&args),
     }

@@ -1,0 +1,122 @@
+//! `cargo xtask bench`: what the product reaches on this machine, each figure beside its aim.
+//!
+//! It runs the release build, and programs under `examples/bench_*.rs`, as processes, and reads
+//! what they print. A figure is the median of several rounds with the spread beside it; the
+//! machine's own speed stands above the table. It must never be part of a test: a busy machine is
+//! no defect. The method and the last figures are in `docs/benchmarks/`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+
+mod hits;
+mod idle;
+mod journal;
+mod load;
+mod machine;
+mod plane;
+mod product;
+mod report;
+mod rollback;
+mod running;
+mod sample;
+mod service;
+mod start;
+mod weights;
+
+use machine::Machine;
+use product::Product;
+use report::Report;
+
+/// What to measure, and how.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Which figure.
+    #[arg(value_enum)]
+    which: Which,
+    /// Write the result to docs/benchmarks/ as well.
+    #[arg(long)]
+    write: bool,
+    /// Where journals and state directories are made; by default in the target directory. Its
+    /// disk is what is measured.
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Requests a second; halved until this machine can send them.
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(10..=20_000))]
+    rate: u64,
+}
+
+/// One benchmark is one file in `bench/`, one variant and one arm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Which {
+    /// Events a second that become durable, and what survives kill -9.
+    Journal,
+    /// A thousand weight changes under load.
+    Weights,
+    /// A hundred rollbacks at the proxy and a hundred through the engine, under load.
+    Rollback,
+    /// Memory of a server and a proxy that have nothing to do.
+    Idle,
+    /// Start of a server with ten thousand past deployments.
+    Start,
+    /// All of them.
+    All,
+}
+
+/// What a benchmark runs on.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    /// The programs.
+    pub(crate) product: Product,
+    /// Where it may make directories.
+    pub(crate) dir: PathBuf,
+    /// Requests a second that are asked for.
+    pub(crate) rate: u64,
+}
+
+impl Bench {
+    /// A directory of a benchmark's own, removed at its end. Its name is short: unix sockets in it
+    /// must fit into 107 bytes.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(crate) fn scratch(&self) -> anyhow::Result<tempfile::TempDir> {
+        let made = tempfile::Builder::new().prefix("b-").tempdir_in(&self.dir);
+        made.with_context(|| format!("no directory can be made in {}", self.dir.display()))
+    }
+}
+
+/// Runs the benchmarks that were asked for. Fails when an aim was missed, after all have run.
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let product = Product::locate()?;
+    let dir = args.dir.clone().unwrap_or_else(|| product.target().to_owned());
+    std::fs::create_dir_all(&dir).with_context(|| format!("{} cannot be made", dir.display()))?;
+    let bench = Bench { product, dir, rate: args.rate };
+    let chosen: &[Which] = match args.which {
+        Which::All => &[Which::Journal, Which::Weights, Which::Rollback, Which::Idle, Which::Start],
+        ref one => std::slice::from_ref(one),
+    };
+    let mut all_held = true;
+    for which in chosen {
+        let report = measure(*which, &bench)?;
+        all_held &= report.all_held();
+        report.print();
+        if args.write {
+            report.write(bench.product.root())?;
+        }
+    }
+    Ok(if all_held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn measure(which: Which, bench: &Bench) -> anyhow::Result<Report> {
+    bench.product.build()?;
+    let machine = Machine::look(&bench.dir)?;
+    match which {
+        Which::Journal => journal::measure(bench, &machine),
+        Which::Weights => weights::measure(bench, &machine),
+        Which::Rollback => rollback::measure(bench, &machine),
+        Which::Idle => idle::measure(bench, &machine),
+        Which::Start | Which::All => start::measure(bench, &machine),
+    }
+}

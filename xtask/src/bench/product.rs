@@ -1,0 +1,100 @@
+//! The programs that are measured: where they are built, and how they are called.
+//! Must never measure a debug build.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, bail};
+
+/// The packages whose examples load the product.
+const LOADERS: [&str; 2] = ["tidegate-journal", "tidegate-proxy"];
+/// The examples among them; a package may have others that are no business of ours.
+const EXAMPLES: [&[&str]; 2] =
+    [&["bench_history", "bench_journal"], &["bench_echo", "bench_load", "bench_shift"]];
+
+/// The workspace and its target directory.
+#[derive(Debug)]
+pub(crate) struct Product {
+    root: PathBuf,
+    target: PathBuf,
+}
+
+impl Product {
+    /// Asks cargo where everything is.
+    ///
+    /// # Errors
+    /// When cargo does not answer.
+    pub(crate) fn locate() -> anyhow::Result<Self> {
+        let metadata = cargo_metadata::MetadataCommand::new().no_deps().exec();
+        let metadata = metadata.context("cargo does not describe the workspace")?;
+        Ok(Self {
+            root: metadata.workspace_root.into_std_path_buf(),
+            target: metadata.target_directory.into_std_path_buf(),
+        })
+    }
+
+    /// The root of the workspace.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The target directory.
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// Builds everything for release. Costs nothing when it is built.
+    ///
+    /// # Errors
+    /// When something does not compile.
+    pub(crate) fn build(&self) -> anyhow::Result<()> {
+        self.cargo(&["--package", "tidegate"])?;
+        for (package, examples) in LOADERS.iter().zip(EXAMPLES) {
+            let mut arguments = vec!["--package", *package];
+            arguments.extend(examples.iter().flat_map(|example| ["--example", *example]));
+            self.cargo(&arguments)?;
+        }
+        Ok(())
+    }
+
+    fn cargo(&self, arguments: &[&str]) -> anyhow::Result<()> {
+        let status = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--release"])
+            .args(arguments)
+            .current_dir(&self.root)
+            .status()
+            .context("cargo could not be started")?;
+        if !status.success() {
+            bail!("cargo build {} failed", arguments.join(" "));
+        }
+        Ok(())
+    }
+
+    /// The path of `tidegate`.
+    pub(crate) fn tidegate(&self) -> PathBuf {
+        self.target.join("release/tidegate")
+    }
+
+    /// The path of an example.
+    pub(crate) fn example(&self, name: &str) -> PathBuf {
+        self.target.join("release/examples").join(name)
+    }
+}
+
+/// Runs a program to its end and gives back what it printed.
+///
+/// # Errors
+/// When it cannot be started or fails; with what it said on its standard error.
+pub(crate) fn output<S: AsRef<OsStr>>(program: &Path, arguments: &[S]) -> anyhow::Result<String> {
+    let output = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("{} cannot be started", program.display()))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("{} ended with {}: {}", program.display(), output.status, said.trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
