@@ -1,0 +1,133 @@
+//! Everything else that the unkind world answers: builds, probes, suites, the time, D.
+//! Must never answer for a slot that another revision holds.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use tidegate_core::digest::Digest;
+use tidegate_core::effect::ProbeTarget;
+use tidegate_core::ids::DeploymentId;
+use tidegate_core::plan::{Part, Plan};
+use tidegate_core::verdict::Outcome;
+use tokio::time::Instant;
+
+use super::World;
+use crate::ports::{Asked, Bind, CheckReport, Checks, Clock, Failure, Releases};
+
+#[async_trait]
+impl Releases for World {
+    async fn resolve(&self, _repository: &str, version: &str) -> Result<String, Failure> {
+        self.way_there().await?;
+        Ok(Digest::of(version.as_bytes()).as_str().chars().take(40).collect())
+    }
+
+    async fn file(
+        &self,
+        _repository: &str,
+        _commit: &str,
+        _path: &str,
+        _bytes_max: u64,
+    ) -> Result<Option<Vec<u8>>, Failure> {
+        Ok(None)
+    }
+
+    async fn prepare(&self, _deployment: &DeploymentId, plan: &Plan) -> Result<Digest, Failure> {
+        self.way_to_effect().await?;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let version = &plan.release.version;
+        if self.lock().behaviour(version).build_fails {
+            return Err(Failure::permanent("TG6104", "the build exited 1"));
+        }
+        self.way_back().await?;
+        Ok(Digest::of(version.as_bytes()))
+    }
+
+    async fn logs(&self, _deployment: &DeploymentId, _bytes_max: u64) -> Result<Vec<u8>, Failure> {
+        Ok(Vec::new())
+    }
+}
+
+#[async_trait]
+impl Checks for World {
+    async fn probe(&self, targets: &[ProbeTarget], timeout: SignedDuration) -> CheckReport {
+        let limit = Duration::try_from(timeout).unwrap_or(Duration::ZERO);
+        if let Err(failure) = self.way_to_effect().await {
+            return CheckReport {
+                outcome: Outcome::NoData,
+                summary: failure.what,
+                retryable: true,
+            };
+        }
+        let asked = Instant::now();
+        loop {
+            let all_good = targets.iter().all(|target| self.is_well(target));
+            if all_good && !targets.is_empty() {
+                let summary = "every probe answered".to_owned();
+                return CheckReport { outcome: Outcome::Pass, summary, retryable: false };
+            }
+            if asked.elapsed() >= limit.min(Duration::from_secs(20)) {
+                let summary = "a probe failed".to_owned();
+                return CheckReport { outcome: Outcome::Fail, summary, retryable: false };
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    async fn ask(&self, target: &ProbeTarget) -> Asked {
+        let asked = u64::from(target.instances);
+        let well = self.way_there().await.is_ok() && self.is_well(target);
+        Asked { asked, failed: if well { 0 } else { asked } }
+    }
+
+    async fn smoke(
+        &self,
+        _deployment: &DeploymentId,
+        part: &Part,
+        artifact: &str,
+        _endpoint: &str,
+        _timeout: SignedDuration,
+    ) -> CheckReport {
+        if let Err(failure) = self.way_to_effect().await {
+            return CheckReport {
+                outcome: Outcome::NoData,
+                summary: failure.what,
+                retryable: true,
+            };
+        }
+        let fails = {
+            let inner = self.lock();
+            inner.slots.values().filter_map(|fake| fake.tenant.as_ref()).any(|tenant| {
+                tenant.part.name == part.name
+                    && tenant.revision.artifact == artifact
+                    && inner.behaviour(&tenant.revision.version).smoke_fails
+            })
+        };
+        let outcome = if fails { Outcome::Fail } else { Outcome::Pass };
+        CheckReport { outcome, summary: "the suite".to_owned(), retryable: false }
+    }
+}
+
+impl World {
+    fn is_well(&self, target: &ProbeTarget) -> bool {
+        let inner = self.lock();
+        let sick = inner
+            .slots
+            .get(&(target.part.name.clone(), target.slot.clone()))
+            .and_then(|fake| fake.tenant.as_ref())
+            .is_none_or(|tenant| inner.behaviour(&tenant.revision.version).sick);
+        !sick && inner.ready(&target.part.name, &target.slot, Instant::now())
+    }
+}
+
+impl Clock for World {
+    fn now(&self) -> Timestamp {
+        self.at(Instant::now())
+    }
+}
+
+impl Bind for World {
+    fn bind(&self, plan: &Plan, artifact: &Digest) -> Digest {
+        Digest::of(format!("{}{artifact}", plan.release.commit).as_bytes())
+    }
+}
