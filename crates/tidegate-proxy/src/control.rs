@@ -22,12 +22,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::keep::Keeper;
 use crate::refusal::Refused;
-use crate::table::Store;
 use crate::wire::{
     DrainRequest, Drained, LeaseRenewal, PATH_DRAIN, PATH_LEASE, PATH_ROLLBACK, PATH_STATUS,
     PATH_TABLE, PATH_TICKS, Refusal, RollbackRequest, UncheckedTable, limits,
@@ -62,11 +62,7 @@ pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Answers callers until `stop`.
-pub(crate) async fn serve(
-    listener: UnixListener,
-    store: Arc<Mutex<Store>>,
-    stop: CancellationToken,
-) {
+pub(crate) async fn serve(listener: UnixListener, keeper: Arc<Keeper>, stop: CancellationToken) {
     let callers = Arc::new(Semaphore::new(CALLERS));
     loop {
         let Ok(permit) = Arc::clone(&callers).acquire_owned().await else {
@@ -78,9 +74,9 @@ pub(crate) async fn serve(
         };
         match accepted {
             Ok((socket, _)) => {
-                let (store, stop) = (Arc::clone(&store), stop.clone());
+                let (keeper, stop) = (Arc::clone(&keeper), stop.clone());
                 tokio::spawn(async move {
-                    converse(socket, store, stop).await;
+                    converse(socket, keeper, stop).await;
                     drop(permit);
                 });
             }
@@ -92,10 +88,10 @@ pub(crate) async fn serve(
     }
 }
 
-async fn converse(socket: UnixStream, store: Arc<Mutex<Store>>, stop: CancellationToken) {
+async fn converse(socket: UnixStream, keeper: Arc<Keeper>, stop: CancellationToken) {
     let service = service_fn(move |request| {
-        let store = Arc::clone(&store);
-        async move { Ok::<_, Infallible>(respond(&store, request).await) }
+        let keeper = Arc::clone(&keeper);
+        async move { Ok::<_, Infallible>(respond(&keeper, request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -114,15 +110,15 @@ async fn converse(socket: UnixStream, store: Arc<Mutex<Store>>, stop: Cancellati
     }
 }
 
-async fn respond(store: &Mutex<Store>, request: Request<Incoming>) -> Response<Full<Bytes>> {
-    match answer(store, request).await {
+async fn respond(keeper: &Keeper, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    match answer(keeper, request).await {
         Ok(response) => response,
         Err(refusal) => json(StatusCode::CONFLICT, &refusal),
     }
 }
 
 async fn answer(
-    store: &Mutex<Store>,
+    keeper: &Keeper,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Refusal> {
     let ok = StatusCode::OK;
@@ -130,18 +126,18 @@ async fn answer(
     match (request.method(), path.as_str()) {
         (&Method::PUT, PATH_TABLE) => {
             let table: UncheckedTable = body(request).await?;
-            Ok(json(ok, &store.lock().await.put(table).await?))
+            Ok(json(ok, &keeper.put(table).await?))
         }
-        (&Method::GET, PATH_STATUS) => Ok(json(ok, &store.lock().await.status())),
+        (&Method::GET, PATH_STATUS) => Ok(json(ok, &keeper.store().status())),
         (&Method::POST, PATH_LEASE) => {
             let renewals: Vec<LeaseRenewal> = body(request).await?;
-            Ok(json(ok, &store.lock().await.renew(renewals)))
+            Ok(json(ok, &keeper.store().renew(renewals)))
         }
         (&Method::GET, PATH_TICKS) => {
             let query = query(&request)?;
             let service = query.get("service").ok_or_else(|| refuse("`service` is missing"))?;
             let after = number(&query, "after")?;
-            Ok(json(ok, &store.lock().await.ticks(service, after)?))
+            Ok(json(ok, &keeper.store().ticks(service, after)?))
         }
         (&Method::POST, PATH_ROLLBACK) => {
             let order: RollbackRequest = body(request).await?;
@@ -150,27 +146,27 @@ async fn answer(
                     return Err(refuse("actor and reason must be said, in 1 to 1024 bytes each"));
                 }
             }
-            Ok(json(ok, &store.lock().await.rollback(order).await?))
+            Ok(json(ok, &keeper.rollback(order).await?))
         }
-        (&Method::POST, PATH_DRAIN) => Ok(json(ok, &drain(store, body(request).await?).await?)),
+        (&Method::POST, PATH_DRAIN) => Ok(json(ok, &drain(keeper, body(request).await?).await?)),
         (&Method::DELETE, path) => {
             let encoded = path.strip_prefix(PATH_TABLE).and_then(|rest| rest.strip_prefix('/'));
             let service = encoded.and_then(decode).ok_or_else(|| refuse("no such path"))?;
             let query = query(&request)?;
             let fence = (number(&query, "epoch")?, number(&query, "generation")?);
-            Ok(json(ok, &store.lock().await.delete(&service, fence).await?))
+            Ok(json(ok, &keeper.delete(&service, fence).await?))
         }
         (method, path) => Err(refuse(&format!("no such request: {method} {path}"))),
     }
 }
 
 /// Waits until a revision without weight is empty, and cuts its tunnels when the grace is over.
-async fn drain(store: &Mutex<Store>, request: DrainRequest) -> Result<Drained, Refusal> {
+async fn drain(keeper: &Keeper, request: DrainRequest) -> Result<Drained, Refusal> {
     let DrainRequest { service, revision, grace_ms } = request;
     if grace_ms > limits::DRAIN_MS {
         return Err(refuse("a grace is at most 10 minutes"));
     }
-    let Some(stats) = store.lock().await.drainable(&service, &revision)? else {
+    let Some(stats) = keeper.store().drainable(&service, &revision)? else {
         return Ok(Drained { in_flight: 0, tunnels: 0, cut: 0 });
     };
     let is_empty = || stats.in_flight() == 0 && stats.tunnels() == 0;

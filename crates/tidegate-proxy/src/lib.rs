@@ -23,6 +23,8 @@ mod forward;
 #[cfg(feature = "serve")]
 mod headers;
 #[cfg(feature = "serve")]
+mod keep;
+#[cfg(feature = "serve")]
 mod lease;
 #[cfg(feature = "serve")]
 mod listen;

@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -25,6 +25,8 @@ use crate::validate::HEAD_BYTES;
 
 /// Client connections of the whole proxy; past it, new ones wait in the kernel's queue.
 const CONNECTIONS: usize = 16_384;
+/// Connections the kernel keeps for us before we accept them.
+const BACKLOG: u32 = 1_024;
 /// Pause after an accept that failed: descriptors come back when connections end.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Read and write buffer of one connection. Must hold a whole request head.
@@ -59,28 +61,40 @@ impl Plane {
 pub(crate) struct Listeners {
     plane: Arc<Plane>,
     open: HashMap<SocketAddr, CancellationToken>,
+    /// Set when the proxy ends: no address is opened from then on.
+    is_ending: bool,
 }
 
 impl Listeners {
     pub(crate) fn new(plane: Arc<Plane>) -> Self {
-        Self { plane, open: HashMap::new() }
+        Self { plane, open: HashMap::new(), is_ending: false }
     }
 
     pub(crate) fn is_open(&self, address: SocketAddr) -> bool {
         self.open.contains_key(&address)
     }
 
-    /// Binds and begins to accept; does nothing for an address that is open.
-    pub(crate) async fn open(&mut self, address: SocketAddr) -> io::Result<()> {
-        if self.is_open(address) {
+    /// Binds and begins to accept; does nothing for an address that is open, or at the end.
+    pub(crate) fn open(&mut self, address: SocketAddr) -> io::Result<()> {
+        if self.is_ending || self.is_open(address) {
             return Ok(());
         }
-        let listener = TcpListener::bind(address).await?;
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // Connections of a proxy that was killed must not keep its successor from the port.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let listener = socket.listen(BACKLOG)?;
         let stop = self.plane.cut.child_token();
         let plane = Arc::clone(&self.plane);
         self.plane.tasks.spawn(accept(plane, listener, address, stop.clone()));
         self.open.insert(address, stop);
         Ok(())
+    }
+
+    /// Stops accepting for good; requests in progress go on.
+    pub(crate) fn end(&mut self) {
+        self.is_ending = true;
+        self.retain(|_| false);
     }
 
     /// Stops accepting on every address that is not in use, and lets its connections finish the

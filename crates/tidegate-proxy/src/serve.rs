@@ -5,14 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Mutex;
-use tokio::time::{MissedTickBehavior, interval_at, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::control;
 use crate::disk::Disk;
+use crate::keep::Keeper;
 use crate::listen::Plane;
-use crate::table::Store;
 
 /// How a proxy is started.
 #[derive(Clone, Debug)]
@@ -92,24 +91,26 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> Result<(), Er
     };
     let disk = Disk::open(&state_dir).map_err(state)?;
     let plane = Arc::new(Plane::new(timeouts));
-    let store = Store::open(disk, Arc::clone(&plane)).await.map_err(state)?;
-    let store = Arc::new(Mutex::new(store));
+    let keeper = Arc::new(Keeper::open(disk, Arc::clone(&plane)).map_err(state)?);
     let callers =
         control::bind(&socket).map_err(|source| Error::Socket { path: socket.clone(), source })?;
 
     let stop = CancellationToken::new();
-    let control = tokio::spawn(control::serve(callers, Arc::clone(&store), stop.clone()));
-    let pulse = tokio::spawn(pulse(Arc::clone(&store), tick, stop.clone()));
+    let tasks = [
+        tokio::spawn(control::serve(callers, Arc::clone(&keeper), stop.clone())),
+        tokio::spawn(pulse(Arc::clone(&keeper), tick, stop.clone())),
+        tokio::spawn(mend(Arc::clone(&keeper), tick, stop.clone())),
+    ];
     shutdown.cancelled().await;
 
-    store.lock().await.close_all();
+    keeper.store().close_all();
     plane.tasks.close();
     if timeout(timeouts.drain, plane.tasks.wait()).await.is_err() {
         tracing::warn!(left = plane.tasks.len(), "time to drain is over, cutting the rest");
     }
     plane.cut.cancel();
     stop.cancel();
-    for task in [control, pulse] {
+    for task in tasks {
         if let Err(error) = task.await {
             tracing::error!(%error, "a task of the proxy failed");
         }
@@ -120,14 +121,30 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> Result<(), Er
     Ok(())
 }
 
-async fn pulse(store: Arc<Mutex<Store>>, tick: Duration, stop: CancellationToken) {
-    let mut ticks = interval_at(tokio::time::Instant::now() + tick, tick);
-    // After a pause of the whole machine one long tick is the truth, many short ones are not.
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+async fn pulse(keeper: Arc<Keeper>, tick: Duration, stop: CancellationToken) {
+    let mut ticks = ticks_of(tick);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = ticks.tick() => store.lock().await.pulse().await,
+            _ = ticks.tick() => keeper.store().pulse(),
         }
     }
+}
+
+/// Apart from the pulse, which must not wait for a disk.
+async fn mend(keeper: Arc<Keeper>, tick: Duration, stop: CancellationToken) {
+    let mut ticks = ticks_of(tick);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => keeper.mend().await,
+        }
+    }
+}
+
+fn ticks_of(tick: Duration) -> Interval {
+    let mut ticks = interval_at(Instant::now() + tick, tick);
+    // After a pause of the whole machine one long tick is the truth, many short ones are not.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }

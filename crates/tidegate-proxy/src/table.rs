@@ -1,33 +1,27 @@
-//! The tables a proxy holds: which may be applied, what is in force, what is on disk.
-//!
-//! The order is always the same. A table: admitted, its address bound, durable, then in force.
-//! An override: in force, then durable, because going back must not wait for a disk. A request
-//! never comes here; it reads the routing this module publishes.
+//! The tables a proxy holds in memory: which may be applied, and what is in force. Nothing here
+//! waits: durability and its order are the business of `keep.rs`. A request never comes here; it
+//! reads the routing this module publishes.
 
 mod held;
 
 use std::collections::BTreeMap;
-use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use crate::disk::{Disk, Record};
+use crate::disk::Record;
 use crate::lease;
 use crate::listen::{Listeners, Plane};
 use crate::refusal::Refused;
 use crate::route::{self, Routing};
 use crate::stats::RevisionStats;
 use crate::wire::{
-    Ack, LeaseOutcome, LeaseRenewal, OverrideKind, Refusal, RollbackRequest, StatusReport, Table,
-    Ticks, UncheckedTable, limits,
+    Ack, LeaseOutcome, LeaseRenewal, OverrideKind, Refusal, StatusReport, Table, Ticks,
+    UncheckedTable, limits,
 };
 use held::Held;
-
-/// How long a write may take before a table is refused. A disk that hangs must not hang the
-/// control socket.
-const DISK_WAIT: Duration = Duration::from_secs(5);
 
 /// Milliseconds since 1970.
 pub(crate) fn wall_ms() -> u64 {
@@ -37,7 +31,6 @@ pub(crate) fn wall_ms() -> u64 {
 
 #[derive(Debug)]
 pub(crate) struct Store {
-    disk: Arc<Disk>,
     plane: Arc<Plane>,
     listeners: Listeners,
     services: BTreeMap<String, Held>,
@@ -53,40 +46,30 @@ enum Admission {
 }
 
 impl Store {
-    /// Loads the last good state and serves it at once.
-    pub(crate) async fn open(disk: Disk, plane: Arc<Plane>) -> io::Result<Self> {
+    /// Serves what was loaded at once.
+    pub(crate) fn new(records: Vec<Record>, plane: Arc<Plane>) -> Self {
         let started_at_ms = wall_ms();
-        let mut services = BTreeMap::new();
-        for record in disk.load()? {
-            services.insert(record.service.clone(), Held::new(record, started_at_ms));
-        }
+        let hold = |record: Record| (record.service.clone(), Held::new(record, started_at_ms));
+        let services: BTreeMap<_, _> = records.into_iter().map(hold).collect();
         let listeners = Listeners::new(Arc::clone(&plane));
         let highest_epoch = services.values().map(|held| held.record.epoch).max().unwrap_or(0);
-        let disk = Arc::new(disk);
-        let mut store = Self { disk, plane, listeners, services, highest_epoch, started_at_ms };
+        let mut store = Self { plane, listeners, services, highest_epoch, started_at_ms };
         store.publish();
-        store.bind_missing().await;
-        Ok(store)
+        store.bind_missing();
+        store
     }
 
-    /// Applies a table that is newer than the one in force.
-    pub(crate) async fn put(&mut self, unchecked: UncheckedTable) -> Result<Ack, Refusal> {
-        let service = unchecked.service().to_owned();
-        match self.apply(unchecked).await {
-            Ok(()) => self.ack(&service),
-            Err(refused) => Err(self.refusal(&service, refused)),
-        }
-    }
-
-    async fn apply(&mut self, unchecked: UncheckedTable) -> Result<(), Refused> {
+    /// Admits a table and opens its address. Gives the record to make durable, or `None` when
+    /// the table is applied already.
+    pub(crate) fn prepare(&mut self, unchecked: UncheckedTable) -> Result<Option<Record>, Refused> {
         let table = unchecked.verify().map_err(Refused::Table)?;
         if self.admit(&table)? == Admission::AlreadyApplied {
-            return Ok(());
+            return Ok(None);
         }
         let address = table.listen;
-        self.listeners.open(address).await.map_err(|source| Refused::Listen { address, source })?;
+        self.listeners.open(address).map_err(|source| Refused::Listen { address, source })?;
         let held = self.services.get(&table.service);
-        let record = Record {
+        Ok(Some(Record {
             service: table.service.clone(),
             epoch: table.epoch,
             generation: table.generation,
@@ -94,13 +77,7 @@ impl Store {
             in_override: None,
             applied_at_ms: wall_ms(),
             table: Some(table),
-        };
-        if let Err(error) = self.save(&record).await {
-            self.close_unused();
-            return Err(Refused::Disk(error));
-        }
-        self.enter(record);
-        Ok(())
+        }))
     }
 
     /// The fence, the override, and the places other services hold.
@@ -145,23 +122,17 @@ impl Store {
         Ok(Admission::Apply)
     }
 
-    /// Takes a service out. Its fence stays, so that no late table brings it back.
-    pub(crate) async fn delete(
-        &mut self,
+    /// The record that takes a service out, or `None` when it is out already. Its fence stays,
+    /// so that no late table brings it back.
+    pub(crate) fn prepare_removal(
+        &self,
         service: &str,
-        fence: (u64, u64),
-    ) -> Result<Ack, Refusal> {
-        match self.remove(service, fence).await {
-            Ok(()) => self.ack(service),
-            Err(refused) => Err(self.refusal(service, refused)),
-        }
-    }
-
-    async fn remove(&mut self, service: &str, offered: (u64, u64)) -> Result<(), Refused> {
+        offered: (u64, u64),
+    ) -> Result<Option<Record>, Refused> {
         let record = &self.services.get(service).ok_or(Refused::NoService)?.record;
         let applied = (record.epoch, record.generation);
         if record.table.is_none() && offered == applied {
-            return Ok(());
+            return Ok(None);
         }
         if offered <= applied {
             return Err(Refused::Older { offered, applied });
@@ -173,22 +144,35 @@ impl Store {
         (record.epoch, record.generation) = offered;
         (record.table, record.in_override) = (None, None);
         record.applied_at_ms = wall_ms();
-        self.save(&record).await.map_err(Refused::Disk)?;
-        self.enter(record);
+        Ok(Some(record))
+    }
+
+    /// Puts a durable record in force, unless the service was overridden while it was written:
+    /// the override stands then, and the disk has to be put right.
+    pub(crate) fn enter(&mut self, record: Record) -> Result<(), Refused> {
+        if let Some(held) = self.services.get_mut(&record.service)
+            && held.record.sequence != record.sequence
+            && let Some(given) = held.record.in_override.clone()
+        {
+            held.is_durable = false;
+            self.close_unused();
+            return Err(Refused::Override(Box::new(given)));
+        }
+        self.highest_epoch = self.highest_epoch.max(record.epoch);
+        match self.services.get_mut(&record.service) {
+            Some(held) => held.enter(record),
+            None => {
+                let held = Held::new(record, self.started_at_ms);
+                self.services.insert(held.record.service.clone(), held);
+            }
+        }
+        self.publish();
+        self.close_unused();
         Ok(())
     }
 
-    /// Goes back to the fallback at a person's word.
-    pub(crate) async fn rollback(&mut self, request: RollbackRequest) -> Result<Ack, Refusal> {
-        let RollbackRequest { service, actor, reason } = request;
-        let kind = OverrideKind::Emergency;
-        match self.override_split(&service, kind, &actor, reason).await {
-            Ok(()) => self.ack(&service),
-            Err(refused) => Err(self.refusal(&service, refused)),
-        }
-    }
-
-    async fn override_split(
+    /// Leaves the split of a table for its fallback, at once.
+    pub(crate) fn override_split(
         &mut self,
         service: &str,
         kind: OverrideKind,
@@ -197,14 +181,7 @@ impl Store {
     ) -> Result<(), Refused> {
         let held = self.services.get_mut(service).ok_or(Refused::NoService)?;
         held.override_split(kind, actor, reason)?;
-        let record = held.record.clone();
         self.publish();
-        if let Err(error) = self.save(&record).await {
-            // In force all the same; the pulse tries again until it is durable.
-            tracing::error!(service, %error, "TG5007 an override is not durable yet");
-        } else if let Some(held) = self.services.get_mut(service) {
-            held.is_durable = true;
-        }
         Ok(())
     }
 
@@ -262,9 +239,8 @@ impl Store {
         }
     }
 
-    /// Once a tick: closes the tick of every service, ends leases, pulls brakes, and tries again
-    /// what a disk or a port refused.
-    pub(crate) async fn pulse(&mut self) {
+    /// Once a tick: closes the tick of every service, ends leases and pulls brakes.
+    pub(crate) fn pulse(&mut self) {
         let now = Instant::now();
         let mut overrides = Vec::new();
         let count = self.services.len();
@@ -282,36 +258,29 @@ impl Store {
         }
         for (service, kind, reason) in overrides {
             tracing::warn!(%service, ?kind, %reason, "back to the fallback");
-            if let Err(refused) = self.override_split(&service, kind, "proxy", reason).await {
+            if let Err(refused) = self.override_split(&service, kind, "proxy", reason) {
                 tracing::error!(%service, %refused, code = refused.code(), "cannot go back");
             }
         }
-        self.save_missing().await;
-        self.bind_missing().await;
     }
 
-    async fn save_missing(&mut self) {
-        let late: Vec<Record> = self
-            .services
-            .values()
-            .filter(|held| !held.is_durable)
-            .map(|held| held.record.clone())
-            .collect();
-        for record in late {
-            if self.save(&record).await.is_ok()
-                && let Some(held) = self.services.get_mut(&record.service)
-            {
-                held.is_durable = true;
-            }
+    /// The records in force that are not on disk.
+    pub(crate) fn not_durable(&self) -> Vec<Record> {
+        let late = self.services.values().filter(|held| !held.is_durable);
+        late.map(|held| held.record.clone()).collect()
+    }
+
+    /// A record reached the disk; it may have been overtaken since it was taken.
+    pub(crate) fn is_on_disk(&mut self, record: &Record) {
+        if let Some(held) = self.services.get_mut(&record.service) {
+            held.is_durable = held.record == *record;
         }
     }
 
     /// Opens the addresses of tables that were loaded while the port was taken.
-    async fn bind_missing(&mut self) {
-        let tables = self.services.values().filter_map(|held| held.record.table.as_ref());
-        let wanted: Vec<_> = tables.map(|table| table.listen).collect();
-        for address in wanted {
-            if let Err(error) = self.listeners.open(address).await {
+    pub(crate) fn bind_missing(&mut self) {
+        for address in self.addresses() {
+            if let Err(error) = self.listeners.open(address) {
                 tracing::warn!(%address, %error, "TG5006 cannot listen, trying again");
             }
         }
@@ -319,27 +288,18 @@ impl Store {
 
     /// Stops accepting everywhere; requests in progress go on.
     pub(crate) fn close_all(&mut self) {
-        self.listeners.retain(|_| false);
+        self.listeners.end();
     }
 
-    fn close_unused(&mut self) {
-        let tables = self.services.values().filter_map(|held| held.record.table.as_ref());
-        let in_use: Vec<_> = tables.map(|table| table.listen).collect();
+    /// Closes the addresses that no table uses.
+    pub(crate) fn close_unused(&mut self) {
+        let in_use = self.addresses();
         self.listeners.retain(|address| in_use.contains(&address));
     }
 
-    /// Puts a durable record in force.
-    fn enter(&mut self, record: Record) {
-        self.highest_epoch = self.highest_epoch.max(record.epoch);
-        match self.services.get_mut(&record.service) {
-            Some(held) => held.enter(record),
-            None => {
-                let held = Held::new(record, self.started_at_ms);
-                self.services.insert(held.record.service.clone(), held);
-            }
-        }
-        self.publish();
-        self.close_unused();
+    fn addresses(&self) -> Vec<SocketAddr> {
+        let tables = self.services.values().filter_map(|held| held.record.table.as_ref());
+        tables.map(|table| table.listen).collect()
     }
 
     /// Requests that arrive from here on follow the tables as they stand.
@@ -350,16 +310,8 @@ impl Store {
         self.plane.routing.store(Arc::new(Routing::new(views)));
     }
 
-    async fn save(&self, record: &Record) -> io::Result<()> {
-        let (disk, record) = (Arc::clone(&self.disk), record.clone());
-        let write = tokio::task::spawn_blocking(move || disk.save(&record));
-        match timeout(DISK_WAIT, write).await {
-            Ok(written) => written.map_err(io::Error::other)?,
-            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the disk hangs")),
-        }
-    }
-
-    fn ack(&self, service: &str) -> Result<Ack, Refusal> {
+    /// The state of a service after a request about it.
+    pub(crate) fn ack(&self, service: &str) -> Result<Ack, Refusal> {
         let held = self.services.get(service);
         let record = &held.ok_or_else(|| self.refusal(service, Refused::NoService))?.record;
         Ok(Ack {
@@ -371,7 +323,7 @@ impl Store {
         })
     }
 
-    fn refusal(&self, service: &str, refused: Refused) -> Refusal {
+    pub(crate) fn refusal(&self, service: &str, refused: Refused) -> Refusal {
         let held = self.services.get(service);
         refused.into_wire(held.map(|held| (held.record.epoch, held.record.generation)))
     }

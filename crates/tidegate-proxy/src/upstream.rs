@@ -202,12 +202,16 @@ impl Endpoints {
         Self { list, turn: AtomicUsize::new(0) }
     }
 
-    /// The endpoint with the fewest requests; rested ones first, failed ones never.
+    /// The endpoint with the fewest requests, rested ones first. One that failed this request
+    /// already comes last, but it comes: with a single instance a second try is the only other
+    /// one there is.
     fn pick(&self, failed: &[SocketAddr]) -> Option<&Arc<Endpoint>> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.list.len().max(1);
         let (late, early) = self.list.split_at(turn);
-        let open = early.iter().chain(late).filter(|e| !failed.contains(&e.address));
-        open.min_by_key(|e| (e.is_resting(), e.in_flight.load(Ordering::Relaxed)))
+        early.iter().chain(late).min_by_key(|endpoint| {
+            let has_failed = failed.contains(&endpoint.address);
+            (has_failed, endpoint.is_resting(), endpoint.in_flight.load(Ordering::Relaxed))
+        })
     }
 }
 

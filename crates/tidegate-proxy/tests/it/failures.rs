@@ -1,13 +1,21 @@
 //! Applications that refuse, hang, break off or close behind our back, and how that is counted.
 
+use tidegate_proxy::Timeouts;
 use tidegate_proxy::wire::{Failures, RevisionTick};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::parts::{App, Client, Proxy, eventually, fetch, free_address, get, parts, seal};
+use crate::parts::{
+    App, Client, Proxy, eventually, fetch, free_address, get, impatient, parts, seal,
+};
 
 async fn serving(endpoint: std::net::SocketAddr) -> Proxy {
-    Proxy::serving(|listen| seal(parts(listen, 1, &[("only", 10_000, endpoint)]))).await
+    serving_with(Timeouts::default(), endpoint).await
+}
+
+async fn serving_with(timeouts: Timeouts, endpoint: std::net::SocketAddr) -> Proxy {
+    let table = |listen| seal(parts(listen, 1, &[("only", 10_000, endpoint)]));
+    Proxy::serving_with(timeouts, table).await
 }
 
 /// The sums once `expected` requests have ended.
@@ -40,7 +48,7 @@ async fn an_absent_application_is_a_connect_failure() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_application_is_a_timeout_with_its_latency() {
     let app = App::start("only").await;
-    let proxy = serving(app.address).await;
+    let proxy = serving_with(impatient(), app.address).await;
     assert_eq!(fetch(proxy.listen, "/never").await.status, 504);
     let sums = sums(&proxy, 1).await;
     assert_eq!(sums.failures, Failures { timeout: 1, ..Failures::default() });

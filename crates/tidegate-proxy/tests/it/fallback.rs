@@ -106,20 +106,24 @@ async fn a_table_without_a_lease_is_served_for_ever() {
 async fn the_brake_fires_on_the_candidates_errors_only() {
     let apps = Apps::start().await;
     let proxy = Proxy::start().await;
-    let rule = BrakeRule { errors_above_percent: 10.0, over_ms: 60_000, min_requests: 20 };
+    let rule = BrakeRule { errors_above_percent: 10.0, over_ms: 60_000, min_requests: 30 };
     let mut table = apps.shift(&proxy, 1, 5_000);
     table.brake = vec![rule];
     proxy.control.put(&seal(table)).await.unwrap();
 
-    // Find one client of each side.
+    // Find one client of each side; the buckets of these cookies are the same in every run.
     let mut client = Client::connect(proxy.listen).await;
     let (mut on_live, mut on_candidate) = (None, None);
-    while on_live.is_none() || on_candidate.is_none() {
-        let reply = client.get("/", &[]).await;
-        let side = if reply.body == "live" { &mut on_live } else { &mut on_candidate };
-        *side = reply.cookie();
+    for id in 0_u64.. {
+        let cookie = format!("tidegate={id:032x}");
+        let reply = client.get("/", &[("cookie", &cookie)]).await;
+        *(if reply.body == "live" { &mut on_live } else { &mut on_candidate }) = Some(cookie);
+        if on_live.is_some() && on_candidate.is_some() {
+            break;
+        }
     }
     let (on_live, on_candidate) = (on_live.unwrap(), on_candidate.unwrap());
+    assert!(proxy.control.revision("candidate").await.requests_total <= 10);
     for _ in 0..40 {
         client.get("/status/500", &[("cookie", &on_live)]).await;
     }
@@ -138,7 +142,7 @@ async fn the_brake_fires_on_the_candidates_errors_only() {
     .await;
     assert!(proxy.control.status().await.in_override.is_none(), "too few requests to brake");
 
-    for _ in 0..10 {
+    for _ in 0..13 {
         client.get("/status/503", &[("cookie", &on_candidate)]).await;
     }
     let given = overridden(&proxy.control).await;

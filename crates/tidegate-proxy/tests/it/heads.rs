@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidegate_proxy::Timeouts;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::parts::{App, Client, Proxy, get, parts, raw, seal, timeouts};
+use crate::parts::{App, Client, Proxy, get, impatient, parts, raw, seal};
 
 async fn serving(app: &App) -> Proxy {
     Proxy::serving(|listen| seal(parts(listen, 1, &[("good", 10_000, app.address)]))).await
@@ -98,7 +98,9 @@ async fn an_upgrade_that_is_declined_reads_nothing_behind_it() {
     let app = App::start("good").await;
     let proxy = serving(&app).await;
     let head = "GET /plain HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: foo\r\n\r\n";
-    let lost = raw(proxy.listen, head.replace("/plain", "/never").as_bytes()).await;
+    let table = |listen| seal(parts(listen, 1, &[("good", 10_000, app.address)]));
+    let hasty = Proxy::serving_with(impatient(), table).await;
+    let lost = raw(hasty.listen, head.replace("/plain", "/never").as_bytes()).await;
     assert!(lost.starts_with("HTTP/1.1 504 ") && lost.contains("connection: close"), "{lost}");
     let answer = raw(proxy.listen, format!("{head}GET /smug HTTP/1.1\r\n\r\n").as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
@@ -134,7 +136,7 @@ async fn answers_of_our_own_say_nothing_about_the_inside() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_that_never_ends_is_given_up() {
     let app = App::start("good").await;
-    let short = Timeouts { client_head: Duration::from_millis(200), ..timeouts() };
+    let short = Timeouts { client_head: Duration::from_millis(200), ..Timeouts::default() };
     let proxy = Proxy::start_with(short).await;
     let table = seal(parts(proxy.listen, 1, &[("good", 10_000, app.address)]));
     proxy.control.put(&table).await.unwrap();

@@ -331,18 +331,15 @@ pub(crate) struct Proxy {
     task: Option<JoinHandle<()>>,
 }
 
-pub(crate) fn timeouts() -> Timeouts {
-    Timeouts {
-        connect: Duration::from_millis(500),
-        response_head: Duration::from_millis(600),
-        drain: Duration::from_secs(2),
-        ..Timeouts::default()
-    }
+/// Soon tired of waiting for an answer; for tests that want to see it give up. Everything else
+/// runs with the product's own patience, which a busy machine does not exhaust.
+pub(crate) fn impatient() -> Timeouts {
+    Timeouts { response_head: Duration::from_millis(600), ..Timeouts::default() }
 }
 
 impl Proxy {
     pub(crate) async fn start() -> Self {
-        Self::start_with(timeouts()).await
+        Self::start_with(Timeouts::default()).await
     }
 
     pub(crate) async fn start_with(timeouts: Timeouts) -> Self {
@@ -360,7 +357,14 @@ impl Proxy {
 
     /// A proxy that serves `table`.
     pub(crate) async fn serving(table: impl FnOnce(SocketAddr) -> Table) -> Self {
-        let proxy = Self::start().await;
+        Self::serving_with(Timeouts::default(), table).await
+    }
+
+    pub(crate) async fn serving_with(
+        timeouts: Timeouts,
+        table: impl FnOnce(SocketAddr) -> Table,
+    ) -> Self {
+        let proxy = Self::start_with(timeouts).await;
         proxy.control.put(&table(proxy.listen)).await.unwrap();
         proxy
     }

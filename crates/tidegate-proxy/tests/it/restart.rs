@@ -10,8 +10,8 @@ use tidegate_proxy::{Config, Error, serve};
 use tokio_util::sync::CancellationToken;
 
 use crate::parts::{
-    App, Client, Control, Proxy, TICK, eventually, fetch, free_address, parts, seal, shift,
-    timeouts, wait_for_socket,
+    App, Client, Control, Proxy, TICK, eventually, fetch, free_address, impatient, parts, seal,
+    shift, wait_for_socket,
 };
 
 const STATE: &str = "TIDEGATE_TEST_PROXY_STATE";
@@ -19,7 +19,7 @@ const DESCRIPTORS: &str = "TIDEGATE_TEST_PROXY_DESCRIPTORS";
 
 fn config(state: &Path) -> Config {
     let mut config = Config::new(state.to_owned(), state.join("control.sock"));
-    (config.tick, config.timeouts) = (TICK, timeouts());
+    config.tick = TICK;
     config
 }
 
@@ -166,8 +166,8 @@ async fn two_proxies_on_one_state_directory_are_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ordered_end_lets_requests_finish() {
     let app = App::start("good").await;
-    let proxy =
-        Proxy::serving(|listen| seal(parts(listen, 1, &[("good", 10_000, app.address)]))).await;
+    let table = |listen| seal(parts(listen, 1, &[("good", 10_000, app.address)]));
+    let proxy = Proxy::serving_with(impatient(), table).await;
     let listen = proxy.listen;
     let mut client = Client::connect(listen).await;
     let slow = tokio::spawn(async move { client.get("/never", &[]).await });
@@ -175,7 +175,10 @@ async fn an_ordered_end_lets_requests_finish() {
         (proxy.control.revision("good").await.in_flight == 1).then_some(())
     })
     .await;
+    let began = std::time::Instant::now();
     proxy.stop().await;
+    // Far sooner than the time to drain: it waits for the request and for nothing else.
+    assert!(began.elapsed() < impatient().drain / 2, "{:?}", began.elapsed());
     // It was answered (by its own timeout) before the proxy ended.
     assert_eq!(slow.await.unwrap().status, 504);
     assert!(tokio::net::TcpStream::connect(listen).await.is_err());
@@ -230,6 +233,40 @@ async fn a_disk_that_fails_stops_tables_but_not_the_way_back() {
         proxy.control.status().await.persisted.then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_hangs_does_not_hold_up_a_person() {
+    let (live, candidate) = (App::start("live").await, App::start("candidate").await);
+    let table = |generation, listen| {
+        seal(shift(listen, generation, live.address, candidate.address, 10_000))
+    };
+    let proxy = Proxy::serving(|listen| table(1, listen)).await;
+    // A pipe in the place of the next file: opening it waits for somebody who reads.
+    let files = fs::read_dir(proxy.state.path().join("tables")).unwrap();
+    let file = files.map(|entry| entry.unwrap().path()).next().unwrap();
+    let (pipe, moved) = (file.with_extension("new"), file.with_extension("moved"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let (control, next) = (proxy.control.clone(), table(2, proxy.listen));
+    let put = tokio::spawn(async move { control.put(&next).await });
+    let began = std::time::Instant::now();
+    let ack = proxy.control.rollback().await.unwrap();
+    assert!(ack.in_override.is_some());
+    assert_eq!(fetch(proxy.listen, "/").await.body, "live");
+    assert!(began.elapsed().as_millis() < 2_000, "{:?}", began.elapsed());
+    assert!(!proxy.control.status().await.persisted);
+
+    // The pipe is read to its end, and the next file is a file again.
+    fs::rename(&pipe, &moved).unwrap();
+    let read = tokio::task::spawn_blocking(move || fs::read(&moved).unwrap());
+    let refused = put.await.unwrap().unwrap_err();
+    assert!(["TG5005", "TG5007"].contains(&refused.code.as_str()), "{refused:?}");
+    eventually("the override to be durable", || async {
+        proxy.control.status().await.persisted.then_some(())
+    })
+    .await;
+    assert!(!read.await.unwrap().is_empty());
+    assert_eq!(fetch(proxy.listen, "/").await.body, "live");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,8 +15,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use crate::parts::{
-    App, Body, Client, PATIENCE, Proxy, SERVICE, TICK, eventually, get, parts, seal, shift,
-    timeouts,
+    App, Body, Client, PATIENCE, Proxy, SERVICE, TICK, eventually, get, impatient, parts, seal,
+    shift,
 };
 
 const MEGABYTE: usize = 1 << 20;
@@ -241,13 +241,13 @@ async fn an_upload_that_breaks_off_is_not_the_applications_fault() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_upload_is_not_a_late_answer() {
     let app = App::start("good").await;
-    let proxy =
-        Proxy::serving(|listen| seal(parts(listen, 1, &[("good", 10_000, app.address)]))).await;
+    let table = |listen| seal(parts(listen, 1, &[("good", 10_000, app.address)]));
+    let proxy = Proxy::serving_with(impatient(), table).await;
     let mut socket = TcpStream::connect(proxy.listen).await.unwrap();
     let head = b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n1";
     socket.write_all(head).await.unwrap();
     // Longer than the wait for a response head, which counts from the end of the request.
-    let wait = timeouts().response_head.as_millis() * 2 / TICK.as_millis();
+    let wait = impatient().response_head.as_millis() * 2 / TICK.as_millis();
     eventually("the wait for an answer to pass twice", || async {
         (proxy.control.ticks(0).await.ticks.len() as u128 > wait).then_some(())
     })

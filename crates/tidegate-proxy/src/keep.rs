@@ -1,0 +1,129 @@
+//! What is in force and what is on disk, in the right order.
+//!
+//! A table: admitted, its address bound, durable, then in force. An override: in force, then
+//! durable, because the way back must not wait for a disk, nor for a table that waits for one.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::disk::{Disk, Record};
+use crate::listen::Plane;
+use crate::refusal::Refused;
+use crate::table::Store;
+use crate::wire::{Ack, OverrideKind, Refusal, RollbackRequest, UncheckedTable};
+
+/// How long a write may take before a table is refused. A disk that hangs must not hang the
+/// control socket.
+const DISK_WAIT: Duration = Duration::from_secs(5);
+/// How long the answer to a rollback waits for its durability; the rollback itself does not.
+const DURABLE_WAIT: Duration = Duration::from_millis(500);
+
+/// Owns the store and its disk.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    /// Held for moments, never across a wait.
+    store: Mutex<Store>,
+    disk: Arc<Disk>,
+    /// Held from taking a record to knowing what became of it on disk, so that an older record
+    /// never overwrites a newer one.
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl Keeper {
+    /// Loads the last good state and serves it at once.
+    pub(crate) fn open(disk: Disk, plane: Arc<Plane>) -> io::Result<Self> {
+        let store = Mutex::new(Store::new(disk.load()?, plane));
+        Ok(Self { store, disk: Arc::new(disk), turn: tokio::sync::Mutex::new(()) })
+    }
+
+    /// The store, for what needs no disk.
+    pub(crate) fn store(&self) -> MutexGuard<'_, Store> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Applies a table that is newer than the one in force.
+    pub(crate) async fn put(&self, table: UncheckedTable) -> Result<Ack, Refusal> {
+        let service = table.service().to_owned();
+        let _turn = self.turn.lock().await;
+        let prepared = self.store().prepare(table);
+        self.apply(&service, prepared).await
+    }
+
+    /// Takes a service out.
+    pub(crate) async fn delete(&self, service: &str, fence: (u64, u64)) -> Result<Ack, Refusal> {
+        let _turn = self.turn.lock().await;
+        let prepared = self.store().prepare_removal(service, fence);
+        self.apply(service, prepared).await
+    }
+
+    async fn apply(
+        &self,
+        service: &str,
+        prepared: Result<Option<Record>, Refused>,
+    ) -> Result<Ack, Refusal> {
+        let entered = match prepared {
+            Ok(None) => Ok(()),
+            Err(refused) => Err(refused),
+            Ok(Some(record)) => match self.save(&record).await {
+                Ok(()) => self.store().enter(record),
+                Err(error) => {
+                    self.store().close_unused();
+                    Err(Refused::Disk(error))
+                }
+            },
+        };
+        let store = self.store();
+        entered.map_err(|refused| store.refusal(service, refused))?;
+        store.ack(service)
+    }
+
+    /// Goes back to the fallback at a person's word.
+    pub(crate) async fn rollback(&self, request: RollbackRequest) -> Result<Ack, Refusal> {
+        let RollbackRequest { service, actor, reason } = request;
+        {
+            let mut store = self.store();
+            let overridden =
+                store.override_split(&service, OverrideKind::Emergency, &actor, reason);
+            overridden.map_err(|refused| store.refusal(&service, refused))?;
+        }
+        if timeout(DURABLE_WAIT, self.save_missing()).await.is_err() {
+            tracing::error!(service, "TG5007 a rollback is in force and not durable yet");
+        }
+        self.store().ack(&service)
+    }
+
+    /// Tries again what a disk or a port refused.
+    pub(crate) async fn mend(&self) {
+        self.save_missing().await;
+        self.store().bind_missing();
+    }
+
+    async fn save_missing(&self) {
+        if self.store().not_durable().is_empty() {
+            return;
+        }
+        let _turn = self.turn.lock().await;
+        let late = self.store().not_durable();
+        for record in late {
+            match self.save(&record).await {
+                Ok(()) => self.store().is_on_disk(&record),
+                Err(error) => {
+                    let service = &record.service;
+                    tracing::error!(service, %error, "TG5007 an override is not durable yet");
+                }
+            }
+        }
+    }
+
+    async fn save(&self, record: &Record) -> io::Result<()> {
+        let (disk, record) = (Arc::clone(&self.disk), record.clone());
+        let write = tokio::task::spawn_blocking(move || disk.save(&record));
+        match timeout(DISK_WAIT, write).await {
+            Ok(written) => written.map_err(io::Error::other)?,
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the disk hangs")),
+        }
+    }
+}
