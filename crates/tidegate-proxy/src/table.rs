@@ -328,3 +328,6 @@ impl Store {
         refused.into_wire(held.map(|held| (held.record.epoch, held.record.generation)))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! The store between the moments that the control socket can see.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::Store;
+use crate::listen::Plane;
+use crate::refusal::Refused;
+use crate::serve::Timeouts;
+use crate::wire::{
+    Backend, Cohort, OverrideKind, Route, Share, Table, TableParts, UncheckedTable, Weight,
+};
+
+fn free_address() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn table(listen: SocketAddr, generation: u64) -> UncheckedTable {
+    let parts = TableParts {
+        service: "shop/web".into(),
+        epoch: 1,
+        generation,
+        listen,
+        routes: vec![Route { host: None, path_prefix: "/".into() }],
+        backends: vec![Backend {
+            revision: "r1".into(),
+            slot: "a".into(),
+            weight: Weight::FULL,
+            endpoints: vec![listen],
+        }],
+        preview: None,
+        cohort: Cohort { cookie: "tidegate".into(), seed: "s".into(), enabled: true },
+        fallback: Some(vec![Share { revision: "r1".into(), weight: Weight::FULL }]),
+        lease_ms: None,
+        brake: Vec::new(),
+        limits_ms: Vec::new(),
+        acknowledges_override: None,
+    };
+    let sealed = serde_json::to_string(&Table::seal(parts).unwrap()).unwrap();
+    serde_json::from_str(&sealed).unwrap()
+}
+
+#[tokio::test]
+async fn an_override_during_the_write_of_a_table_stands_and_the_disk_is_put_right() {
+    let mut store = Store::new(Vec::new(), Arc::new(Plane::new(Timeouts::default())));
+    let listen = free_address();
+    let first = store.prepare(table(listen, 1)).unwrap().unwrap();
+    store.enter(first).unwrap();
+    assert!(store.not_durable().is_empty());
+
+    let second = store.prepare(table(listen, 2)).unwrap().unwrap();
+    let reason = "errors".to_owned();
+    store.override_split("shop/web", OverrideKind::Emergency, "ada", reason).unwrap();
+    let truth = store.not_durable();
+    assert!(matches!(store.enter(second.clone()), Err(Refused::Override(_))));
+    assert_eq!(store.not_durable(), truth);
+    assert_eq!((truth[0].generation, truth[0].sequence), (1, 1));
+
+    // A write that finishes late says nothing about what came after it.
+    store.is_on_disk(&second);
+    assert_eq!(store.not_durable(), truth);
+    store.is_on_disk(&truth[0]);
+    assert!(store.not_durable().is_empty());
+}
+
+#[tokio::test]
+async fn an_ending_store_opens_no_address() {
+    let mut store = Store::new(Vec::new(), Arc::new(Plane::new(Timeouts::default())));
+    let listen = free_address();
+    let first = store.prepare(table(listen, 1)).unwrap().unwrap();
+    store.enter(first).unwrap();
+    assert!(store.status().services[0].listening);
+    store.close_all();
+    store.bind_missing();
+    assert!(!store.status().services[0].listening);
+}
