@@ -136,6 +136,12 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(errors::page))
 }
 
+/// The API's description of itself.
+#[cfg(test)]
+pub(crate) fn description() -> utoipa::openapi::OpenApi {
+    resources().split_for_parts().1
+}
+
 /// All routes, ready to be served.
 pub(crate) fn router(api: Api) -> Router {
     let (router, description) = resources().split_for_parts();
@@ -148,6 +154,7 @@ pub(crate) fn router(api: Api) -> Router {
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn(principal::known))
         .layer(middleware::from_fn(in_time))
         .with_state(api)
 }

@@ -70,12 +70,41 @@ impl Exit {
         }
     }
 
+    /// What it means, for the page of all codes.
+    #[cfg(test)]
+    pub(crate) fn meaning(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Unexpected => "something that has no code of its own; also a failed `doctor`",
+            Self::Usage => "the command line, or a request, does not make sense",
+            Self::ConfigInvalid => "`tidegate.yaml` has errors",
+            Self::NotAllowed => "not allowed",
+            Self::NotFound => "what was named does not exist",
+            Self::Conflict => "the state does not allow it: in flight, taken, changed meanwhile",
+            Self::WaitingForPeople => "waits for people, and the command does not wait with it",
+            Self::Stopped => "a check failed or had no evidence, before anything was changed",
+            Self::Rejected => "a person refused it",
+            Self::RolledBack => "rolled back, verified: users are safe",
+            Self::RolledBackUnverified => {
+                "rolled back, but the previous revision did not answer as it should: act now"
+            }
+            Self::Held => "held, and the command does not wait any longer",
+            Self::NeedsPerson => "needs a person: the way back is stuck, or an invariant broke",
+            Self::Aborted => "a person ended it before any traffic",
+            Self::Superseded => "a newer deployment took its place",
+            Self::LiveUnverified => "live, but nobody used it enough to say that it is good",
+            Self::Unreachable => "no server answers",
+            Self::Interrupted => "the command stopped following; the deployment goes on",
+        }
+    }
+
     /// The code of that number; an unknown one is *unexpected*, never *done*.
     pub(crate) fn of_number(number: u8) -> Self {
         Self::ALL.into_iter().find(|exit| exit.code() == number).unwrap_or(Self::Unexpected)
     }
 
-    const ALL: [Self; 19] = [
+    /// Every code, in order.
+    pub(crate) const ALL: [Self; 19] = [
         Self::Done,
         Self::Unexpected,
         Self::Usage,

@@ -13,6 +13,8 @@ mod codes;
 mod exit;
 mod failure;
 mod problem;
+#[cfg(test)]
+mod reference;
 mod server;
 mod state_dir;
 mod terminal;

@@ -23,7 +23,7 @@ use crate::view::service::Proxy;
 use crate::wire;
 
 pub(crate) mod background;
-mod logging;
+pub(crate) mod logging;
 pub(crate) mod supervisor;
 
 /// Requests in progress get this long when the server stops; streams of events are cut.

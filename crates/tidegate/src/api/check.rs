@@ -6,7 +6,6 @@ use tidegate_core::plan::Release;
 
 use super::Api;
 use super::body::Body;
-use super::principal::Principal;
 use super::reply::Reply;
 use crate::view::request;
 use crate::view::service::Checked;
@@ -21,7 +20,6 @@ use crate::view::service::Checked;
 )]
 pub(crate) async fn check(
     State(_api): State<Api>,
-    _principal: Principal,
     Body(asked): Body<request::Check>,
 ) -> Reply<Checked> {
     Ok(axum::Json(look(&asked.source, &asked.name, asked.environment.as_deref())))

@@ -49,6 +49,7 @@ pub(crate) async fn create(
     Body(asked): Body<request::Deploy>,
 ) -> Reply<request::Accepted> {
     check_key(asked.key.as_deref())?;
+    check_repository(&asked.repository)?;
     let Parsed { plan, notes } = read_plan(&api, &asked).await?;
     let scope = plan.scope.clone();
     let notes = notes.iter().map(ToString::to_string).collect();
@@ -79,6 +80,15 @@ pub(crate) async fn create(
     let receipt = api.engine().command(&scope, principal.actor(), asked.key, command).await?;
     tracing::info!(%scope, deployment = %id, %version, by = %principal.0, "deployment accepted");
     Ok(accepted(id, version, receipt.seq, false))
+}
+
+/// The server works elsewhere than the one who asks: a relative path would mean another place.
+fn check_repository(repository: &str) -> Result<(), Problem> {
+    let url = repository.contains("://") || (repository.contains('@') && repository.contains(':'));
+    if url || repository.starts_with('/') {
+        return Ok(());
+    }
+    Err(Problem::bad_request("repository is neither an absolute path nor a URL"))
 }
 
 pub(crate) fn check_key(key: Option<&str>) -> Result<(), Problem> {
@@ -168,7 +178,6 @@ pub(crate) struct Narrowed {
 )]
 pub(crate) async fn list(
     State(api): State<Api>,
-    _principal: Principal,
     Query(asked): Query<Narrowed>,
 ) -> Reply<view::Rows> {
     let limit = asked.limit.unwrap_or(ROWS_DEFAULT).clamp(1, ROWS_MAX);
@@ -257,7 +266,6 @@ fn line(api: &Api, row: DeploymentRow, now: Timestamp) -> view::Row {
 )]
 pub(crate) async fn show(
     State(api): State<Api>,
-    _principal: Principal,
     Path(id): Path<String>,
 ) -> Reply<view::Deployment> {
     let now = api.now();

@@ -1,9 +1,11 @@
 //! Who asks: the user of the operating system at the other end of the socket, as the kernel says.
 //! Must never take a name from the request itself.
 
-use axum::extract::FromRequestParts;
 use axum::extract::connect_info::{ConnectInfo, Connected};
+use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use axum::serve::IncomingStream;
 use tidegate_core::ids::Actor;
 use tokio::net::UnixListener;
@@ -51,6 +53,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Principal {
             Some(uid) => Err(denied(&format!("user {} does not own this server", user_name(uid)))),
             None => Err(denied("the kernel did not say who asks")),
         }
+    }
+}
+
+/// Lets only requests through whose sender is known and allowed, whatever they ask for.
+pub(super) async fn known(request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    match Principal::from_request_parts(&mut parts, &()).await {
+        Ok(_principal) => next.run(Request::from_parts(parts, body)).await,
+        Err(problem) => problem.into_response(),
     }
 }
 

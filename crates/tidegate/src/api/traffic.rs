@@ -9,7 +9,6 @@ use tidegate_core::ids::{PartName, Scope};
 use tidegate_core::input::SplitRead;
 
 use super::body::Query;
-use super::principal::Principal;
 use super::reply::Reply;
 use super::services::Where;
 use super::{Api, depict, locate};
@@ -36,7 +35,6 @@ const BATCH: u32 = 500;
 )]
 pub(crate) async fn show(
     State(api): State<Api>,
-    _principal: Principal,
     Path(service): Path<String>,
     Query(asked): Query<Where>,
 ) -> Reply<Traffic> {

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::session::Session;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::server::refused_dir;
+use crate::server::{logging, refused_dir};
 use crate::view::service::Server;
 
 use super::server::proxy_words;
@@ -34,6 +34,7 @@ pub(crate) async fn run(session: &Session, verb: &Verb) -> Result<Exit, Failure>
 
 async fn serve(session: &Session) -> Result<Exit, Failure> {
     session.dir.create().map_err(|error| refused_dir(&error))?;
+    logging::to_stderr();
     let stop = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::local)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::local)?;

@@ -20,6 +20,7 @@ pub(crate) struct Args {
 /// # Errors
 /// [`Failure`] when it cannot begin or go on; the instances run on either way.
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
+    crate::server::logging::to_stderr();
     shim::run(&args.directory).map_err(Failure::local)?;
     Ok(Exit::Done)
 }

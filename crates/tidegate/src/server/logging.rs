@@ -38,6 +38,15 @@ pub(super) fn start(dir: &StateDir, echo: bool) -> io::Result<()> {
         .map_err(io::Error::other)
 }
 
+/// Sends the process's traces to stderr, for a process whose starter keeps its output.
+pub(crate) fn to_stderr() {
+    let filter = std::env::var("TIDEGATE_LOG").unwrap_or_else(|_unset| FILTER.to_owned());
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_invalid| EnvFilter::new(FILTER));
+    let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(io::stderr);
+    // Only fails when there is one already, which then has the traces.
+    let _there_is_one = tracing_subscriber::registry().with(filter).with(layer).try_init();
+}
+
 /// A file that begins anew when it is full.
 struct Log(Mutex<Open>);
 

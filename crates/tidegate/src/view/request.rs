@@ -39,7 +39,7 @@ pub(crate) const DEFAULT_CONFIG: &str = "tidegate.yaml";
 /// A deployment was accepted.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Accepted {
-    /// The deployment; absent when a rollback acts on the one in flight, whose id is given then.
+    /// The deployment; for a rollback, the one that goes back or brings the earlier release.
     pub(crate) id: String,
     /// The service.
     pub(crate) service: String,
@@ -59,6 +59,7 @@ pub(crate) struct Accepted {
 /// Go no further.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = HoldRequest)]
 pub(crate) struct Hold {
     /// Why.
     #[serde(default)]
