@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
+use std::sync::atomic::Ordering;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -154,4 +155,78 @@ fn a_configuration_with_errors_ends_with_3_and_shows_them() {
     assert!(done.stderr.contains("deploi") && done.stderr.contains("TG7017"), "{done:?}");
     assert!(done.stderr.trim_end().ends_with("tidegate explain TG7017"), "{done:?}");
     assert!(belonging_to(&world.state_dir().join("slots")).is_empty());
+}
+
+#[test]
+fn a_build_that_fails_ends_with_11_and_shows_its_last_lines() {
+    let world = World::with_server();
+    let app = world.app();
+    let build = "build: {shell: \"echo compiling; echo no such module >&2; exit 3\"}\ndeploy:\n";
+    app.write("tidegate.yaml", &app.config("").replace("deploy:\n", build));
+    app.release("v1", "");
+    let done = world.expect(11, &["deploy", "v1"]);
+    assert!(done.stdout.contains("no such module"), "{done:?}");
+    assert!(done.stderr.contains("next: tidegate logs"), "{done:?}");
+    assert!(world.expect(0, &["logs"]).stdout.contains("compiling"));
+    assert_eq!(app.visit("/"), None, "nothing was changed");
+}
+
+#[test]
+fn aborted_before_any_traffic_it_ends_with_17() {
+    let world = World::with_server();
+    let app = world.app();
+    app.release("v1", "silent 1");
+    let id = app.deploy("v1");
+    world.wait_for_phase(&id, "deploy");
+    let why = world.expect(0, &["why"]).stdout;
+    assert!(why.contains("0 of 1 instances"), "it says what it waits for: {why}");
+    world.expect(0, &["abort", "--wait"]);
+    assert_eq!(world.run(&["status", "--exit-code", &id]).code, 17);
+    assert_eq!(world.run(&["watch", &id]).code, 17);
+}
+
+#[test]
+fn a_newer_release_takes_the_place_of_the_one_in_flight() {
+    let world = World::with_server();
+    let app = world.app();
+    app.release("v1", "");
+    world.wait_for_end(&app.deploy("v1"));
+    let load = app.load();
+    app.release("v2", "");
+    let first = app.deploy("v2");
+    world.wait_for_phase(&first, "traffic.step1");
+    app.release("v3", "");
+    world.expect(6, &["deploy", "v3"]);
+    world.expect(0, &["deploy", "v3", "--supersede"]);
+    assert_eq!(world.run(&["watch", &first]).code, 18);
+    assert_eq!(app.visit("/"), Some((200, "v3".to_owned())));
+    assert_eq!(load.lost.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_watcher_outlives_the_server_that_it_watches() {
+    let world = World::with_server();
+    let app = world.app();
+    app.release("v1", "");
+    world.wait_for_end(&app.deploy("v1"));
+    let load = app.load();
+    app.release("v2", "");
+    let id = app.deploy("v2");
+    let watching = world
+        .command(&["watch", &id])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    world.wait_for(&id, |event| event["kind"] == "step_converged");
+    world.end_server(Signal::KILL);
+    world.start_server();
+    let done = watching.wait_with_output().unwrap();
+    let said = String::from_utf8(done.stdout).unwrap();
+    assert_eq!(done.status.code(), Some(0), "{said}");
+    let lines: Vec<&str> = said.lines().filter(|line| line.contains("->")).collect();
+    let unique: std::collections::BTreeSet<&&str> = lines.iter().collect();
+    assert_eq!(lines.len(), unique.len(), "no line twice: {said}");
+    assert!(said.contains("traffic.step1->traffic.step2"), "none is missing: {said}");
+    assert_eq!(load.lost.load(Ordering::Relaxed), 0, "users did not notice");
 }
