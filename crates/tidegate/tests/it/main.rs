@@ -13,5 +13,6 @@ mod api;
 mod cli;
 mod harness;
 mod local;
+mod processes;
 mod rollback;
 mod server;
