@@ -264,8 +264,8 @@ const SMOKE: &str = r#"steps:
   - name: upload a drawing
     post: /upload
     body: "a heron, standing"
-    expect: {status: 201, json: {bytes: "17"}}
-    capture: {number: {json: number}}
+    expect: {status: 201, json: {/bytes: 17}}
+    capture: {number: {json: /number}}
   - name: the drawing comes back
     get: /upload/${number}
     expect: {status: 200, body: "heron"}
