@@ -48,6 +48,7 @@ pub(crate) async fn run(dir: StateDir, echo: bool) -> Result<(), Failure> {
         Failure::new(Exit::Unexpected, "TG6111", format!("the log cannot be written: {error}"))
     })?;
     refuse_second(&dir).await?;
+    refuse_to_forget(&dir)?;
     let graph = wire::graph(&dir).await?;
     let holder = format!("pid {}", std::process::id());
     let engine = Engine::start(graph.ports.clone(), &holder).await.map_err(|error| {
@@ -93,6 +94,21 @@ async fn refuse_second(dir: &StateDir) -> Result<(), Failure> {
     )
     .safe("nothing was changed; that server goes on")
     .help("`tidegate server status` shows it, `tidegate server stop` ends it"))
+}
+
+/// A new journal would begin with an epoch that the proxy and the slots refuse, and would know
+/// nothing of what serves users.
+fn refuse_to_forget(dir: &StateDir) -> Result<(), Failure> {
+    if !dir.lost_its_journal() {
+        return Ok(());
+    }
+    let what = format!(
+        "{} has slots and route tables, but the journal that they follow from is gone",
+        dir.path().display()
+    );
+    Err(Failure::new(Exit::Unexpected, "TG6116", what)
+        .safe("nothing was changed; the proxy serves its last table")
+        .help("put journal.sqlite and journal.checkpoint back from a copy; `tidegate rollback --emergency` needs neither"))
 }
 
 /// What the journal says when it cannot be had.

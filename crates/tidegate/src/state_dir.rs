@@ -9,6 +9,11 @@ use std::path::{Path, PathBuf};
 /// Longest path of a unix socket that the kernel takes, without its closing zero.
 const SOCKET_PATH_MAX: usize = 107;
 
+/// The journal's database.
+const JOURNAL: &str = "journal.sqlite";
+/// What exists only because a journal said so: the proxy's tables and the slots.
+const LED_BY_THE_JOURNAL: [&str; 2] = ["proxy/tables", "slots"];
+
 /// A state directory by its absolute path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StateDir(PathBuf);
@@ -103,6 +108,14 @@ impl StateDir {
     /// Its path.
     pub(crate) fn path(&self) -> &Path {
         &self.0
+    }
+
+    /// Whether tables or slots are here and the journal that they follow from is not.
+    pub(crate) fn lost_its_journal(&self) -> bool {
+        let has_some = |place: &str| {
+            std::fs::read_dir(self.0.join(place)).is_ok_and(|mut found| found.next().is_some())
+        };
+        !self.0.join(JOURNAL).exists() && LED_BY_THE_JOURNAL.into_iter().any(has_some)
     }
 
     /// Where the server answers.

@@ -146,7 +146,18 @@ impl World {
 
     /// Runs the command line to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Done {
-        Done::of(&self.command(arguments).stdin(Stdio::null()).output().unwrap())
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().unwrap();
+        let pid = child.id();
+        let (ended, end) = std::sync::mpsc::channel();
+        std::thread::spawn(move || ended.send(child.wait_with_output().unwrap()));
+        // A command that follows a deployment waits for several things, one after the other.
+        let output = end.recv_timeout(PATIENCE * 2).unwrap_or_else(|_late| {
+            send(pid, Signal::KILL);
+            panic!("{arguments:?} does not end: {:?}", Done::of(&end.recv().unwrap()))
+        });
+        Done::of(&output)
     }
 
     /// Runs it and demands an exit code.

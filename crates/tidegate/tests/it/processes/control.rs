@@ -8,7 +8,7 @@ const LEASE: &str = "  lease: 5s\n";
 /// The proxy went back by itself, because it heard nothing.
 fn went_back(world: &World) -> Option<Value> {
     let status = proxy_status(world)?;
-    let held = status["services"][0]["in_override"].clone();
+    let held = status["services"][0]["override"].clone();
     (held["kind"] == "lease").then_some(held)
 }
 
@@ -18,7 +18,7 @@ fn is_adopted(town: &Town<'_>, id: &str) {
     assert_eq!(adopted["event"]["kind"], "lease", "{adopted}");
     assert_eq!(world.wait_for_end(id), "rolled_back", "{}", town.timeline(id));
     let why = world.get(&format!("/v1/deployments/{id}"))["why"].to_string();
-    assert!(why.contains("heard nothing"), "{why}");
+    assert!(why.contains("control lost"), "{why}");
     for _visitor in 0..20 {
         assert_eq!(town.app.visit("/"), Some((200, "v1".to_owned())));
     }

@@ -36,11 +36,29 @@ fn without_server_and_journal_one_command_moves_the_traffic() {
         fs::remove_file(file).unwrap();
     }
     comes_back(&town);
-    // What the proxy holds was wanted by a journal that is not there.
+    // What runs was wanted by a journal that is not there: none is made up.
+    for _attempt in 0..2 {
+        let refused = world.run(&["server", "run"]);
+        assert_eq!(refused.code, 1, "{refused:?}");
+        assert!(refused.stderr.contains("error[TG6116]"), "{refused:?}");
+        assert!(refused.stderr.contains("the proxy serves its last table"), "{refused:?}");
+    }
+    let refused = world.run(&["deploy", "v2"]);
+    assert!(refused.stderr.contains("TG6116") && refused.code == 1, "{refused:?}");
+    assert_eq!(town.app.visit("/"), Some((200, "v1".to_owned())));
+    assert!(town.users.finish().failed.is_empty());
+}
+
+#[test]
+fn a_journal_cut_short_is_refused() {
+    let world = World::with_server();
+    let town = Town::new(&world);
+    // An orderly end leaves a checkpoint of everything.
+    assert_eq!(world.end_server(Signal::TERM), Some(0));
+    fs::write(world.state_dir().join("journal.sqlite"), "").unwrap();
     let refused = world.run(&["server", "run"]);
-    assert_ne!(refused.code, 0, "{refused:?}");
-    assert!(refused.stderr.contains("error[TG6"), "{refused:?}");
-    assert!(refused.stderr.contains("journal"), "{refused:?}");
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.stderr.contains("error[TG6013]"), "{refused:?}");
     assert_eq!(town.app.visit("/"), Some((200, "v1".to_owned())));
     assert!(town.users.finish().failed.is_empty());
 }
