@@ -212,7 +212,10 @@ fn apply_to_part(state: &mut State, recorded: &Recorded) {
             slot.wanted_at = Some(recorded.at);
         }
         Event::SlotChanged { slot, observed, .. } => {
-            part.slots.entry(slot.clone()).or_default().observed = observed.clone();
+            let slot = part.slots.entry(slot.clone()).or_default();
+            slot.absent_since =
+                if observed.ready > 0 { None } else { slot.absent_since.or(Some(recorded.at)) };
+            slot.observed = observed.clone();
         }
         Event::SplitWanted { split, backends, fallback, leased, .. } => {
             let adopted = part.table.as_ref().and_then(|table| table.adopted_override);

@@ -3,6 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::absence::absences;
 use crate::state::{Deployment, Phase, State, TaskProgress};
 
 /// A time at which something follows although nobody said anything.
@@ -54,7 +55,14 @@ pub fn next_deadline(state: &State) -> Option<Deadline> {
         .as_ref()
         .and_then(|hold| hold.until)
         .map(|at| Deadline { at, what: "the hold" });
-    of_phase.into_iter().chain(of_hold).chain(retries(deployment)).min_by_key(|d| d.at)
+    let losses =
+        absences(state).map(|absence| Deadline { at: absence.lost_at, what: "the absence" });
+    of_phase
+        .into_iter()
+        .chain(of_hold)
+        .chain(retries(deployment))
+        .chain(losses)
+        .min_by_key(|d| d.at)
 }
 
 fn retries(deployment: &Deployment) -> impl Iterator<Item = Deadline> + '_ {

@@ -6,6 +6,7 @@
 //! changes), [`outstanding`] (what must be done in the world), [`next_deadline`] (when to look
 //! again) and [`waiting_on`] (for whom or what everything waits).
 
+mod absence;
 mod apply;
 pub mod check;
 pub mod deadline;

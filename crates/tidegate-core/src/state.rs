@@ -91,6 +91,9 @@ pub struct SlotState {
     pub observed: SlotObserved,
     /// Since when it is meant to run this.
     pub wanted_at: Option<Timestamp>,
+    /// Since when no instance is ready; `None` while one is.
+    #[serde(default)]
+    pub absent_since: Option<Timestamp>,
 }
 
 impl SlotState {

@@ -126,8 +126,7 @@ impl Dispatch {
         let call = Call { scope: self.scope.clone(), ports: self.ports.clone(), epoch: self.epoch };
         let mailbox = self.mailbox.clone();
         self.calls.spawn(async move {
-            for observation in call.carry_out(effect).await {
-                let message = Message { input: Input::Observation(observation), reply: None };
+            for message in call.carry_out(effect).await {
                 // The loop is gone: what was done is found by looking.
                 drop(mailbox.send(message).await);
             }
@@ -153,7 +152,7 @@ struct Call {
 }
 
 impl Call {
-    async fn carry_out(&self, effect: Effect) -> Vec<Observation> {
+    async fn carry_out(&self, effect: Effect) -> Vec<Message> {
         match effect {
             Effect::EnsureSlot { part, slot, tenant } => {
                 let place = Place { scope: self.scope.clone(), part, slot };
@@ -172,20 +171,23 @@ impl Call {
                     }
                 });
                 let mut seen = self.splits_seen().await;
-                seen.extend(refused);
+                let told = |refusal| Message::told(Input::Observation(refusal));
+                seen.extend(refused.map(told));
                 seen
             }
             Effect::Run { deployment, task, attempt, timeout, job } => {
                 let report = self.run(&deployment, job, timeout).await;
-                vec![Observation::Task { deployment, task, attempt, report }]
+                let observation = Observation::Task { deployment, task, attempt, report };
+                vec![Message::told(Input::Observation(observation))]
             }
         }
     }
 
-    async fn slot_seen(&self, place: Place, failure: Option<Failure>) -> Vec<Observation> {
+    async fn slot_seen(&self, place: Place, failure: Option<Failure>) -> Vec<Message> {
         if let Some(failure) = &failure {
             tracing::warn!(%place, %failure, "the slot could not be brought about");
         }
+        let asked_at = Instant::now();
         let Ok(mut observed) = within(SPLIT_TIMEOUT, self.ports.runtime.observe(&place)).await
         else {
             return Vec::new();
@@ -194,13 +196,17 @@ impl Call {
         if let (Some(failure), None, 0) = (failure, &observed.problem, observed.ready) {
             observed.problem = Some(format!("{}: {}", failure.code, failure.what));
         }
-        vec![Observation::Slot { part: place.part, slot: place.slot, observed }]
+        let observation = Observation::Slot { part: place.part, slot: place.slot, observed };
+        vec![Message::seen(observation, asked_at)]
     }
 
-    async fn splits_seen(&self) -> Vec<Observation> {
+    async fn splits_seen(&self) -> Vec<Message> {
+        let asked_at = Instant::now();
         match within(SPLIT_TIMEOUT, self.ports.traffic.read(&self.scope)).await {
             Ok(read) => {
-                read.into_iter().map(|(part, read)| Observation::Split { part, read }).collect()
+                let observations =
+                    read.into_iter().map(|(part, read)| Observation::Split { part, read });
+                observations.map(|observation| Message::seen(observation, asked_at)).collect()
             }
             Err(failure) => {
                 tracing::warn!(scope = %self.scope, %failure, "the data plane could not be read");

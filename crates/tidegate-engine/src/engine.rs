@@ -201,7 +201,10 @@ impl Engine {
         };
         let (reply, answer) = oneshot::channel();
         let input = Input::Command { actor, key, command };
-        handle.mailbox.try_send(Message { input, reply: Some(reply) }).map_err(|_full| busy())?;
+        handle
+            .mailbox
+            .try_send(Message { input, reply: Some(reply), asked_at: None })
+            .map_err(|_full| busy())?;
         answer.await.map_err(|_dropped| CommandError::Unavailable {
             code: "TG6102",
             what: "the engine stopped before it answered; whether it took effect is in the journal"

@@ -174,7 +174,7 @@ async fn sit(
             step: bench.course.step,
             verdict,
         };
-        let message = Message { input: Input::Observation(observation), reply: None };
+        let message = Message::told(Input::Observation(observation));
         if mailbox.send(message).await.is_err() {
             return;
         }

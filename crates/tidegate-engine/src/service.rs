@@ -2,12 +2,13 @@
 //! bring about. Recovery is the same path: fold the stream, then bring about what is outstanding.
 //! Nothing leaves this file before its cause is durable.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tidegate_core::event::Recorded;
-use tidegate_core::ids::Scope;
+use tidegate_core::ids::{PartName, Scope, SlotName};
 use tidegate_core::input::{Command, Input, Observation};
 use tidegate_core::state::State;
 use tidegate_core::{apply, decide, next_deadline};
@@ -41,6 +42,20 @@ const STORE_RETRY_MOST: Duration = Duration::from_secs(5);
 pub(crate) struct Message {
     pub(crate) input: Input,
     pub(crate) reply: Option<Reply>,
+    /// When a look at the world began, for an answer to it.
+    pub(crate) asked_at: Option<Instant>,
+}
+
+impl Message {
+    /// What a look at the world showed that began at a time.
+    pub(crate) fn seen(observation: Observation, asked_at: Instant) -> Self {
+        Self { input: Input::Observation(observation), reply: None, asked_at: Some(asked_at) }
+    }
+
+    /// An input that nobody waits for.
+    pub(crate) fn told(input: Input) -> Self {
+        Self { input, reply: None, asked_at: None }
+    }
 }
 
 type Reply = oneshot::Sender<Result<Receipt, CommandError>>;
@@ -79,6 +94,8 @@ pub(crate) struct Service {
     epoch: u64,
     shared: Arc<Shared>,
     published: broadcast::Sender<Published>,
+    /// When the newest look at each slot and table was taken in.
+    looked: BTreeMap<(PartName, Option<SlotName>), Instant>,
 }
 
 /// The journal said that somebody else writes: this loop must end.
@@ -94,7 +111,17 @@ impl Service {
         published: broadcast::Sender<Published>,
     ) -> Self {
         let Loaded { state, snapshot_seq } = loaded;
-        Self { scope, state: Arc::new(state), snapshot_seq, ports, epoch, shared, published }
+        let looked = BTreeMap::new();
+        Self {
+            scope,
+            state: Arc::new(state),
+            snapshot_seq,
+            ports,
+            epoch,
+            shared,
+            published,
+            looked,
+        }
     }
 
     /// Runs until stopped or fenced.
@@ -154,8 +181,9 @@ impl Service {
 
     /// Decides about a batch, appends once, applies, answers.
     async fn take(&mut self, mut batch: Vec<Message>) -> Result<(), Fenced> {
+        batch.retain(|message| self.is_news(message));
         batch.sort_by_key(|message| urgency(&message.input));
-        batch.push(Message { input: Input::Elapsed, reply: None });
+        batch.push(Message::told(Input::Elapsed));
         for _ in 0..DECIDE_MAX {
             let now = self.ports.clock.now();
             let (events, answers) = self.decide_all(&batch, now);
@@ -187,6 +215,24 @@ impl Service {
             );
         }
         Ok(())
+    }
+
+    /// Looks overlap: one that began before the newest one was taken in may be older than it, and
+    /// must not bring back what was true a moment ago.
+    fn is_news(&mut self, message: &Message) -> bool {
+        let Some(asked_at) = message.asked_at else { return true };
+        let subject = match &message.input {
+            Input::Observation(Observation::Slot { part, slot, .. }) => {
+                (part.clone(), Some(slot.clone()))
+            }
+            Input::Observation(Observation::Split { part, .. }) => (part.clone(), None),
+            _ => return true,
+        };
+        if self.looked.get(&subject).is_some_and(|taken| asked_at < *taken) {
+            return false;
+        }
+        self.looked.insert(subject, Instant::now());
+        true
     }
 
     fn decide_all(&self, batch: &[Message], now: Timestamp) -> (Vec<Recorded>, Vec<Answer>) {

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tidegate_core::effect::leases;
 use tidegate_core::ids::{PartName, Scope};
-use tidegate_core::input::{Input, Observation, SplitRead};
+use tidegate_core::input::{Observation, SplitRead};
 use tidegate_core::state::State;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::ports::{Place, Ports};
 use crate::service::Message;
@@ -109,6 +109,7 @@ async fn next_look(seen: &mut watch::Receiver<Sight>) -> Option<Sight> {
 async fn slots(ports: Ports, mailbox: mpsc::Sender<Message>, mut seen: watch::Receiver<Sight>) {
     while let Some(sight) = next_look(&mut seen).await {
         for place in sight.places {
+            let asked_at = Instant::now();
             let look = tokio::time::timeout(LOOK_TIMEOUT, ports.runtime.observe(&place)).await;
             let observed = match look {
                 Ok(Ok(observed)) => observed,
@@ -119,7 +120,7 @@ async fn slots(ports: Ports, mailbox: mpsc::Sender<Message>, mut seen: watch::Re
                 Err(_elapsed) => continue,
             };
             let observation = Observation::Slot { part: place.part, slot: place.slot, observed };
-            if tell(&mailbox, observation).await.is_err() {
+            if tell(&mailbox, observation, asked_at).await.is_err() {
                 return;
             }
         }
@@ -136,13 +137,14 @@ async fn splits(
         if sight.tables.is_empty() {
             continue;
         }
+        let asked_at = Instant::now();
         let look = tokio::time::timeout(LOOK_TIMEOUT, ports.traffic.read(&scope)).await;
         let Ok(Ok(mut served)) = look else { continue };
         for part in sight.tables {
             // A table that the data plane does not know is an answer too: it has none.
             let nothing = SplitRead { generation: None, overridden: None };
             let read = served.remove(&part).unwrap_or(nothing);
-            if tell(&mailbox, Observation::Split { part, read }).await.is_err() {
+            if tell(&mailbox, Observation::Split { part, read }, asked_at).await.is_err() {
                 return;
             }
         }
@@ -171,6 +173,7 @@ async fn renewals(scope: Scope, ports: Ports, epoch: u64, seen: watch::Receiver<
 async fn tell(
     mailbox: &mpsc::Sender<Message>,
     observation: Observation,
+    asked_at: Instant,
 ) -> Result<(), mpsc::error::SendError<Message>> {
-    mailbox.send(Message { input: Input::Observation(observation), reply: None }).await
+    mailbox.send(Message::seen(observation, asked_at)).await
 }

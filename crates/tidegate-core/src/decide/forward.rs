@@ -15,9 +15,10 @@ mod starting;
 use jiff::Timestamp;
 
 use super::back::{self, go_back};
+use crate::absence::absences;
 use crate::event::{Ending, Event};
 use crate::ids::{PartName, SlotName};
-use crate::plan::{HoldEnd, Part, PartKind};
+use crate::plan::{HoldEnd, Part};
 use crate::state::{Deployment, Phase, PhaseResult, Reason, State, TaskProgress};
 use crate::verdict::{Call, Outcome};
 
@@ -86,7 +87,7 @@ fn danger(state: &State, deployment: &Deployment, now: Timestamp) -> Option<Vec<
     {
         return Some(go_back(state, Reason::Verdict, verdict.sentence.clone()));
     }
-    if let Some(why) = lost_candidate(state, deployment) {
+    if let Some(why) = lost_candidate(state, now) {
         return Some(go_back(state, Reason::CandidateLost, why));
     }
     let hold = deployment.hold.as_ref()?;
@@ -106,26 +107,10 @@ fn danger(state: &State, deployment: &Deployment, now: Timestamp) -> Option<Vec<
     })
 }
 
-/// A candidate that was started and has no instance left.
-fn lost_candidate(state: &State, deployment: &Deployment) -> Option<String> {
-    let past_start = matches!(
-        deployment.phase,
-        Phase::Health | Phase::Smoke | Phase::Traffic { .. } | Phase::Bake | Phase::Finish
-    );
-    if !past_start {
-        return None;
-    }
-    deployment.candidates.iter().find_map(|(part, slot)| {
-        let slot_state = state.parts.get(part)?.slots.get(slot)?;
-        let tenant = slot_state.want.as_ref()?;
-        // A worker's first instances of a step are still starting until the step converges.
-        let starting = tenant.part.kind == PartKind::Worker && deployment.converged_at.is_none();
-        if tenant.instances == 0 || slot_state.observed.ready > 0 || starting {
-            return None;
-        }
-        let problem = slot_state.observed.problem.as_deref().unwrap_or("no instance is ready");
-        Some(format!("{part} has no running instance in {slot}: {problem}"))
-    })
+/// A candidate that was started and has had no instance for too long.
+fn lost_candidate(state: &State, now: Timestamp) -> Option<String> {
+    let lost = absences(state).find(|absence| now >= absence.lost_at)?;
+    Some(format!("{} has no running instance in {}: {}", lost.part, lost.slot, lost.problem))
 }
 
 fn due_retries(deployment: &Deployment, now: Timestamp) -> Vec<Event> {
