@@ -96,6 +96,9 @@ pub(crate) fn count(value: u64) -> String {
 
 /// A measured value with the digits that matter: `0.05`, `2.6`, `310`.
 pub(crate) fn number(value: f64) -> String {
+    if value > 0.0 && value < 0.005 {
+        return "<0.01".to_owned();
+    }
     let places = match value.abs() {
         v if v >= 100.0 || v.fract() < f64::EPSILON => 0,
         v if v >= 1.0 => 1,

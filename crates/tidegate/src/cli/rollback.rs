@@ -57,9 +57,19 @@ pub(crate) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
     }
     // The end that was asked for is success for this command.
     Ok(match watch::follow(session, &accepted.id).await? {
-        Exit::RolledBack | Exit::Aborted => Exit::Done,
+        Exit::RolledBack | Exit::Aborted if went_as_asked(session, &accepted.id).await? => Exit::Done,
         other => other,
     })
+}
+
+/// Whether going back was what a person wanted of this deployment. A release that was to come
+/// back and itself had to be taken down did not.
+async fn went_as_asked(session: &Session, id: &str) -> Result<bool, Failure> {
+    let shown = session.show(id).await?;
+    let by_a_person = shown
+        .going_back
+        .is_some_and(|back| matches!(back.reason.as_str(), "person" | "abort"));
+    Ok(shown.kind != "return" || by_a_person)
 }
 
 async fn targets(session: &Session, named: &Named) -> Result<Targets, Failure> {

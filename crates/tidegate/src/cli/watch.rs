@@ -142,9 +142,10 @@ async fn lines(session: &Session, id: &str, how: Progress) -> Result<Followed, F
             Ok(Frame::Event(line)) => {
                 seen = line.seq;
                 print(session, id, &line, how)?;
-                if may_be_final(&line) {
+                if may_be_stuck(&line) {
                     let shown = session.show(id).await?;
-                    if is_final(&shown) {
+                    // A stream that replays the past goes on: what was stuck then may be over.
+                    if is_final(&shown) && !shown.ended() {
                         return Ok(Followed::Ended(Box::new(shown)));
                     }
                 }
@@ -180,9 +181,9 @@ async fn again(session: &Session, id: &str, seen: u64) -> Result<Events, Failure
     }
 }
 
-/// Whether a look at the whole is worth it: the end, a fault, or the way back that is stuck.
-fn may_be_final(line: &Line) -> bool {
-    matches!(line.kind.as_str(), "deployment_ended" | "faulted" | "phase_entered")
+/// Whether nothing but a person may move it from here on.
+fn may_be_stuck(line: &Line) -> bool {
+    line.kind == "faulted" || line.event.pointer("/phase/needs_person").is_some()
 }
 
 fn print(session: &Session, id: &str, line: &Line, how: Progress) -> Result<(), Failure> {

@@ -51,7 +51,7 @@ pub(crate) fn render(shown: &Deployment, terminal: &Terminal) -> Vec<String> {
     if let Some(waiting) = &shown.waiting_on {
         lines.extend(branches(waiting, shown.now, terminal));
     }
-    if let Some(back) = &shown.going_back {
+    if let Some(back) = shown.going_back.as_ref().filter(|_| !shown.ended()) {
         lines.push(format!(
             "  it goes back since {}, by {}: {}",
             terminal.time(back.since, shown.now),

@@ -34,7 +34,9 @@ fn deploy_starts_a_server_by_itself_and_follows_to_the_end() {
     assert!(world.expect(0, &["traffic", "history"]).stdout.contains("100 %"));
     assert!(world.expect(0, &["probe", "run"]).stdout.contains("pass"));
     assert_eq!(world.run(&["status", "--exit-code"]).code, 19);
-    assert_eq!(world.run(&["watch"]).code, 19);
+    let replayed = world.expect(19, &["watch"]);
+    assert_eq!(replayed.stdout.lines().next(), done.stdout.lines().next());
+    assert!(replayed.stdout.contains("bake->finish"), "the whole story: {replayed:?}");
     let stopped = world.expect(0, &["server", "stop"]);
     assert!(stopped.stdout.contains("go on"), "{stopped:?}");
     assert_eq!(app.visit("/"), Some((200, "v1".to_owned())), "users do not notice");
