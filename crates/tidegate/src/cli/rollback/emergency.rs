@@ -62,7 +62,9 @@ pub(super) async fn run(session: &Session) -> Result<Exit, Failure> {
                 ),
             })?;
         }
-        session.terminal.say("the server adopts this when it runs again, and never undoes it");
+        if rolled.iter().any(|rolled| rolled.result.is_ok()) {
+            session.terminal.say("the server adopts this when it runs again, and never undoes it");
+        }
     }
     // Nobody verified that what is served answers: that is the server's part.
     Ok(if failed == 0 { Exit::Done } else { Exit::NeedsPerson })
