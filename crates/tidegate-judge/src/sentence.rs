@@ -144,13 +144,14 @@ pub(crate) fn too_few(metric: &MetricVerdict, confidence: f64) -> String {
             count(metric.needed)
         );
     }
+    let sure =
+        if confidence > 0.0 { format!(" to be {} sure", share(confidence)) } else { String::new() };
     format!(
-        "{} {}, which is {}, but {} {unit} are needed to be {} sure: {to_go} to go",
+        "{} {}, which is {}, but {} {unit} are needed{sure}: {to_go} to go",
         subject(metric.metric),
         number(metric),
         bound(rule),
-        count(metric.needed),
-        share(confidence)
+        count(metric.needed)
     )
 }
 
