@@ -81,16 +81,18 @@ pub(crate) async fn run(dir: StateDir, echo: bool) -> Result<(), Failure> {
 
 /// A server that answers is in charge; the lock of the journal would refuse us as well.
 async fn refuse_second(dir: &StateDir) -> Result<(), Failure> {
-    let Ok(Ok(_answered)) =
+    let Ok(Ok(stream)) =
         tokio::time::timeout(Duration::from_secs(2), UnixStream::connect(dir.server_socket()))
             .await
     else {
         return Ok(());
     };
+    let pid = stream.peer_cred().ok().and_then(|peer| peer.pid());
+    let pid = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
     Err(Failure::new(
         Exit::Conflict,
         "TG6110",
-        format!("a server runs on {} already", dir.path().display()),
+        format!("a server{pid} runs on {} already", dir.path().display()),
     )
     .safe("nothing was changed; that server goes on")
     .help("`tidegate server status` shows it, `tidegate server stop` ends it"))

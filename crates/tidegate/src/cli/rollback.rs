@@ -57,7 +57,9 @@ pub(crate) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
     }
     // The end that was asked for is success for this command.
     Ok(match watch::follow(session, &accepted.id).await? {
-        Exit::RolledBack | Exit::Aborted if went_as_asked(session, &accepted.id).await? => Exit::Done,
+        Exit::RolledBack | Exit::Aborted if went_as_asked(session, &accepted.id).await? => {
+            Exit::Done
+        }
         other => other,
     })
 }
@@ -66,9 +68,8 @@ pub(crate) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
 /// back and itself had to be taken down did not.
 async fn went_as_asked(session: &Session, id: &str) -> Result<bool, Failure> {
     let shown = session.show(id).await?;
-    let by_a_person = shown
-        .going_back
-        .is_some_and(|back| matches!(back.reason.as_str(), "person" | "abort"));
+    let by_a_person =
+        shown.going_back.is_some_and(|back| matches!(back.reason.as_str(), "person" | "abort"));
     Ok(shown.kind != "return" || by_a_person)
 }
 

@@ -7,6 +7,9 @@ use crate::terminal::{Style, Terminal, columns, styled};
 use crate::text::{count, number, span};
 use crate::view::{Deployment, Part, Phase, Reading, Slot, Split, Verdict};
 
+#[cfg(test)]
+mod tests;
+
 /// Width of a split's bar, columns.
 const BAR: usize = 38;
 

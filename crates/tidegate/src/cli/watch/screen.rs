@@ -109,7 +109,7 @@ async fn press(
         'w' => return Panel::Why,
         'l' => return log(session, shown).await,
         'h' => format!("hold {} for one hour? press h again", shown.id),
-        'a' => match shown.steps.current {
+        'a' => match judged_step(shown) {
             Some(step) => format!("end step {step} at once? press a again"),
             None => return Panel::Words("there is no traffic step to end".to_owned()),
         },
@@ -126,12 +126,20 @@ async fn press(
     }
 }
 
+/// The step that `advance` would end, from 1; the watch at 100 % is one past the last.
+fn judged_step(shown: &Deployment) -> Option<u32> {
+    if shown.phase == "bake" {
+        return u32::try_from(shown.steps.weights_bp.len()).ok()?.checked_add(1);
+    }
+    shown.steps.current
+}
+
 async fn act(session: &Session, shown: &Deployment, key: char) -> Result<(), Failure> {
     let of = |verb: &str| format!("/v1/deployments/{}/{verb}", encode(&shown.id));
     let accepted: Option<Accepted> = match key {
         'h' => session.change(&of("hold"), &Hold::default()).await?,
         'a' => {
-            let step = shown.steps.current.unwrap_or_default();
+            let step = judged_step(shown).unwrap_or_default();
             session.change(&of("advance"), &Advance { step, key: None }).await?
         }
         _ => {
