@@ -77,7 +77,15 @@ pub(crate) async fn create(
         supersede: asked.supersede,
         despite_quarantine: asked.despite_quarantine,
     };
+    let key = asked.key.clone();
     let receipt = api.engine().command(&scope, principal.actor(), asked.key, command).await?;
+    // Two requests with one key at the same moment: the one that came second changed nothing.
+    if let Some(key) = key
+        && api.ports().journal.find(&id).await?.is_none()
+        && let Some(row) = begun_with(&api, &scope, &key).await?
+    {
+        return Ok(accepted(row.deployment, row.version, row.first_seq, true));
+    }
     tracing::info!(%scope, deployment = %id, %version, by = %principal.0, "deployment accepted");
     Ok(accepted(id, version, receipt.seq, false))
 }

@@ -11,6 +11,7 @@ use crate::client::Client;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::state_dir::StateDir;
+use crate::view::service::Server;
 
 /// A server folds 10,000 deployments in two seconds; ten times that is given.
 const READY_WITHIN: Duration = Duration::from_secs(20);
@@ -32,26 +33,32 @@ pub(crate) async fn start(dir: &StateDir, client: &Client) -> Result<u32, Failur
     let mut look = tokio::time::interval(LOOK_EVERY);
     loop {
         look.tick().await;
-        if client.answers().await {
-            return Ok(child.id());
+        if let Some(pid) = pid_of_server(client).await {
+            return Ok(pid);
         }
         match child.try_wait() {
+            // Somebody else started one in the same moment, which is about to answer.
+            Ok(Some(status)) if status.code() == Some(Exit::Conflict.code().into()) => {}
             Ok(Some(status)) => {
-                // Somebody else may have started one in the same moment.
-                if client.answers().await {
-                    return Ok(0);
-                }
                 let said = last_words(&words);
                 return Err(failed(&format!("the server ended at once ({status}){said}"), dir));
             }
-            Ok(None) if Instant::now() < deadline => {}
-            Ok(None) => {
-                let waited = READY_WITHIN.as_secs();
-                return Err(failed(&format!("the server did not answer in {waited} s"), dir));
-            }
+            Ok(None) => {}
             Err(error) => return Err(failed(&error.to_string(), dir)),
         }
+        if Instant::now() >= deadline {
+            let waited = READY_WITHIN.as_secs();
+            let said = last_words(&words);
+            return Err(failed(&format!("no server answered in {waited} s{said}"), dir));
+        }
     }
+}
+
+async fn pid_of_server(client: &Client) -> Option<u32> {
+    if !client.answers().await {
+        return None;
+    }
+    client.get::<Server>("/v1/server").await.ok().map(|server| server.pid)
 }
 
 fn spawn(dir: &StateDir, words: &Path) -> std::io::Result<Child> {

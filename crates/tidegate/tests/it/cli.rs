@@ -232,3 +232,31 @@ fn a_watcher_outlives_the_server_that_it_watches() {
     assert!(said.contains("traffic.step1->traffic.step2"), "none is missing: {said}");
     assert_eq!(load.lost.load(Ordering::Relaxed), 0, "users did not notice");
 }
+
+#[test]
+fn two_commands_at_once_start_one_server_and_one_deployment() {
+    let world = World::new();
+    let app = world.app();
+    app.release("v1", "");
+    let both: Vec<_> = (0..2)
+        .map(|_| {
+            let mut command = world.command(&["deploy", "v1", "--no-wait", "--key", "job-7"]);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    let ids: Vec<String> = both
+        .into_iter()
+        .map(|child| {
+            let done = child.wait_with_output().unwrap();
+            assert_eq!(done.status.code(), Some(0), "{done:?}");
+            String::from_utf8(done.stdout).unwrap().trim().to_owned()
+        })
+        .collect();
+    assert_eq!(ids[0], ids[1]);
+    assert_eq!(world.get("/v1/deployments")["deployments"].as_array().unwrap().len(), 1);
+    let servers = belonging_to(&world.state_dir()).into_iter().filter(|pid| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains("server\0run")
+    });
+    assert_eq!(servers.count(), 1);
+}
