@@ -133,7 +133,7 @@ async fn keep_said(mut stderr: ChildStderr) -> String {
     let read = (&mut stderr).take(SAID_BYTES_MAX).read_to_end(&mut said).await;
     // The rest is read too, so that the command never waits for a reader.
     let drained = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
-    if let Some(error) = read.err().or(drained.err()) {
+    if let Some(error) = read.err().or_else(|| drained.err()) {
         tracing::debug!(%error, "stderr of a command");
     }
     String::from_utf8_lossy(&said).into_owned()

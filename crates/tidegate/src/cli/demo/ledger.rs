@@ -15,8 +15,6 @@ pub(crate) const RECORDS_MAX: usize = 1_000_000;
 pub(crate) struct Version(u8);
 
 impl Version {
-    pub(crate) const FIRST: Self = Self(1);
-    pub(crate) const GOOD: Self = Self(2);
     pub(crate) const BAD: Self = Self(3);
 
     /// Reads what the shop echoes, `v3`.
@@ -160,7 +158,7 @@ mod tests {
         ledger.note(Record { outcome: Outcome::Silence, ..shop(1, 200) });
         let pulse = ledger.pulse();
         assert_eq!((pulse.requests, pulse.failed), (21, 2));
-        assert_eq!(pulse.percent(Version::GOOD), Some(5));
+        assert_eq!(pulse.percent(Version(2)), Some(5));
         assert_eq!(ledger.pulse(), Pulse::default());
         assert_eq!(Pulse::default().percent(Version::BAD), None);
     }
@@ -180,7 +178,7 @@ mod tests {
     #[test]
     fn half_an_answer_is_no_good_answer() {
         let half =
-            Outcome::Shop { version: Version::GOOD, status: 200, whole: false, fault_age_ms: None };
+            Outcome::Shop { version: Version(2), status: 200, whole: false, fault_age_ms: None };
         assert!(!half.is_good());
         assert!(!Outcome::Proxy { status: 200 }.is_good());
         assert_eq!(Version::parse("v3"), Some(Version::BAD));

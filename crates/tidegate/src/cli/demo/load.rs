@@ -34,8 +34,8 @@ pub(crate) const FAULT_HEADER: &str = "x-shop-fault-age-ms";
 pub(crate) const RATE_MAX: u32 = 2_000;
 /// A user goes away when the whole answer is not there this long after the intended time.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Requests under way at once. Below the 1,024 open files that a shell usually allows; a request
-/// past it is a user whom nobody serves.
+/// Requests under way at once: below the 1,024 open files that a shell usually allows. Those past
+/// it wait for a place, and with a patience of ten seconds they are bounded as well.
 const IN_FLIGHT_MAX: usize = 900;
 /// An idle connection is not used again after this time, so that no request meets the proxy
 /// closing it.
@@ -127,12 +127,11 @@ struct Users {
 
 /// One user, one request, one record.
 async fn visit(users: Arc<Users>, number: u64, intended: Instant, intended_us: u64) {
-    let outcome = match users.places.try_acquire() {
-        Ok(_place) => {
-            let deadline = intended + PATIENCE;
-            users.connections.ask(number, deadline).await
-        }
-        Err(_) => Outcome::Silence,
+    let deadline = intended + PATIENCE;
+    // A machine that stalls makes users wait for a place too; that is part of their latency.
+    let outcome = match timeout_at(deadline, users.places.acquire()).await {
+        Ok(Ok(_place)) => users.connections.ask(number, deadline).await,
+        Ok(Err(_)) | Err(_) => Outcome::Silence,
     };
     let ended_us = intended_us + micros(intended.elapsed());
     users.ledger.note(Record { intended_us, ended_us, outcome });

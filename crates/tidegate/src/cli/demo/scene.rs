@@ -25,7 +25,7 @@ const GOOD_ANSWERS: u64 = 40;
 pub(crate) enum Fail {
     /// One answer in five is an error.
     Errors,
-    /// Every answer takes most of a second.
+    /// Every answer takes a second and a half.
     Latency,
     /// The process dies again and again.
     Crash,
@@ -39,7 +39,7 @@ impl Fail {
     fn fault(self) -> Fault {
         match self {
             Self::Errors => Fault::Errors { one_in: 5 },
-            Self::Latency => Fault::Latency { delay_ms: 800 },
+            Self::Latency => Fault::Latency { delay_ms: 1_500 },
             Self::Crash => Fault::Crash,
             Self::Memory => Fault::Memory { mib_a_request: 4, mib_max: 160 },
             Self::Health => Fault::Health,
@@ -50,7 +50,7 @@ impl Fail {
     pub(crate) fn words(self) -> &'static str {
         match self {
             Self::Errors => "fails one request in five",
-            Self::Latency => "makes every user wait for most of a second",
+            Self::Latency => "makes every user wait for a second and a half",
             Self::Crash => "dies under its users",
             Self::Memory => "eats the machine's memory",
             Self::Health => "says that it is unwell",
@@ -234,10 +234,10 @@ after:
 "#;
 
 const RULES: &str = "  \
-  advance_if:  [errors < 1%, p95 < 250ms, memory < 80%]
+  advance_if:  [errors < 1%, p95 < 500ms, memory < 80%]
   rollback_if:
     - errors > 2% for 2s
-    - p95 > 500ms for 3s
+    - p95 > 1s for 3s
     - memory > 90% for 2s
     - sick > 50% for 2s
 ";

@@ -8,7 +8,7 @@ use super::scene::Fail;
 
 /// An answer slower than this is a bad one where the release is bad at latency, in milliseconds:
 /// the limit of the rollback rule.
-const SLOW_MS: u64 = 500;
+const SLOW_MS: u64 = 1_000;
 
 /// How a deployment went, as the command line told.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,3 +1,5 @@
+//! The load against sockets that answer, lie and die.
+
 use std::net::Ipv4Addr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

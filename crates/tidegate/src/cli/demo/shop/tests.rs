@@ -1,3 +1,5 @@
+//! The shop over real sockets, whole and with each fault.
+
 use std::time::Duration;
 
 use reqwest::{Client, StatusCode, redirect};

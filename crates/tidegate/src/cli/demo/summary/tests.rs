@@ -1,6 +1,12 @@
+//! What the closing line says of made-up records, term by term.
+
 use super::*;
 
 const SECOND: u64 = 1_000_000;
+
+fn good_version() -> Version {
+    Version::parse("v2").unwrap()
+}
 
 fn record(intended_us: u64, outcome: Outcome) -> Record {
     Record { intended_us, ended_us: intended_us + 2_000, outcome }
@@ -30,7 +36,7 @@ fn of(fail: Fail, records: &[Record]) -> Summary {
 }
 
 fn good_run() -> Vec<Record> {
-    (0..400).map(|n| record(n * SECOND / 10, shop(Version::GOOD, 200))).collect()
+    (0..400).map(|n| record(n * SECOND / 10, shop(good_version(), 200))).collect()
 }
 
 #[test]
@@ -99,7 +105,7 @@ fn half_an_answer_is_dropped_unless_the_bad_release_gave_it() {
     records.push(record(23 * SECOND, half(Version::BAD)));
     assert_eq!(of(Fail::Crash, &records).dropped_by_proxy, 0);
     assert_eq!(of(Fail::Crash, &records).bad.failed_requests, 1);
-    records.push(record(5 * SECOND, half(Version::FIRST)));
+    records.push(record(5 * SECOND, half(good_version())));
     let summary = of(Fail::Crash, &records);
     assert_eq!((summary.dropped_by_proxy, summary.good.failed), (1, 1));
 }
@@ -109,11 +115,11 @@ fn latency_counts_slow_answers_and_memory_the_begin_of_the_fault() {
     let mut records = good_run();
     let slow = Record {
         intended_us: 22 * SECOND,
-        ended_us: 23 * SECOND,
+        ended_us: 24 * SECOND,
         outcome: shop(Version::BAD, 200),
     };
     records.push(slow);
-    records.push(Record { intended_us: 25 * SECOND, ended_us: 26 * SECOND, ..slow });
+    records.push(Record { intended_us: 25 * SECOND, ended_us: 27 * SECOND, ..slow });
     let summary = of(Fail::Latency, &records);
     assert_eq!(summary.bad.time_to_safe_ms, Some(3_000));
     assert_eq!(summary.bad.failed_requests, 0);
@@ -136,7 +142,7 @@ fn nothing_bad_seen_and_anything_else_missing_does_not_hold() {
     let whole = of(Fail::Errors, &records);
     assert!(whole.holds());
     assert!(!Summary { journal_verified: false, ..whole.clone() }.holds());
-    let bad = Bad { result: "succeeded".to_owned(), ..whole.bad.clone() };
+    let bad = Bad { result: "succeeded".to_owned(), ..whole.bad };
     assert!(!Summary { bad, ..whole.clone() }.holds());
     let good = Good { failed: 1, ..whole.good.clone() };
     assert!(!Summary { good, ..whole }.holds());
