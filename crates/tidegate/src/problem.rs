@@ -99,7 +99,7 @@ impl Problem {
         match (self.code.as_str(), self.status) {
             ("TG7017", _) => Exit::ConfigInvalid,
             (_, 401 | 403) => Exit::NotAllowed,
-            (_, 404) => Exit::NotFound,
+            ("TG3001" | "TG3013", _) | (_, 404) => Exit::NotFound,
             (_, 409 | 412) => Exit::Conflict,
             (_, 400 | 405 | 413 | 415 | 422) => Exit::Usage,
             _ => Exit::Unexpected,

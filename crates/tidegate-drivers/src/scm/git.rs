@@ -354,6 +354,7 @@ impl Releases for GitReleases {
         check_commit(&release.commit)?;
         let repository = self.open(&release.repository, Need::Commit(&release.commit)).await?;
         let work = self.config.state_dir.join("work").join(deployment.as_str());
+        let _cleared_in_the_end = Work(work.clone());
         let artifacts = self.config.state_dir.join("artifacts");
         let tree = work.join("tree");
         let (made, kept) = (tree.clone(), artifacts.clone());
@@ -405,6 +406,30 @@ impl Releases for GitReleases {
         }
         let excess = all.len().saturating_sub(usize::try_from(bytes_max).unwrap_or(usize::MAX));
         Ok(all.split_off(excess))
+    }
+}
+
+/// Where one release is made. However the making ends, also when nobody waits for it any more,
+/// nothing of it stays.
+struct Work(PathBuf);
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        // Under another name, so that the next attempt may begin while this one is removed.
+        let gone = self.0.with_extension("gone");
+        match std::fs::rename(&self.0, &gone) {
+            Ok(()) => {
+                std::thread::spawn(move || {
+                    if let Err(error) = artifact::remove(&gone) {
+                        tracing::warn!(path = %gone.display(), %error, "could not clear a build");
+                    }
+                });
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => {
+                tracing::warn!(path = %self.0.display(), %error, "could not clear a build");
+            }
+        }
     }
 }
 

@@ -392,7 +392,7 @@ impl App<'_> {
     }
 }
 
-fn visit(address: &str, path: &str) -> Option<(u16, String)> {
+pub(crate) fn visit(address: &str, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n").ok()?;
