@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -258,7 +258,8 @@ impl World {
 impl Drop for World {
     /// Ends what belongs to this world, by its own directory and nothing else.
     fn drop(&mut self) {
-        if let Some(mut server) = self.server.lock().unwrap().take() {
+        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut server) = server {
             let _gone = server.kill();
             let _gone = server.wait();
         }
