@@ -5,6 +5,7 @@
 mod candidate;
 mod control;
 mod emergency;
+mod everything;
 mod journey;
 mod plane;
 mod server;
@@ -169,6 +170,13 @@ fn proxy_status(world: &World) -> Option<Value> {
     stream.read_to_string(&mut answer).ok()?;
     let (_head, body) = answer.split_once("\r\n\r\n")?;
     serde_json::from_str(body).ok()
+}
+
+/// Process id of the proxy that answers.
+#[track_caller]
+fn proxy_pid(world: &World) -> u32 {
+    let status = proxy_status(world).expect("the proxy answers");
+    status["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).unwrap()
 }
 
 /// The tiny application, which takes a moment to build, to start, and to be tried.

@@ -13,12 +13,12 @@ fn killed_in(phases: &[&str]) {
     for phase in phases {
         let (version, id) = town.deploy_next();
         town.reach(&id, phase);
-        let pid = pid_of(&proxy_status(&world).unwrap());
+        let pid = proxy_pid(&world);
         let killed = Instant::now();
         Town::kill(pid);
         wait("the proxy serves again", || town.app.visit("/"));
         outages.push((killed, Instant::now()));
-        assert_ne!(pid_of(&proxy_status(&world).unwrap()), pid);
+        assert_ne!(proxy_pid(&world), pid);
         town.ends_as_ever(&id, &version, phase, &mut live);
     }
     town.users.wait_for_more(5);
@@ -29,10 +29,6 @@ fn killed_in(phases: &[&str]) {
         // A proxy that came back answers for whoever is there: it never says "not ready".
         assert!(in_an_outage && failed.status.is_none(), "{failed:?} of {outages:?}: {tally:?}");
     }
-}
-
-fn pid_of(status: &Value) -> u32 {
-    status["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).unwrap()
 }
 
 #[test]
@@ -56,7 +52,7 @@ fn without_a_server_a_dead_proxy_stays_dead_and_comes_back_with_it() {
     let town = Town::new(&world);
     let before = town.instances("v1");
     world.end_server(Signal::KILL);
-    Town::kill(pid_of(&proxy_status(&world).unwrap()));
+    Town::kill(proxy_pid(&world));
     assert_eq!(town.app.visit("/"), None);
     world.start_server();
     let back = wait("the proxy serves again", || town.app.visit("/"));

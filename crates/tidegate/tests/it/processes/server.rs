@@ -52,6 +52,45 @@ fn a_server_killed_at_every_turn_still_gets_there() {
 }
 
 #[test]
+fn a_server_killed_in_a_first_deployment_changes_nothing() {
+    for phase in ["plan", "deploy", "smoke", "bake"] {
+        let world = World::with_server();
+        let app = world.app();
+        app.write("tidegate.yaml", &unhurried(&app.listen, ""));
+        app.release("v1", "");
+        let id = app.deploy("v1");
+        world.wait_for_phase(&id, phase);
+        world.end_server(Signal::KILL);
+        world.start_server();
+        assert_eq!(world.wait_for_end(&id), "live_unverified", "{phase}");
+        assert_eq!(app.visit("/"), Some((200, "v1".to_owned())));
+    }
+}
+
+#[test]
+fn a_server_killed_in_a_return_changes_nothing() {
+    let world = World::with_server();
+    let town = Town::new(&world);
+    let mut live = "v1".to_owned();
+    for _release in 0..2 {
+        let (version, id) = town.deploy_next();
+        town.ends_as_ever(&id, &version, "traffic.step1", &mut live);
+    }
+    // v2 is warm and comes back at once; v3 and v1 have to be started for it.
+    for (target, phase) in [("v2", "bake"), ("v3", "deploy"), ("v1", "health")] {
+        let asked = json!({ "to": target, "reason": "a person wants it" });
+        let accepted = world.ask(200, "POST", "/v1/services/shop/rollback", &asked);
+        let id = accepted["id"].as_str().unwrap();
+        world.wait_for_phase(id, phase);
+        world.end_server(Signal::KILL);
+        world.start_server();
+        assert_eq!(world.wait_for_end(id), "succeeded", "{target}: {}", town.timeline(id));
+        assert_eq!(town.app.visit("/"), Some((200, target.to_owned())));
+    }
+    town.everybody_was_served();
+}
+
+#[test]
 fn a_stopped_server_is_not_taken_for_a_dead_one() {
     let world = World::with_server();
     send(world.server_pid(), Signal::STOP);
