@@ -67,10 +67,14 @@ const RATE_MIN: i64 = 100;
 /// what it promises, is `Ok` with exit code 1.
 pub(crate) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure> {
     if let Some(Other::Shop) = args.other {
-        return match shop::run().await {
-            Ok(()) => Ok(Exit::Done),
-            Err(error) => Err(Failure::new(Exit::Unexpected, "TG7093", format!("{error:#}"))),
-        };
+        return Ok(match shop::run().await {
+            Ok(()) => Exit::Done,
+            Err(error) => {
+                // Any application's way to say why it ends: its last line.
+                session.terminal.complain(&format!("{error:#}"));
+                Exit::Unexpected
+            }
+        });
     }
     let wishes = Wishes {
         fail: args.fail,

@@ -203,7 +203,7 @@ pub(crate) fn in_words(summary: &Summary) -> Vec<String> {
             state(good.failed == 0, &text::count(good.failed)),
         ),
         format!(
-            "  v3, the bad release: {}. It answered {} requests, {} of them badly.",
+            "  v3, the bad release: {}. It was asked {} times, {} of them failed.",
             state(bad.result == "rolled_back", &bad.result.replace('_', " ")),
             text::count(bad.exposed_requests),
             text::count(bad.failed_requests),
@@ -211,7 +211,9 @@ pub(crate) fn in_words(summary: &Summary) -> Vec<String> {
     ];
     if let Some(ms) = bad.time_to_safe_ms {
         let span = text::span(jiff::SignedDuration::from_millis(ms.try_into().unwrap_or(i64::MAX)));
-        words.push(format!("  From its first bad answer to its last answer of all: {span}."));
+        words.push(format!(
+            "  From its first bad answer to the last request that reached it: {span}."
+        ));
     }
     words.push(format!(
         "  Lost by the proxy: {}. Journal: {}.",
