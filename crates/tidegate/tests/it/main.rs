@@ -12,6 +12,8 @@
 mod api;
 mod bad_input;
 mod cli;
+mod demo;
+mod examples;
 mod harness;
 mod local;
 mod processes;
