@@ -190,7 +190,12 @@ fn after_override(state: &State, part: &PartName, overridden: &Overridden) -> Ve
         events.extend(follow(state, part, overridden));
         return events;
     }
-    let mut events = go_back(state, Reason::ProxyActed, why);
+    // A rule of the plan fired, wherever it was evaluated: the artifact is to blame.
+    let reason = match overridden.kind {
+        OverrideKind::Brake => Reason::Verdict,
+        OverrideKind::Lease | OverrideKind::Emergency => Reason::ProxyActed,
+    };
+    let mut events = go_back(state, reason, why);
     let by_capacity = Phase::Rollback { stage: Stage::Capacity };
     let renewed_later = events
         .iter()
