@@ -75,7 +75,7 @@ impl<'w> Live<'w> {
 }
 
 fn tiny_app() -> PathBuf {
-    Path::new(TIDEGATE).with_file_name("examples").join("tinyapp")
+    Path::new(TIDEGATE).with_file_name("examples").join("tinyshop")
 }
 
 #[test]

@@ -360,7 +360,7 @@ impl App<'_> {
 
     /// An ordinary configuration of short steps; `more` is added below `deploy:`.
     pub(crate) fn config(&self, more: &str) -> String {
-        let program = Path::new(TIDEGATE).with_file_name("examples").join("tinyapp");
+        let program = Path::new(TIDEGATE).with_file_name("examples").join("tinyshop");
         format!(
             "tidegate: 1\nservice: shop\n\
              deploy:\n  run: [{}]\n  instances: 1\n  grace: 1s\n  start_within: 20s\n  probes:\n    \

@@ -129,7 +129,7 @@ impl<'w> Town<'w> {
                 let of = PathBuf::from(format!("/proc/{pid}"));
                 let answer = fs::read_to_string(of.join("cwd/answer")).unwrap_or_default();
                 let program = fs::read_link(of.join("exe")).unwrap_or_default();
-                answer == version && program.ends_with("tinyapp")
+                answer == version && program.ends_with("tinyshop")
             })
             .collect();
         found.sort_unstable();
@@ -181,7 +181,7 @@ fn proxy_pid(world: &World) -> u32 {
 
 /// The tiny application, which takes a moment to build, to start, and to be tried.
 fn unhurried(listen: &str, traffic: &str) -> String {
-    let program = Path::new(TIDEGATE).with_file_name("examples").join("tinyapp");
+    let program = Path::new(TIDEGATE).with_file_name("examples").join("tinyshop");
     let program = program.display();
     format!(
         "tidegate: 1\nservice: shop\n\
