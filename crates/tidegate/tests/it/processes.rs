@@ -53,7 +53,8 @@ impl<'w> Town<'w> {
         app.write("tidegate.yaml", &unhurried(&app.listen, traffic));
         app.release("v1", "");
         let first = app.deploy("v1");
-        assert_eq!(world.wait_for_end(&first), "live_unverified");
+        let end = world.wait_for_end(&first);
+        assert_eq!(end, "live_unverified", "{}", world.get(&format!("/v1/deployments/{first}")));
         let users = Users::of(&app.listen);
         Self { world, app, users, releases: Cell::new(1) }
     }

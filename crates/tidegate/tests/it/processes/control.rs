@@ -64,3 +64,54 @@ fn at_rest_the_traffic_needs_no_server() {
     town.users.wait_for_more(50);
     assert!(town.users.finish().failed.is_empty());
 }
+
+/// Deploys a release that fails most requests, and loses the server as soon as users meet it.
+#[track_caller]
+fn bad_release_without_a_server(town: &Town<'_>) -> String {
+    town.app.release("bad", "fail 70");
+    let id = town.app.deploy("bad");
+    town.world.wait_for(&id, |event| event["kind"] == "split_confirmed");
+    town.world.end_server(Signal::KILL);
+    id
+}
+
+#[test]
+fn a_bad_release_is_braked_by_the_proxy_alone() {
+    let world = World::with_server();
+    let town = Town::with(&world, "  floor: literal\n");
+    let id = bad_release_without_a_server(&town);
+    let held = wait("the proxy brakes by itself", || {
+        let held = proxy_status(&world)?["services"][0]["override"].clone();
+        (held["kind"] == "brake").then_some(held)
+    });
+    assert!(held["reason"].as_str().unwrap().contains("failed within"), "{held}");
+    for _visitor in 0..20 {
+        assert_eq!(town.app.visit("/"), Some((200, "v1".to_owned())));
+    }
+    world.start_server();
+    let adopted = world.wait_for(&id, |event| event["kind"] == "split_overridden");
+    assert_eq!(adopted["event"]["kind"], "brake", "{adopted}");
+    assert_eq!(world.wait_for_end(&id), "rolled_back", "{}", town.timeline(&id));
+    let tally = town.users.finish();
+    assert!(tally.failed.iter().all(|failed| failed.status == Some(500)), "{tally:?}");
+    // What failed in production is not tried again by accident.
+    let again = json!({ "repository": town.app.path(), "version": "bad" });
+    let id = world.ask(200, "POST", "/v1/deployments", &again)["id"].as_str().unwrap().to_owned();
+    assert_eq!(world.wait_for_end(&id), "stopped");
+}
+
+#[test]
+fn a_server_that_comes_back_in_time_still_judges_the_release() {
+    let world = World::with_server();
+    let town = Town::new(&world);
+    let id = bad_release_without_a_server(&town);
+    world.start_server();
+    assert_eq!(world.wait_for_end(&id), "rolled_back", "{}", town.timeline(&id));
+    let why = world.get(&format!("/v1/deployments/{id}"))["why"].to_string();
+    assert!(why.contains("errors"), "{why}");
+    for _visitor in 0..20 {
+        assert_eq!(town.app.visit("/"), Some((200, "v1".to_owned())));
+    }
+    let tally = town.users.finish();
+    assert!(tally.failed.iter().all(|failed| failed.status == Some(500)), "{tally:?}");
+}
