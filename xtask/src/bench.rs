@@ -38,6 +38,9 @@ pub(crate) struct Args {
     /// Write the result to docs/benchmarks/ as well.
     #[arg(long)]
     write: bool,
+    /// Take the programs as they were built last.
+    #[arg(long)]
+    no_build: bool,
     /// Where journals and state directories are made; by default in the target directory. Its
     /// disk is what is measured.
     #[arg(long, value_name = "DIR")]
@@ -87,11 +90,16 @@ impl Bench {
     }
 }
 
-/// Runs the benchmarks that were asked for. Fails when an aim was missed, after all have run.
+/// Runs the benchmarks that were asked for. Fails when an aim was missed or a benchmark could not
+/// be carried out, after all have run.
+#[expect(clippy::print_stderr, reason = "a chore that talks to a person")]
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let product = Product::locate()?;
     let dir = args.dir.clone().unwrap_or_else(|| product.target().to_owned());
     std::fs::create_dir_all(&dir).with_context(|| format!("{} cannot be made", dir.display()))?;
+    if !args.no_build {
+        product.build()?;
+    }
     let bench = Bench { product, dir, rate: args.rate };
     let chosen: &[Which] = match args.which {
         Which::All => &[Which::Journal, Which::Weights, Which::Rollback, Which::Idle, Which::Start],
@@ -99,7 +107,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let mut all_held = true;
     for which in chosen {
-        let report = measure(*which, &bench)?;
+        let report = match measure(*which, &bench) {
+            Ok(report) => report,
+            Err(error) => {
+                eprintln!("{which:?}: {error:#}\n");
+                all_held = false;
+                continue;
+            }
+        };
         all_held &= report.all_held();
         report.print();
         if args.write {
@@ -110,7 +125,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn measure(which: Which, bench: &Bench) -> anyhow::Result<Report> {
-    bench.product.build()?;
     let machine = Machine::look(&bench.dir)?;
     match which {
         Which::Journal => journal::measure(bench, &machine),

@@ -4,7 +4,8 @@
 //! virtual clock, one release in ten bad and rolled back. The stream of that one service is then
 //! written under the names of several. Must never invent an event.
 //!
-//! `bench_history DIR DEPLOYMENTS SERVICES LISTEN snapshots|bare` prints
+//! `bench_history DIR DEPLOYMENTS SERVICES LISTEN` writes two journals with the same events,
+//! DIR/snapshots with the newest snapshot of each service and DIR/bare without, and prints
 //! `history DEPLOYMENTS SERVICES EVENTS`.
 
 #![expect(clippy::print_stdout, reason = "a program whose output is read by another")]
@@ -14,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tidegate_core::event::{Event, Recorded};
 use tidegate_core::ids::{Actor, DeploymentId, Scope};
 use tidegate_core::input::Command;
@@ -33,8 +34,11 @@ const NAME: &str = "qzx";
 const BAD_EVERY: u32 = 10;
 /// Failed requests of a thousand of a bad release: twice what the sample's rules allow.
 const BAD_PER_MILLE: u64 = 100;
-/// Virtual time in which a deployment of the sample ends: it takes about five minutes.
+/// Virtual time in which a deployment ends: it takes about two minutes.
 const ENDS_WITHIN: Duration = Duration::from_secs(4 * 3600);
+/// Time at each step and in the bake: as many events as with a longer one, sooner simulated, and
+/// long enough for the sample's rule that rolls back after ten seconds.
+const DWELL: SignedDuration = SignedDuration::from_secs(12);
 /// Events of one append.
 const CHUNK: usize = 500;
 
@@ -43,9 +47,8 @@ type Failed = Box<dyn Error + Send + Sync>;
 fn main() -> Result<(), Failed> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let [dir, deployments, services, listen, kept @ ("snapshots" | "bare")] = words.as_slice()
-    else {
-        return Err("usage: bench_history DIR DEPLOYMENTS SERVICES LISTEN snapshots|bare".into());
+    let [dir, deployments, services, listen] = words.as_slice() else {
+        return Err("usage: bench_history DIR DEPLOYMENTS SERVICES LISTEN".into());
     };
     let (deployments, services): (u32, u32) = (deployments.parse()?, services.parse()?);
     let each = deployments / services.max(1);
@@ -53,7 +56,11 @@ fn main() -> Result<(), Failed> {
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
     let lived = virtual_time.block_on(live(each, listen))?;
     let disk = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let events = disk.block_on(write(Path::new(dir), &lived, services, *kept == "snapshots"))?;
+    let dir = Path::new(dir);
+    disk.block_on(write(&dir.join("snapshots"), &lived, services))?;
+    let bare = Lived { snapshot: None, ..lived };
+    disk.block_on(write(&dir.join("bare"), &bare, services))?;
+    let events = bare.events.len() * usize::try_from(services)?;
     println!("history {} {services} {events}", each * services);
     Ok(())
 }
@@ -101,6 +108,8 @@ fn plan(version: &str, listen: &str) -> Plan {
     let mut plan = sample::plan(version);
     plan.scope = scope(NAME);
     plan.parts.truncate(1);
+    plan.traffic.dwell = DWELL;
+    plan.bake.watch = DWELL;
     for part in &mut plan.parts {
         part.instances = 1;
         if let PartKind::Web(route) = &mut part.kind {
@@ -136,12 +145,7 @@ async fn end(engine: &Engine, scope: &Scope) -> Result<(), Failed> {
     ended.await.map_err(|_elapsed| format!("{scope} does not come to an end").into())
 }
 
-async fn write(
-    dir: &Path,
-    lived: &Lived,
-    services: u32,
-    with_snapshots: bool,
-) -> Result<usize, Failed> {
+async fn write(dir: &Path, lived: &Lived, services: u32) -> Result<(), Failed> {
     let journal = Sqlite::open(dir).await?;
     let epoch = journal.acquire("bench", Timestamp::now()).await?;
     let text = serde_json::to_string(&lived.events)?;
@@ -154,12 +158,11 @@ async fn write(
             journal.append(&scope, head, epoch, chunk).await?;
             head += u64::try_from(chunk.len())?;
         }
-        if with_snapshots && let Some(kept) = &lived.snapshot {
+        if let Some(kept) = &lived.snapshot {
             let bytes = String::from_utf8_lossy(&kept.bytes).replace(NAME, &name).into_bytes();
             let snapshot = Snapshot { seq: kept.seq, schema: kept.schema, bytes };
             journal.put_snapshot(&scope, &snapshot).await?;
         }
     }
-    journal.close().await?;
-    Ok(lived.events.len() * usize::try_from(services)?)
+    Ok(journal.close().await?)
 }

@@ -8,8 +8,8 @@
 //!   with half and half, then a rollback at the proxy's own socket, again and again.
 //!
 //! Prints a line a change, times in microseconds since 1970: `table GENERATION SENT ACKED
-//! REVISION,REVISION` and `rollback GENERATION SENT ACKED FALLBACK`. One table more than COUNT is
-//! sent: the first, which is no change.
+//! REVISION,REVISION` and `rollback GENERATION SENT ACKED FALLBACK`. `weights` sends one table more
+//! than COUNT: generation 1, which is no change; `rollbacks` begins with generation 2.
 
 #![expect(clippy::print_stdout, reason = "a program whose output is read by another")]
 
@@ -91,7 +91,8 @@ impl Shift {
 
     async fn rollbacks(&mut self, count: u64) -> Result<(), Failed> {
         let mut acknowledged = None;
-        for generation in 1..=count {
+        // Generation 1 is the table that the load was tried on.
+        for generation in 2..=count + 1 {
             self.every.tick().await;
             let mut parts = self.table(generation, &[(0, 5_000), (1, 5_000)])?;
             let (live, _) = self.revisions.first().ok_or("a live revision is needed")?;

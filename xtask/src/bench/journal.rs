@@ -64,8 +64,8 @@ fn rates(bench: &Bench, machine: &Machine, report: &mut Report) -> anyhow::Resul
         kept.len()
     ));
     report.note(format!(
-        "One event alone takes {} fdatasyncs of this disk: the rest is SQLite, the leaf and the \
-         way there and back.",
+        "One event alone takes as long as {} fdatasyncs of this disk; what is above 1 is SQLite, \
+         the leaf and the way there and back.",
         figure(1e6 / single.median() / machine.sync_us())
     ));
     Ok(())

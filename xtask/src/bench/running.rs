@@ -123,11 +123,12 @@ pub(crate) fn ask(
     stream.set_read_timeout(Some(ANSWER_WITHIN))?;
     stream.set_write_timeout(Some(ANSWER_WITHIN))?;
     let length = body.len();
-    write!(
-        stream,
+    // In one piece: whoever needs no body may have answered and closed before it comes.
+    let request = format!(
         "{method} {path} HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\
          content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
-    )?;
+    );
+    stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer)?;
     let (head, body) = answer.split_once("\r\n\r\n").context("an answer without an end of head")?;

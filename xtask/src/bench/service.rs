@@ -186,6 +186,17 @@ impl Service {
         lines.iter().map(happened).collect()
     }
 
+    /// What happened to a deployment, in the server's words.
+    fn told(&self, id: &str) -> anyhow::Result<String> {
+        let lines = self.server.get(&format!("/v1/deployments/{id}/events"))?;
+        let lines = lines["events"].as_array().context("no list of events")?;
+        let words = lines.iter().map(|line| {
+            let part = |key: &str| line[key].as_str().unwrap_or_default();
+            format!("{} {}", part("at"), part("text"))
+        });
+        Ok(words.collect::<Vec<_>>().join("\n"))
+    }
+
     /// Waits for an event and answers with all that happened by then.
     ///
     /// # Errors
@@ -198,8 +209,7 @@ impl Service {
             events.iter().any(is_done).then_some(events)
         })?;
         if !found.iter().any(|one| one.kind == kind) {
-            let shown = self.server.get(&format!("/v1/deployments/{id}"))?;
-            bail!("{id} ended without {kind}: {}", shown["why"]);
+            bail!("{id} ended without {kind}:\n{}", self.told(id)?);
         }
         Ok(found)
     }
@@ -239,7 +249,7 @@ fn config(echo: &Path, version: &str, address: SocketAddr) -> String {
          probes:\n    health: {{get: /health, expect: 200, within: 1s, interval: 200ms}}\n\
          traffic:\n  route: {{listen: \"{address}\"}}\n  steps: [50%, 100%]\n  \
          each: {{for: 10m, at_least: 1000 requests}}\n  floor: attributed\n\
-         after:\n  watch: {{for: 1s, keep_previous: hot}}\n"
+         after:\n  watch: {{for: 1s, keep_previous: warm}}\n"
     )
 }
 

@@ -18,7 +18,7 @@ use super::service::Server;
 /// Past deployments.
 const DEPLOYMENTS: u32 = 10_000;
 /// Services that they belong to.
-const SERVICES: u32 = 20;
+const SERVICES: u32 = 40;
 /// Starts; the first is dropped.
 const STARTS: usize = 6;
 /// From the start of the process to its first answer, milliseconds.
@@ -32,68 +32,81 @@ const SETTLE: Duration = Duration::from_secs(2);
 /// When a program fails.
 pub(crate) fn measure(bench: &Bench, machine: &Machine) -> anyhow::Result<Report> {
     let mut report = Report::new("start", "Start with 10,000 past deployments", machine);
+    let scratch = bench.scratch()?;
+    report.note(history(bench, scratch.path())?);
     for (kept, words) in
         [("snapshots", "with the snapshots of its server"), ("bare", "every event folded anew")]
     {
-        let scratch = bench.scratch()?;
-        let measured = starts(bench, scratch.path(), kept);
+        let measured = starts(bench, &scratch.path().join(kept));
         end_all(scratch.path())?;
-        let (ready_ms, memory, history) = measured?;
+        let (ready_ms, memory) = measured?;
         let what = format!("start to first answer, {words}");
         report.median(&what, "ms", Aim::Below(READY_MS), &ready_ms);
         let what = format!("server in memory, {words}");
         report.median(&what, "MiB", Aim::None, &memory);
-        if kept == "bare" {
-            report.note(history);
-        }
     }
     report.note(format!(
-        "{} starts of `tidegate server run` after one that is dropped; the journal was in the \
-         page cache. Ready is the first `200` of `GET /v1/server` on its socket, which opens after \
+        "{} starts of `tidegate server run` after one that is dropped, each on a fresh copy of the \
+         journal that the page cache still has. Ready is the first `200` of `GET /v1/server` on its socket, which opens after \
          every stream was folded.",
         STARTS - 1
     ));
     report.note(
-        "The services' applications do not exist on this machine, so each started server also \
-         tries to start them; that goes on beside the figure.",
+        "Proxy, shims and applications of the services are not there, so each started server \
+         starts the first two beside the figure.",
     );
     Ok(report)
 }
 
-/// Times to the first answer, memory, and what the journal holds.
-fn starts(bench: &Bench, dir: &Path, kept: &str) -> anyhow::Result<(Sample, Sample, String)> {
-    let state = dir.join("state");
+/// Writes the journals, and says what they hold.
+fn history(bench: &Bench, dir: &Path) -> anyhow::Result<String> {
     let listen = free_addresses(1)?.first().context("no free address")?.to_string();
-    let printed = output(
-        &bench.product.example("bench_history"),
-        &[
-            state.display().to_string(),
-            DEPLOYMENTS.to_string(),
-            SERVICES.to_string(),
-            listen,
-            kept.to_owned(),
-        ],
-    )?;
-    let history = describe(printed.trim())?;
+    let arguments =
+        [dir.display().to_string(), DEPLOYMENTS.to_string(), SERVICES.to_string(), listen];
+    describe(output(&bench.product.example("bench_history"), &arguments)?.trim())
+}
+
+/// Times to the first answer, and memory. Each start has a copy of the journal: a server that runs
+/// keeps snapshots, and the next start would be another one.
+fn starts(bench: &Bench, history: &Path) -> anyhow::Result<(Sample, Sample)> {
     let (mut ready, mut memory) = (Vec::new(), Vec::new());
-    for _ in 0..STARTS {
-        let mut command = Command::new(bench.product.tidegate());
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let began = Instant::now();
-        let server = Server::start(command, &state)?;
-        ready.push(began.elapsed().as_secs_f64() * 1e3);
-        let services = server.get("/v1/server")?;
-        if services["services"].as_u64() != Some(u64::from(SERVICES)) {
-            bail!("the server knows {} services, not {SERVICES}", services["services"]);
-        }
-        pause(SETTLE);
-        memory.push(memory_mib(server.pid())?.0);
-        server.stop()?;
-        // Without it the next start meets a proxy, and shims, of this one.
-        end_all(dir)?;
+    for round in 0..STARTS {
+        let state = history.with_extension(round.to_string());
+        copy(history, &state).context("the journal cannot be copied")?;
+        let (ready_ms, memory_mib) = start(bench, &state)?;
+        end_all(&state)?;
+        std::fs::remove_dir_all(&state)?;
+        ready.push(ready_ms);
+        memory.push(memory_mib);
     }
     let warm = |all: Vec<f64>| Sample::of(all.into_iter().skip(1));
-    Ok((warm(ready), warm(memory), history))
+    Ok((warm(ready), warm(memory)))
+}
+
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().mode(0o700).create(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
+fn start(bench: &Bench, state: &Path) -> anyhow::Result<(f64, f64)> {
+    let mut command = Command::new(bench.product.tidegate());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let began = Instant::now();
+    let server = Server::start(command, state)?;
+    let ready_ms = began.elapsed().as_secs_f64() * 1e3;
+    let shown = server.get("/v1/server")?;
+    if shown["services"].as_u64() != Some(u64::from(SERVICES)) {
+        bail!("the server knows {} services, not {SERVICES}", shown["services"]);
+    }
+    pause(SETTLE);
+    let (memory, _) = memory_mib(server.pid())?;
+    server.stop()?;
+    Ok((ready_ms, memory))
 }
 
 fn describe(printed: &str) -> anyhow::Result<String> {
