@@ -16,6 +16,7 @@ mod load;
 mod play;
 mod scene;
 mod shop;
+mod story;
 mod summary;
 mod voice;
 

@@ -201,7 +201,7 @@ fn in_a_pipe_it_speaks_in_lines_and_an_interrupt_leaves_nothing() {
     let mut run = Run::start(&[]);
     let mut text = String::new();
     let mut directory = None;
-    while !text.contains("step 1 carries its weight") {
+    while !text.contains("s  5 % of the users") {
         let mut line = String::new();
         assert!(run.stdout.read_line(&mut line).unwrap() > 0, "it ended early: {text}");
         assert!(!line.contains('\u{1b}'), "no escapes in a pipe: {line:?}");

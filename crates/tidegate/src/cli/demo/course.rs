@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::load::{Load, now_us};
 use super::scene::Scene;
+use super::story::sentence;
 use super::summary::Course;
 use super::voice::Voice;
 use crate::exit::Exit;
@@ -55,8 +56,6 @@ struct EventLine {
     at: jiff::Timestamp,
     kind: String,
     #[serde(default)]
-    text: String,
-    #[serde(default)]
     event: Value,
 }
 
@@ -82,8 +81,9 @@ pub(crate) async fn deploy(
         bail!("the command line has no output");
     };
     let said = tokio::spawn(keep_said(stderr));
+    let began = Instant::now();
     let mut following =
-        Following { voice, load, tag, first_split_us: None, last_pulse: Instant::now() };
+        Following { voice, load, tag, first_split_us: None, began, last_pulse: began };
     let lines = BufReader::new(stdout).lines();
     let status = tokio::time::timeout(DEPLOY_WITHIN, following.follow(lines, &mut child))
         .await
@@ -144,6 +144,7 @@ struct Following<'f> {
     load: Option<&'f Load>,
     tag: &'f str,
     first_split_us: Option<u64>,
+    began: Instant,
     last_pulse: Instant,
 }
 
@@ -176,7 +177,12 @@ impl Following<'_> {
         if event.kind == "split_wanted" && self.first_split_us.is_none() {
             self.first_split_us = u64::try_from(event.at.as_microsecond()).ok();
         }
-        self.voice.event(line, &event.kind, &sentence(&event));
+        // Without users there is nobody to share: the first release enters its steps and leaves
+        // them at once.
+        let is_share = event.event["phase"]["traffic"].is_object();
+        let sentence = sentence(&event.kind, &event.event);
+        let sentence = sentence.filter(|_| self.load.is_some() || !is_share);
+        self.voice.event(line, sentence.as_deref(), self.began.elapsed());
     }
 
     fn pulse(&mut self) {
@@ -185,14 +191,6 @@ impl Following<'_> {
             self.last_pulse = Instant::now();
             self.voice.pulse(self.tag, &load.ledger().pulse(), seconds);
         }
-    }
-}
-
-fn sentence(event: &EventLine) -> String {
-    if event.text.is_empty() {
-        format!("{}: {}", event.kind, event.event)
-    } else {
-        event.text.clone()
     }
 }
 

@@ -207,6 +207,9 @@ fn config(program: &Path, address: SocketAddr, with_rules: bool) -> String {
         .replace("RULES\n", rules)
 }
 
+/// The shares in the file, percent, for whoever tells the story.
+pub(crate) const STEPS: [u16; 4] = [5, 25, 50, 100];
+
 const CONFIG: &str = r#"tidegate: 1
 service: shop
 release: {tag: "v*"}
@@ -287,6 +290,8 @@ mod tests {
         };
         match tidegate_spec::parse(&text, "tidegate.yaml", release, None) {
             Ok(parsed) => {
+                let steps = parsed.plan.traffic.steps.iter().map(|weight| weight.bp() / 100);
+                assert!(steps.eq(STEPS));
                 let rules = parsed.plan.traffic.rollback_if.len();
                 assert_eq!(rules, if with_rules { 4 } else { 0 });
                 parsed.notes.iter().map(ToString::to_string).collect()

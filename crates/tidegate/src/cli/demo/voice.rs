@@ -2,6 +2,7 @@
 //! with `--json`. It must never print what it has not seen.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -83,12 +84,13 @@ impl<'t> Voice<'t> {
         self.explain("");
     }
 
-    /// An event of the server, as the command line gave it.
-    pub(crate) fn event(&self, line: &str, kind: &str, sentence: &str) {
+    /// An event of the server: as the command line gave it, or as a sentence with the time since
+    /// the deployment was asked for.
+    pub(crate) fn event(&self, line: &str, sentence: Option<&str>, since: Duration) {
         if self.is_json() {
             self.raw(format!("{}\n", text::plain(line)).as_bytes());
-        } else if !self.terminal.quiet && is_news(kind) {
-            self.print(&format!("    {}", text::plain(sentence)));
+        } else if let (Some(sentence), false) = (sentence, self.terminal.quiet) {
+            self.print(&format!("  {:5.1}s  {}", since.as_secs_f64(), text::plain(sentence)));
         }
     }
 
@@ -171,22 +173,6 @@ impl<'t> Voice<'t> {
             tracing::debug!(what = failure.what, "nobody reads");
         }
     }
-}
-
-/// The kinds of event that a person watching would want to hear.
-fn is_news(kind: &str) -> bool {
-    matches!(
-        kind,
-        "phase_entered"
-            | "step_converged"
-            | "step_braked"
-            | "hold_began"
-            | "rollback_began"
-            | "split_overridden"
-            | "person_called"
-            | "deployment_ended"
-            | "faulted"
-    )
 }
 
 /// The summary in words.
