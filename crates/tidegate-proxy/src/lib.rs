@@ -21,13 +21,23 @@ mod disk;
 #[cfg(feature = "serve")]
 mod forward;
 #[cfg(feature = "serve")]
+mod frames;
+#[cfg(feature = "serve")]
+mod front;
+#[cfg(feature = "serve")]
 mod headers;
+#[cfg(feature = "serve")]
+mod http2;
 #[cfg(feature = "serve")]
 mod keep;
 #[cfg(feature = "serve")]
 mod lease;
 #[cfg(feature = "serve")]
 mod listen;
+#[cfg(feature = "serve")]
+mod meet;
+#[cfg(feature = "serve")]
+mod multiplex;
 #[cfg(feature = "serve")]
 mod refusal;
 #[cfg(feature = "serve")]
@@ -42,6 +52,8 @@ mod table;
 mod tap;
 #[cfg(feature = "serve")]
 mod ticks;
+#[cfg(feature = "serve")]
+mod tls;
 #[cfg(feature = "serve")]
 mod upstream;
 #[cfg(feature = "serve")]

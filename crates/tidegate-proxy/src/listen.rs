@@ -8,20 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::forward::{Client, respond};
+use crate::meet::Meeting;
 use crate::route::Routing;
 use crate::serve::Timeouts;
-use crate::tap::{Gate, Tap};
-use crate::upstream;
-use crate::validate::HEAD_BYTES;
+use crate::tls::Keys;
 
 /// Client connections of the whole proxy; past it, new ones wait in the kernel's queue.
 const CONNECTIONS: usize = 16_384;
@@ -29,8 +24,6 @@ const CONNECTIONS: usize = 16_384;
 const BACKLOG: u32 = 1_024;
 /// Pause after an accept that failed: descriptors come back when connections end.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Read and write buffer of one connection. Must hold a whole request head.
-const BUFFER_BYTES: usize = 2 * HEAD_BYTES;
 
 /// What all connections share.
 #[derive(Debug)]
@@ -41,16 +34,19 @@ pub(crate) struct Plane {
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the time to drain is over.
     pub(crate) cut: CancellationToken,
+    /// Certificates, and the answers to an ACME server's challenges.
+    pub(crate) keys: Keys,
     connections: Arc<Semaphore>,
 }
 
 impl Plane {
-    pub(crate) fn new(timeouts: Timeouts) -> Self {
+    pub(crate) fn new(timeouts: Timeouts, keys: Keys) -> Self {
         Self {
             routing: ArcSwap::default(),
             timeouts,
             tasks: TaskTracker::new(),
             cut: CancellationToken::new(),
+            keys,
             connections: Arc::new(Semaphore::new(CONNECTIONS)),
         }
     }
@@ -126,49 +122,13 @@ async fn accept(
         };
         match accepted {
             Ok((socket, peer)) => {
-                let gate = Arc::new(Gate::default());
-                let plane = Arc::clone(&plane);
-                let tasks = plane.tasks.clone();
-                let listen = address;
-                let client = Client { plane, listen, address: peer, gate, _permit: permit };
-                tasks.spawn(converse(Arc::new(client), socket, stop.clone()));
+                let meeting = Meeting { plane: Arc::clone(&plane), listen: address, permit };
+                plane.tasks.spawn(meeting.converse(socket, peer, stop.clone()));
             }
             Err(error) => {
                 tracing::warn!(%address, %error, "cannot accept, pausing");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
-    }
-}
-
-/// Serves one client connection to its end.
-async fn converse(client: Arc<Client>, socket: TcpStream, stop: CancellationToken) {
-    if let Err(error) = socket.set_nodelay(true).and_then(|()| upstream::keep_alive(&socket)) {
-        tracing::debug!(%error, "socket options");
-    }
-    let cut = client.plane.cut.clone();
-    let tap = TokioIo::new(Tap::new(socket, Arc::clone(&client.gate)));
-    let client_head = client.plane.timeouts.client_head;
-    let service = service_fn(move |request| respond(Arc::clone(&client), request));
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(client_head)
-        .max_header_size(HEAD_BYTES)
-        .max_buf_size(BUFFER_BYTES)
-        .serve_connection(tap, service)
-        .with_upgrades();
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = &mut connection => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                ended = &mut connection => ended,
-                () = cut.cancelled() => Ok(()),
-            }
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "client connection ended");
     }
 }

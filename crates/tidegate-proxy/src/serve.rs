@@ -12,6 +12,7 @@ use crate::control;
 use crate::disk::Disk;
 use crate::keep::Keeper;
 use crate::listen::Plane;
+use crate::tls::Keys;
 
 /// How a proxy is started.
 #[derive(Clone, Debug)]
@@ -90,7 +91,7 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> Result<(), Er
         _ => Error::State { path: state_dir.clone(), source },
     };
     let disk = Disk::open(&state_dir).map_err(state)?;
-    let plane = Arc::new(Plane::new(timeouts));
+    let plane = Arc::new(Plane::new(timeouts, Keys::new(&state_dir)));
     let keeper = Arc::new(Keeper::open(disk, Arc::clone(&plane)).map_err(state)?);
     let callers =
         control::bind(&socket).map_err(|source| Error::Socket { path: socket.clone(), source })?;

@@ -1,4 +1,4 @@
-//! The socket of one client, read through the [`Guard`]: hyper sees a byte only after the strict
+//! The socket of one client, or what TLS leaves of it, read through the [`Guard`]: hyper sees a byte only after the strict
 //! validator has. It must never show a byte past one that was refused, nor bytes after an
 //! upgrade request before that request was answered 101.
 
@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use crate::validate::{Guard, Pass};
 
@@ -34,16 +33,16 @@ impl Gate {
 
 /// A guarded client socket.
 #[derive(Debug)]
-pub(crate) struct Tap {
-    socket: TcpStream,
+pub(crate) struct Tap<S> {
+    socket: S,
     guard: Guard,
     gate: Arc<Gate>,
     /// Bytes that came after an upgrade request.
     held: Vec<u8>,
 }
 
-impl Tap {
-    pub(crate) fn new(socket: TcpStream, gate: Arc<Gate>) -> Self {
+impl<S: AsyncRead + Unpin> Tap<S> {
+    pub(crate) fn new(socket: S, gate: Arc<Gate>) -> Self {
         Self { socket, guard: Guard::new(), gate, held: Vec::new() }
     }
 
@@ -68,7 +67,7 @@ impl Tap {
     }
 }
 
-impl AsyncRead for Tap {
+impl<S: AsyncRead + Unpin> AsyncRead for Tap<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -111,7 +110,7 @@ impl AsyncRead for Tap {
     }
 }
 
-impl AsyncWrite for Tap {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Tap<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

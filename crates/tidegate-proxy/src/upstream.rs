@@ -11,8 +11,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use http::header::{HeaderValue, TRANSFER_ENCODING};
 use http::{Method, Request, Response};
+use http_body::Body;
 use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustix::net::sockopt;
@@ -20,7 +23,9 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::body::Upload;
+use crate::multiplex::{self, Stream, Streams};
 use crate::stats::Failure;
+use crate::wire::Protocol;
 
 /// An idle connection is not reused after this time. Node.js closes idle ones after five
 /// seconds, and a request must not meet that close on its way.
@@ -40,12 +45,15 @@ const ATTEMPTS: usize = 3;
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     address: SocketAddr,
+    protocol: Protocol,
     in_flight: AtomicUsize,
     /// Milliseconds after `born` until which the endpoint rests.
     resting_until: AtomicU64,
     born: Instant,
     /// Newest last. Held for a push or a pop only, never across an await.
     idle: Mutex<Vec<Idle>>,
+    /// Those of an endpoint that takes many requests on one.
+    streams: Streams,
 }
 
 #[derive(Debug)]
@@ -55,21 +63,27 @@ struct Idle {
 }
 
 impl Endpoint {
-    pub(crate) fn new(address: SocketAddr) -> Self {
+    pub(crate) fn new(address: SocketAddr, protocol: Protocol) -> Self {
         Self {
             address,
+            protocol,
             in_flight: AtomicUsize::new(0),
             resting_until: AtomicU64::new(0),
             born: Instant::now(),
             idle: Mutex::new(Vec::new()),
+            streams: Streams::default(),
         }
+    }
+
+    pub(crate) const fn protocol(&self) -> Protocol {
+        self.protocol
     }
 
     /// Closes idle connections that are too old or gone, and says how many stay.
     pub(crate) fn sweep(&self) -> u64 {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < IDLE_MAX);
-        idle.len() as u64
+        idle.len() as u64 + self.streams.sweep()
     }
 
     fn age_ms(&self) -> u64 {
@@ -89,10 +103,14 @@ impl Endpoint {
     /// The newest idle connection that can take a request. One that was just given back may
     /// still be finishing; it is left for the next request.
     fn idle_link(self: &Arc<Self>, idle_max: Duration) -> Option<Link> {
+        if self.protocol == Protocol::H2c {
+            let sender = Sender::H2c(self.streams.find()?);
+            return Some(Link { sender, seat: Seat::take(self), reused: true });
+        }
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = |idle: &Idle| idle.sender.is_ready() && idle.since.elapsed() < idle_max;
         let newest = idle.iter().rposition(fresh)?;
-        let sender = idle.remove(newest).sender;
+        let sender = Sender::Http1(idle.remove(newest).sender);
         Some(Link { sender, seat: Seat::take(self), reused: true })
     }
 
@@ -104,6 +122,10 @@ impl Endpoint {
         if let Err(error) = socket.set_nodelay(true).and_then(|()| keep_alive(&socket)) {
             tracing::debug!(endpoint = %self.address, %error, "socket options");
         }
+        if self.protocol == Protocol::H2c {
+            let stream = timeout(within, self.streams.begin(socket)).await.ok()?.ok()?;
+            return Some(Link { sender: Sender::H2c(stream), seat, reused: false });
+        }
         let (sender, connection) = http1::handshake(TokioIo::new(socket)).await.ok()?;
         let address = self.address;
         tokio::spawn(async move {
@@ -112,7 +134,7 @@ impl Endpoint {
                 tracing::debug!(endpoint = %address, %error, "connection ended");
             }
         });
-        Some(Link { sender, seat, reused: false })
+        Some(Link { sender: Sender::Http1(sender), seat, reused: false })
     }
 }
 
@@ -139,10 +161,16 @@ impl Drop for Seat {
     }
 }
 
-/// A connection to an endpoint, lent to one exchange.
+#[derive(Debug)]
+enum Sender {
+    Http1(SendRequest<Upload>),
+    H2c(Stream),
+}
+
+/// A connection to an endpoint, lent to one exchange, or a share of one.
 #[derive(Debug)]
 pub(crate) struct Link {
-    sender: SendRequest<Upload>,
+    sender: Sender,
     seat: Seat,
     reused: bool,
 }
@@ -150,12 +178,13 @@ pub(crate) struct Link {
 impl Link {
     /// Puts the connection back for the next request. Request and response must be complete.
     pub(crate) fn give_back(self) {
-        if self.sender.is_closed() {
-            return;
-        }
+        let sender = match self.sender {
+            Sender::Http1(sender) if !sender.is_closed() => sender,
+            Sender::Http1(_) | Sender::H2c(_) => return,
+        };
         let mut idle = self.seat.0.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < IDLE_CONNECTIONS {
-            idle.push(Idle { sender: self.sender, since: Instant::now() });
+            idle.push(Idle { sender, since: Instant::now() });
         }
     }
 
@@ -167,13 +196,14 @@ impl Link {
         within: Duration,
     ) -> Result<Response<Incoming>, Lost> {
         let upload = request.body().progress();
-        let mut answer = pin!(self.sender.try_send_request(request));
+        let mut answer = pin!(self.sender.try_send(request));
         loop {
             match timeout_at(Instant::now() + within, &mut answer).await {
                 Ok(Ok(response)) => return Ok(response),
                 Ok(Err(mut error)) => {
                     let unsent = error.take_message().map(Box::new);
-                    return Err(Lost::Broken { unsent });
+                    let untouched = multiplex::is_untouched(error.error());
+                    return Err(Lost::Broken { unsent, untouched });
                 }
                 Err(_) if upload.as_ref().is_some_and(|progress| !progress.is_complete()) => {}
                 Err(_) => return Err(Lost::Late),
@@ -185,8 +215,31 @@ impl Link {
 enum Lost {
     /// No response head in time.
     Late,
-    /// The connection broke before the response head; `unsent` when no byte had left.
-    Broken { unsent: Option<Box<Request<Upload>>> },
+    /// The connection broke before the response head; `unsent` when no byte had left,
+    /// `untouched` when the endpoint said that it did not look at the request.
+    Broken { unsent: Option<Box<Request<Upload>>>, untouched: bool },
+}
+
+impl Sender {
+    async fn try_send(
+        &mut self,
+        mut request: Request<Upload>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<Upload>>> {
+        match self {
+            Self::Http1(sender) => {
+                if request.body().size_hint().exact().is_none() {
+                    // hyper sends no body of unknown length with a GET unless told to.
+                    let chunked = HeaderValue::from_static("chunked");
+                    request.headers_mut().insert(TRANSFER_ENCODING, chunked);
+                }
+                sender.try_send_request(request).await
+            }
+            Self::H2c(stream) => {
+                multiplex::shape(&mut request);
+                stream.sender.try_send_request(request).await
+            }
+        }
+    }
 }
 
 /// The instances of one revision.
@@ -256,17 +309,20 @@ pub(crate) async fn exchange(
                 }
             },
         };
-        let spare = (link.reused && repeatable).then(|| copy_head(&request));
+        let is_h2c = endpoint.protocol == Protocol::H2c;
+        let spare =
+            ((link.reused && repeatable) || (is_h2c && bodiless)).then(|| copy_head(&request));
         match link.send(request, waits.head).await {
             Ok(response) => return Ok(Answer { response, link }),
             Err(Lost::Late) => return Err(Failure::Timeout),
-            Err(Lost::Broken { unsent }) => {
+            Err(Lost::Broken { unsent, untouched }) => {
                 outcome = Failure::Reset;
                 // On a new connection an unsent request means that the endpoint hangs up.
                 if unsent.is_some() && !link.reused {
                     endpoint.rest();
                     failed.push(endpoint.address);
                 }
+                let spare = spare.filter(|_| untouched || (link.reused && repeatable));
                 request = unsent.map(|unsent| *unsent).or(spare).ok_or(Failure::Reset)?;
                 may_reuse = false;
             }
@@ -276,10 +332,7 @@ pub(crate) async fn exchange(
 }
 
 fn is_idempotent(method: &Method) -> bool {
-    matches!(
-        *method,
-        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
-    )
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
 }
 
 fn copy_head(request: &Request<Upload>) -> Request<Upload> {

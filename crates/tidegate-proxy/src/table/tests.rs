@@ -1,21 +1,27 @@
 //! The store between the moments that the control socket can see.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::Store;
 use crate::listen::Plane;
 use crate::refusal::Refused;
 use crate::serve::Timeouts;
+use crate::tls::Keys;
 use crate::wire::{
-    Backend, Cohort, OverrideKind, Route, Share, Table, TableParts, UncheckedTable, Weight,
+    Backend, Cohort, OverrideKind, Protocol, Route, Share, Table, TableParts, Weight,
 };
 
 fn free_address() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-fn table(listen: SocketAddr, generation: u64) -> UncheckedTable {
+fn plane() -> Arc<Plane> {
+    Arc::new(Plane::new(Timeouts::default(), Keys::new(Path::new("/nowhere"))))
+}
+
+fn table(listen: SocketAddr, generation: u64) -> Table {
     let parts = TableParts {
         service: "shop/web".into(),
         epoch: 1,
@@ -27,6 +33,7 @@ fn table(listen: SocketAddr, generation: u64) -> UncheckedTable {
             slot: "a".into(),
             weight: Weight::FULL,
             endpoints: vec![listen],
+            protocol: Protocol::Http1,
         }],
         preview: None,
         cohort: Cohort { cookie: "tidegate".into(), seed: "s".into(), enabled: true },
@@ -35,14 +42,15 @@ fn table(listen: SocketAddr, generation: u64) -> UncheckedTable {
         brake: Vec::new(),
         limits_ms: Vec::new(),
         acknowledges_override: None,
+        tls: None,
+        behind: None,
     };
-    let sealed = serde_json::to_string(&Table::seal(parts).unwrap()).unwrap();
-    serde_json::from_str(&sealed).unwrap()
+    Table::seal(parts).unwrap()
 }
 
 #[tokio::test]
 async fn an_override_during_the_write_of_a_table_stands_and_the_disk_is_put_right() {
-    let mut store = Store::new(Vec::new(), Arc::new(Plane::new(Timeouts::default())));
+    let mut store = Store::new(Vec::new(), plane());
     let listen = free_address();
     let first = store.prepare(table(listen, 1)).unwrap().unwrap();
     store.enter(first).unwrap();
@@ -65,7 +73,7 @@ async fn an_override_during_the_write_of_a_table_stands_and_the_disk_is_put_righ
 
 #[tokio::test]
 async fn an_ending_store_opens_no_address() {
-    let mut store = Store::new(Vec::new(), Arc::new(Plane::new(Timeouts::default())));
+    let mut store = Store::new(Vec::new(), plane());
     let listen = free_address();
     let first = store.prepare(table(listen, 1)).unwrap().unwrap();
     store.enter(first).unwrap();

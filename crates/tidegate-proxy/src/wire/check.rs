@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::edge;
 use super::table::{Share, TableError, TableParts, Weight, limits};
 
 /// The first rule that the parts break.
@@ -14,6 +15,7 @@ pub(super) fn check(parts: &TableParts) -> Result<(), TableError> {
     if let Some(fallback) = &parts.fallback {
         check_fallback(parts, fallback)?;
     }
+    edge::check(parts)?;
     check_rules(parts)
 }
 

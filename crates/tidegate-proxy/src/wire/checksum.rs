@@ -3,18 +3,19 @@
 
 use sha2::{Digest, Sha256};
 
+use super::edge;
 use super::table::{Share, TableParts};
 
 /// Feeds a hash so that no two different tables feed the same bytes: every text carries its
 /// length, every list its count, every option a mark.
-struct Canonical(Sha256);
+pub(super) struct Canonical(Sha256);
 
 impl Canonical {
     fn number(&mut self, value: u64) {
         self.0.update(value.to_be_bytes());
     }
 
-    fn count(&mut self, value: usize) {
+    pub(super) fn count(&mut self, value: usize) {
         self.number(value as u64);
     }
 
@@ -24,12 +25,12 @@ impl Canonical {
         self.text(&format!("{value:.3}"));
     }
 
-    fn text(&mut self, value: &str) {
+    pub(super) fn text(&mut self, value: &str) {
         self.count(value.len());
         self.0.update(value.as_bytes());
     }
 
-    fn optional<T>(&mut self, value: Option<T>, feed: impl FnOnce(&mut Self, T)) {
+    pub(super) fn optional<T>(&mut self, value: Option<T>, feed: impl FnOnce(&mut Self, T)) {
         self.number(u64::from(value.is_some()));
         if let Some(value) = value {
             feed(self, value);
@@ -61,6 +62,8 @@ pub(super) fn checksum(parts: &TableParts) -> String {
         brake,
         limits_ms,
         acknowledges_override,
+        tls: _,
+        behind: _,
     } = parts;
     let mut hash = Canonical(Sha256::new());
     hash.text("tidegate route table 1");
@@ -107,5 +110,6 @@ pub(super) fn checksum(parts: &TableParts) -> String {
         hash.decimal(*limit);
     }
     hash.optional(*acknowledges_override, Canonical::number);
+    edge::feed(&mut hash, parts);
     hash.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

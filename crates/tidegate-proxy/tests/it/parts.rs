@@ -183,6 +183,12 @@ pub(crate) struct Client {
     sender: SendRequest<Body>,
 }
 
+impl From<SendRequest<Body>> for Client {
+    fn from(sender: SendRequest<Body>) -> Self {
+        Self { sender }
+    }
+}
+
 impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let socket = TcpStream::connect(address).await.unwrap();
@@ -326,7 +332,7 @@ impl Control {
 pub(crate) struct Proxy {
     pub(crate) control: Control,
     pub(crate) listen: SocketAddr,
-    pub(crate) state: tempfile::TempDir,
+    state: Option<tempfile::TempDir>,
     shutdown: CancellationToken,
     task: Option<JoinHandle<()>>,
 }
@@ -343,7 +349,15 @@ impl Proxy {
     }
 
     pub(crate) async fn start_with(timeouts: Timeouts) -> Self {
-        let state = tempfile::tempdir().unwrap();
+        Self::start_with_in(timeouts, tempfile::tempdir().unwrap()).await
+    }
+
+    /// A proxy that finds what another one left.
+    pub(crate) async fn start_in(state: tempfile::TempDir) -> Self {
+        Self::start_with_in(Timeouts::default(), state).await
+    }
+
+    async fn start_with_in(timeouts: Timeouts, state: tempfile::TempDir) -> Self {
         let control = Control(state.path().join("control.sock"));
         let mut config = Config::new(state.path().into(), control.0.clone());
         config.tick = TICK;
@@ -352,7 +366,7 @@ impl Proxy {
         let stop = shutdown.clone();
         let task = Some(tokio::spawn(async move { serve(config, stop).await.unwrap() }));
         wait_for_socket(&control.0).await;
-        Self { control, listen: free_address(), state, shutdown, task }
+        Self { control, listen: free_address(), state: Some(state), shutdown, task }
     }
 
     /// A proxy that serves `table`.
@@ -369,9 +383,20 @@ impl Proxy {
         proxy
     }
 
-    pub(crate) async fn stop(mut self) {
+    /// Where it keeps its state.
+    pub(crate) fn directory(&self) -> &Path {
+        self.state.as_ref().unwrap().path()
+    }
+
+    pub(crate) async fn stop(self) {
+        self.stop_and_keep().await;
+    }
+
+    /// Stops it and leaves its state for another.
+    pub(crate) async fn stop_and_keep(mut self) -> (SocketAddr, tempfile::TempDir) {
         self.shutdown.cancel();
         timeout(PATIENCE, self.task.take().unwrap()).await.unwrap().unwrap();
+        (self.listen, self.state.take().unwrap())
     }
 }
 
@@ -400,6 +425,7 @@ pub(crate) fn parts(
         slot: format!("slot-{revision}"),
         weight: weight(*basis_points),
         endpoints: vec![*endpoint],
+        protocol: wire::Protocol::Http1,
     };
     TableParts {
         service: SERVICE.into(),
@@ -415,6 +441,8 @@ pub(crate) fn parts(
         brake: Vec::new(),
         limits_ms: vec![200.0, 500.0],
         acknowledges_override: None,
+        tls: None,
+        behind: None,
     }
 }
 
