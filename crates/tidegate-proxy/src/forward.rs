@@ -21,12 +21,11 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use crate::body::{Download, Relay, Upload, is_grpc_failure};
 use crate::headers;
-use crate::listen::Plane;
+use crate::listen::{Place, Plane};
 use crate::route::{RevisionView, ServiceView};
 use crate::stats::{Failure, Flight, Tunnel};
 use crate::tap::Gate;
@@ -43,8 +42,8 @@ pub(crate) struct Client {
     pub(crate) listen: SocketAddr,
     pub(crate) address: SocketAddr,
     pub(crate) gate: Arc<Gate>,
-    /// The connection's place among all; a tunnel keeps it.
-    pub(crate) _permit: OwnedSemaphorePermit,
+    /// A tunnel keeps it.
+    pub(crate) _place: Place,
 }
 
 /// Answers one request. Never fails: what goes wrong becomes an answer.
@@ -59,6 +58,10 @@ pub(crate) async fn respond(
     if wants_tunnel && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         // The validator holds back what a client sent after an upgrade request. With no tunnel
         // to read it, nobody may.
+        return Ok(closing(response));
+    }
+    let is_tunnel = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if client.plane.is_leaving() && !is_tunnel {
         return Ok(closing(response));
     }
     Ok(response)

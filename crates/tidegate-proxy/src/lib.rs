@@ -35,6 +35,8 @@ mod route;
 #[cfg(feature = "serve")]
 mod serve;
 #[cfg(feature = "serve")]
+mod shard;
+#[cfg(feature = "serve")]
 mod stats;
 #[cfg(feature = "serve")]
 mod table;
@@ -43,9 +45,19 @@ mod tap;
 #[cfg(feature = "serve")]
 mod ticks;
 #[cfg(feature = "serve")]
+mod upgrade;
+#[cfg(feature = "serve")]
 mod upstream;
 #[cfg(feature = "serve")]
 mod validate;
+#[cfg(feature = "serve")]
+mod workers;
+
+/// What counters are made of; the tests put others in their place.
+#[cfg(feature = "serve")]
+mod sync {
+    pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
+}
 
 #[cfg(feature = "serve")]
 pub use serve::{Config, Error, Timeouts, serve};

@@ -43,6 +43,8 @@ pub(crate) enum Refused {
     Route { route: Route, listen: SocketAddr, owner: String },
     #[error("this proxy already holds {0} services")]
     Full(usize),
+    #[error("another proxy is taking over at this moment; ask again")]
+    Replaced,
 }
 
 impl Refused {
@@ -64,6 +66,7 @@ impl Refused {
             Self::Twin { .. } => "TG5016",
             Self::Route { .. } => "TG5017",
             Self::Full(_) => "TG5018",
+            Self::Replaced => "TG5040",
         }
     }
 

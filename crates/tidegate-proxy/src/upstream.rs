@@ -8,7 +8,7 @@
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::{Method, Request, Response};
@@ -21,13 +21,14 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::body::Upload;
 use crate::stats::Failure;
+use crate::workers::shard;
 
 /// An idle connection is not reused after this time. Node.js closes idle ones after five
 /// seconds, and a request must not meet that close on its way.
 const IDLE_MAX: Duration = Duration::from_secs(4);
 /// The same for requests that could not be repeated if they met it.
 const IDLE_MAX_UNREPEATABLE: Duration = Duration::from_secs(1);
-/// Idle connections kept for one endpoint; more are closed.
+/// Idle connections a worker keeps for one endpoint; more are closed.
 const IDLE_CONNECTIONS: usize = 256;
 /// How long an endpoint that refused a connection is passed over while others are there.
 const REST: Duration = Duration::from_secs(1);
@@ -44,8 +45,9 @@ pub(crate) struct Endpoint {
     /// Milliseconds after `born` until which the endpoint rests.
     resting_until: AtomicU64,
     born: Instant,
-    /// Newest last. Held for a push or a pop only, never across an await.
-    idle: Mutex<Vec<Idle>>,
+    /// Those of each worker, which alone takes and gives back: newest last. Held for a push or a
+    /// pop only, never across an await; a sweep is the only other visitor.
+    idle: Box<[Mutex<Vec<Idle>>]>,
 }
 
 #[derive(Debug)]
@@ -55,21 +57,29 @@ struct Idle {
 }
 
 impl Endpoint {
-    pub(crate) fn new(address: SocketAddr) -> Self {
+    pub(crate) fn new(address: SocketAddr, workers: usize) -> Self {
         Self {
             address,
             in_flight: AtomicUsize::new(0),
             resting_until: AtomicU64::new(0),
             born: Instant::now(),
-            idle: Mutex::new(Vec::new()),
+            idle: (0..workers.max(1)).map(|_| Mutex::default()).collect(),
         }
     }
 
     /// Closes idle connections that are too old or gone, and says how many stay.
     pub(crate) fn sweep(&self) -> u64 {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < IDLE_MAX);
-        idle.len() as u64
+        let of_worker = |pool: &Mutex<Vec<Idle>>| {
+            let mut idle = pool.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < IDLE_MAX);
+            idle.len() as u64
+        };
+        self.idle.iter().map(of_worker).sum()
+    }
+
+    /// This worker's idle connections.
+    fn pool(&self) -> MutexGuard<'_, Vec<Idle>> {
+        self.idle[shard() % self.idle.len()].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn age_ms(&self) -> u64 {
@@ -89,7 +99,7 @@ impl Endpoint {
     /// The newest idle connection that can take a request. One that was just given back may
     /// still be finishing; it is left for the next request.
     fn idle_link(self: &Arc<Self>, idle_max: Duration) -> Option<Link> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.pool();
         let fresh = |idle: &Idle| idle.sender.is_ready() && idle.since.elapsed() < idle_max;
         let newest = idle.iter().rposition(fresh)?;
         let sender = idle.remove(newest).sender;
@@ -153,7 +163,7 @@ impl Link {
         if self.sender.is_closed() {
             return;
         }
-        let mut idle = self.seat.0.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.seat.0.pool();
         if idle.len() < IDLE_CONNECTIONS {
             idle.push(Idle { sender: self.sender, since: Instant::now() });
         }

@@ -10,6 +10,11 @@ use crate::serve::Timeouts;
 use crate::wire::{
     Backend, Cohort, OverrideKind, Route, Share, Table, TableParts, UncheckedTable, Weight,
 };
+use crate::workers::Workers;
+
+fn plane() -> Arc<Plane> {
+    Arc::new(Plane::new(Timeouts::default(), Workers::start(1).unwrap()))
+}
 
 fn free_address() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
@@ -42,7 +47,7 @@ fn table(listen: SocketAddr, generation: u64) -> UncheckedTable {
 
 #[tokio::test]
 async fn an_override_during_the_write_of_a_table_stands_and_the_disk_is_put_right() {
-    let mut store = Store::new(Vec::new(), Arc::new(Plane::new(Timeouts::default())));
+    let mut store = Store::new(Vec::new(), plane(), Vec::new(), Vec::new());
     let listen = free_address();
     let first = store.prepare(table(listen, 1)).unwrap().unwrap();
     store.enter(first).unwrap();
@@ -65,7 +70,7 @@ async fn an_override_during_the_write_of_a_table_stands_and_the_disk_is_put_righ
 
 #[tokio::test]
 async fn an_ending_store_opens_no_address() {
-    let mut store = Store::new(Vec::new(), Arc::new(Plane::new(Timeouts::default())));
+    let mut store = Store::new(Vec::new(), plane(), Vec::new(), Vec::new());
     let listen = free_address();
     let first = store.prepare(table(listen, 1)).unwrap().unwrap();
     store.enter(first).unwrap();

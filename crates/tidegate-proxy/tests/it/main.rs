@@ -16,3 +16,4 @@ mod parts;
 mod restart;
 mod split;
 mod streams;
+mod upgrade;
