@@ -4,4 +4,4 @@ mod embedded;
 mod process;
 
 pub use embedded::{Embedded, Rolled, emergency, served, service_key};
-pub use process::{ProxyProcess, Running};
+pub use process::{ProxyProcess, Replaced, Running};

@@ -61,15 +61,20 @@ pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Answers callers until `stop`.
-pub(crate) async fn serve(listener: UnixListener, keeper: Arc<Keeper>, stop: CancellationToken) {
+/// Answers callers until `stop`; from `deaf` on, only those it has.
+pub(crate) async fn serve(
+    listener: UnixListener,
+    keeper: Arc<Keeper>,
+    deaf: CancellationToken,
+    stop: CancellationToken,
+) {
     let callers = Arc::new(Semaphore::new(CALLERS));
     loop {
         let Ok(permit) = Arc::clone(&callers).acquire_owned().await else {
             return;
         };
         let accepted = tokio::select! {
-            () = stop.cancelled() => return,
+            () = deaf.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
@@ -166,23 +171,24 @@ async fn drain(keeper: &Keeper, request: DrainRequest) -> Result<Drained, Refusa
     if grace_ms > limits::DRAIN_MS {
         return Err(refuse("a grace is at most 10 minutes"));
     }
-    let Some(stats) = keeper.store().drainable(&service, &revision)? else {
-        return Ok(Drained { in_flight: 0, tunnels: 0, cut: 0 });
-    };
-    let is_empty = || stats.in_flight() == 0 && stats.tunnels() == 0;
+    // Another split may be in force after a wait; what has weight again is not cut.
+    let load = || keeper.store().drainable(&service, &revision);
     let grace_ends = Instant::now() + Duration::from_millis(grace_ms);
-    while !is_empty() && Instant::now() < grace_ends {
+    let (mut in_flight, mut tunnels) = load()?;
+    while in_flight + tunnels > 0 && Instant::now() < grace_ends {
         tokio::time::sleep(DRAIN_LOOK).await;
+        (in_flight, tunnels) = load()?;
     }
-    let cut = stats.tunnels();
+    let cut = tunnels;
     if cut > 0 {
-        stats.cut_tunnels();
+        keeper.store().cut(&service, &revision);
         let cut_ends = Instant::now() + CUT_WAIT;
-        while stats.tunnels() > 0 && Instant::now() < cut_ends {
+        while tunnels > 0 && Instant::now() < cut_ends {
             tokio::time::sleep(DRAIN_LOOK).await;
+            (in_flight, tunnels) = load()?;
         }
     }
-    Ok(Drained { in_flight: stats.in_flight(), tunnels: stats.tunnels(), cut })
+    Ok(Drained { in_flight, tunnels, cut })
 }
 
 async fn body<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Refusal> {

@@ -5,7 +5,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, TryLockError};
+use std::sync::{Mutex, PoisonError, TryLockError};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -37,18 +37,39 @@ pub(crate) struct Disk {
     directory: PathBuf,
     /// One write at a time, so that two never share a file name.
     writing: Mutex<()>,
-    /// Holds the lock as long as it is open.
-    _lock: File,
+    /// Holds the lock as long as it, or a copy of it in another process, is open.
+    lock: Mutex<Option<File>>,
 }
 
 impl Disk {
     /// Creates and locks the directory. `WouldBlock` when another proxy holds it.
     pub(crate) fn open(state: &Path) -> io::Result<Self> {
-        let directory = state.join("tables");
-        fs::create_dir_all(&directory)?;
+        fs::create_dir_all(state)?;
         let lock = File::create(state.join("proxy.lock"))?;
         rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
-        Ok(Self { directory, writing: Mutex::new(()), _lock: lock })
+        Self::adopt(state, lock)
+    }
+
+    /// The directory under a lock that another process gave away.
+    pub(crate) fn adopt(state: &Path, lock: File) -> io::Result<Self> {
+        let directory = state.join("tables");
+        fs::create_dir_all(&directory)?;
+        Ok(Self { directory, writing: Mutex::new(()), lock: Mutex::new(Some(lock)) })
+    }
+
+    /// A copy of the lock, for a successor. Refuses while a write hangs: it might end after the
+    /// successor's first.
+    pub(crate) fn lock(&self) -> io::Result<File> {
+        if let Err(TryLockError::WouldBlock) = self.writing.try_lock() {
+            return Err(io::Error::other("an earlier write still hangs"));
+        }
+        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        lock.as_ref().ok_or_else(|| io::Error::other("the lock was given away"))?.try_clone()
+    }
+
+    /// Leaves the directory to whoever has the lock as well.
+    pub(crate) fn leave(&self) {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// Makes a record durable: when this returns, a restart finds it, whatever happens.

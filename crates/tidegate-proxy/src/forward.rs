@@ -21,13 +21,12 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use crate::body::{Download, Relay, Upload, is_grpc_failure};
 use crate::headers;
 use crate::http2;
-use crate::listen::Plane;
+use crate::listen::{Place, Plane};
 use crate::route::{RevisionView, Target};
 use crate::stats::{Failure, Flight, Tunnel};
 use crate::tap::Gate;
@@ -59,8 +58,8 @@ pub(crate) struct Client {
     began: Instant,
     /// Milliseconds after `began` of the last sign of progress.
     moved: AtomicU64,
-    /// The connection's place among all; a tunnel keeps it.
-    _permit: OwnedSemaphorePermit,
+    /// A tunnel keeps it.
+    _place: Place,
 }
 
 impl Client {
@@ -70,11 +69,11 @@ impl Client {
         origin: Origin,
         door: Option<Arc<Door>>,
         name: Option<String>,
-        permit: OwnedSemaphorePermit,
+        place: Place,
     ) -> Self {
         let tls = door.map(|door| (door, name));
         let (gate, began, moved) = (Arc::default(), Instant::now(), AtomicU64::new(0));
-        Self { plane, listen, origin, gate, tls, began, moved, _permit: permit }
+        Self { plane, listen, origin, gate, tls, began, moved, _place: place }
     }
 
     /// `http` or `https`.
@@ -101,7 +100,8 @@ pub(crate) async fn respond(
     mut request: Request<Incoming>,
 ) -> Result<Response<Download>, Infallible> {
     let begun = Instant::now();
-    if request.version() == Version::HTTP_2 {
+    let is_http2 = request.version() == Version::HTTP_2;
+    if is_http2 {
         client.moves();
         if let Err(refused) = http2::admit(&mut request) {
             tracing::debug!(reason = refused.0, "refused a request head");
@@ -114,6 +114,10 @@ pub(crate) async fn respond(
     if wants_tunnel && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         // The validator holds back what a client sent after an upgrade request. With no tunnel
         // to read it, nobody may.
+        return Ok(closing(response));
+    }
+    let is_tunnel = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if client.plane.is_leaving() && !is_tunnel && !is_http2 {
         return Ok(closing(response));
     }
     Ok(response)

@@ -75,7 +75,8 @@ where
                     tracing::debug!("an HTTP/2 client took no byte for too long");
                     break Ok(());
                 }
-                if !is_busy && !is_ending && still > IDLE_MAX {
+                let is_over = ours.plane.is_leaving() || (!is_busy && still > IDLE_MAX);
+                if is_over && !is_ending {
                     is_ending = true;
                     connection.as_mut().graceful_shutdown();
                 }

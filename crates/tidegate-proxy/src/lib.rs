@@ -45,6 +45,8 @@ mod route;
 #[cfg(feature = "serve")]
 mod serve;
 #[cfg(feature = "serve")]
+mod shard;
+#[cfg(feature = "serve")]
 mod stats;
 #[cfg(feature = "serve")]
 mod table;
@@ -55,9 +57,19 @@ mod ticks;
 #[cfg(feature = "serve")]
 mod tls;
 #[cfg(feature = "serve")]
+mod upgrade;
+#[cfg(feature = "serve")]
 mod upstream;
 #[cfg(feature = "serve")]
 mod validate;
+#[cfg(feature = "serve")]
+mod workers;
+
+/// What counters are made of; the tests put others in their place.
+#[cfg(feature = "serve")]
+mod sync {
+    pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
+}
 
 #[cfg(feature = "serve")]
 pub use serve::{Config, Error, Timeouts, serve};

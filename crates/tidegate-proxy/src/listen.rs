@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -17,6 +18,7 @@ use crate::meet::Meeting;
 use crate::route::Routing;
 use crate::serve::Timeouts;
 use crate::tls::Keys;
+use crate::workers::{Seat, Workers};
 
 /// Client connections of the whole proxy; past it, new ones wait in the kernel's queue.
 const CONNECTIONS: usize = 16_384;
@@ -30,25 +32,40 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct Plane {
     pub(crate) routing: ArcSwap<Routing>,
     pub(crate) timeouts: Timeouts,
+    pub(crate) workers: Workers,
     /// Connections and tunnels, to wait for at the end.
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the time to drain is over.
     pub(crate) cut: CancellationToken,
     /// Certificates, and the answers to an ACME server's challenges.
     pub(crate) keys: Keys,
+    /// Set when another process has taken over: each connection ends with its next answer, which
+    /// says so. Closing an idle one would meet a request that is on its way.
+    is_leaving: AtomicBool,
     connections: Arc<Semaphore>,
 }
 
 impl Plane {
-    pub(crate) fn new(timeouts: Timeouts, keys: Keys) -> Self {
+    pub(crate) fn new(timeouts: Timeouts, workers: Workers, keys: Keys) -> Self {
         Self {
             routing: ArcSwap::default(),
             timeouts,
+            workers,
             tasks: TaskTracker::new(),
             cut: CancellationToken::new(),
             keys,
+            is_leaving: AtomicBool::new(false),
             connections: Arc::new(Semaphore::new(CONNECTIONS)),
         }
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.is_leaving.load(Ordering::Relaxed)
+    }
+
+    /// Open client connections.
+    pub(crate) fn connections(&self) -> usize {
+        CONNECTIONS - self.connections.available_permits()
     }
 }
 
@@ -56,74 +73,128 @@ impl Plane {
 #[derive(Debug)]
 pub(crate) struct Listeners {
     plane: Arc<Plane>,
-    open: HashMap<SocketAddr, CancellationToken>,
+    open: HashMap<SocketAddr, Open>,
+    /// Sockets that came with this process and that no table has asked for yet.
+    inherited: HashMap<SocketAddr, std::net::TcpListener>,
     /// Set when the proxy ends: no address is opened from then on.
     is_ending: bool,
 }
 
+#[derive(Debug)]
+struct Open {
+    /// To be given away; `None` once it was.
+    socket: Option<Arc<std::net::TcpListener>>,
+    /// Ends accepting.
+    deaf: CancellationToken,
+    /// Ends the connections as well, each after the request it is in.
+    stop: CancellationToken,
+}
+
 impl Listeners {
-    pub(crate) fn new(plane: Arc<Plane>) -> Self {
-        Self { plane, open: HashMap::new(), is_ending: false }
+    pub(crate) fn new(plane: Arc<Plane>, inherited: Vec<std::net::TcpListener>) -> Self {
+        let by_address = inherited.into_iter().filter_map(|socket| match socket.local_addr() {
+            Ok(address) => Some((address, socket)),
+            Err(error) => {
+                tracing::warn!(%error, "an inherited socket has no address");
+                None
+            }
+        });
+        let inherited = by_address.collect();
+        Self { plane, open: HashMap::new(), inherited, is_ending: false }
     }
 
     pub(crate) fn is_open(&self, address: SocketAddr) -> bool {
         self.open.contains_key(&address)
     }
 
-    /// Binds and begins to accept; does nothing for an address that is open, or at the end.
+    /// Binds, or takes the inherited socket, and begins to accept; does nothing for an address
+    /// that is open, or at the end.
     pub(crate) fn open(&mut self, address: SocketAddr) -> io::Result<()> {
         if self.is_ending || self.is_open(address) {
             return Ok(());
         }
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        // Connections of a proxy that was killed must not keep its successor from the port.
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        let listener = socket.listen(BACKLOG)?;
+        let socket = match self.inherited.remove(&address) {
+            Some(socket) => socket,
+            None => bind(address)?,
+        };
+        socket.set_nonblocking(true)?;
+        let socket = Arc::new(socket);
         let stop = self.plane.cut.child_token();
+        let deaf = stop.child_token();
+        let listener = TcpListener::from_std(socket.try_clone()?)?;
         let plane = Arc::clone(&self.plane);
-        self.plane.tasks.spawn(accept(plane, listener, address, stop.clone()));
-        self.open.insert(address, stop);
+        let stops = Stops { deaf: deaf.clone(), stop: stop.clone() };
+        self.plane.tasks.spawn(accept(plane, listener, address, stops));
+        self.open.insert(address, Open { socket: Some(socket), deaf, stop });
         Ok(())
     }
 
-    /// Stops accepting for good; requests in progress go on.
+    /// The open sockets, for another process to accept from as well.
+    pub(crate) fn sockets(&self) -> Vec<Arc<std::net::TcpListener>> {
+        self.open.values().filter_map(|open| open.socket.clone()).collect()
+    }
+
+    /// Stops accepting for good and ends every connection after the request it is in.
     pub(crate) fn end(&mut self) {
         self.is_ending = true;
         self.retain(|_| false);
     }
 
+    /// Leaves accepting to another process. Connections say goodbye with their next answer.
+    pub(crate) fn leave(&mut self) {
+        self.is_ending = true;
+        self.plane.is_leaving.store(true, Ordering::Relaxed);
+        self.inherited.clear();
+        for open in self.open.values_mut() {
+            open.deaf.cancel();
+            // A socket that nobody accepts from would keep callers waiting.
+            open.socket = None;
+        }
+    }
+
     /// Stops accepting on every address that is not in use, and lets its connections finish the
     /// request they are in.
     pub(crate) fn retain(&mut self, in_use: impl Fn(SocketAddr) -> bool) {
-        self.open.retain(|address, stop| {
+        self.open.retain(|address, open| {
             let keep = in_use(*address);
             if !keep {
-                stop.cancel();
+                open.stop.cancel();
             }
             keep
         });
     }
 }
 
-async fn accept(
-    plane: Arc<Plane>,
-    listener: TcpListener,
-    address: SocketAddr,
+fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Connections of a proxy that was killed must not keep its successor from the port.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
+}
+
+struct Stops {
+    deaf: CancellationToken,
     stop: CancellationToken,
-) {
+}
+
+async fn accept(plane: Arc<Plane>, listener: TcpListener, address: SocketAddr, stops: Stops) {
     loop {
         let Ok(permit) = Arc::clone(&plane.connections).acquire_owned().await else {
             return;
         };
         let accepted = tokio::select! {
-            () = stop.cancelled() => return,
+            () = stops.deaf.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
-        match accepted {
+        // Whoever serves it registers it with the runtime of its worker.
+        match accepted.and_then(|(socket, peer)| Ok((socket.into_std()?, peer))) {
             Ok((socket, peer)) => {
-                let meeting = Meeting { plane: Arc::clone(&plane), listen: address, permit };
-                plane.tasks.spawn(meeting.converse(socket, peer, stop.clone()));
+                let (worker, seat) = plane.workers.least_busy();
+                let place = Place { _permit: permit, _seat: seat };
+                let meeting = Meeting { plane: Arc::clone(&plane), listen: address, place };
+                let stop = stops.stop.clone();
+                plane.tasks.spawn_on(meeting.converse(socket, peer, stop), &worker);
             }
             Err(error) => {
                 tracing::warn!(%address, %error, "cannot accept, pausing");
@@ -131,4 +202,11 @@ async fn accept(
             }
         }
     }
+}
+
+/// A connection's place among all, and on its worker.
+#[derive(Debug)]
+pub(crate) struct Place {
+    _permit: OwnedSemaphorePermit,
+    _seat: Seat,
 }

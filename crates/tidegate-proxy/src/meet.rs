@@ -11,7 +11,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::forward::{Client, Origin, respond};
 use crate::front;
 use crate::http2;
-use crate::listen::Plane;
+use crate::listen::{Place, Plane};
 use crate::tap::Tap;
 use crate::tls::{ALPN, Door};
 use crate::upstream;
@@ -39,17 +38,21 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
 pub(crate) struct Meeting {
     pub(crate) plane: Arc<Plane>,
     pub(crate) listen: SocketAddr,
-    pub(crate) permit: OwnedSemaphorePermit,
+    pub(crate) place: Place,
 }
 
 impl Meeting {
     /// Serves one client connection to its end.
     pub(crate) async fn converse(
         self,
-        mut socket: TcpStream,
+        socket: std::net::TcpStream,
         peer: SocketAddr,
         stop: CancellationToken,
     ) {
+        let mut socket = match TcpStream::from_std(socket) {
+            Ok(socket) => socket,
+            Err(error) => return tracing::warn!(%error, "a connection cannot be served"),
+        };
         if let Err(error) = socket.set_nodelay(true).and_then(|()| upstream::keep_alive(&socket)) {
             tracing::debug!(%error, "socket options");
         }
@@ -95,8 +98,8 @@ impl Meeting {
     }
 
     fn client(self, origin: Origin, door: Option<Arc<Door>>, name: Option<String>) -> Arc<Client> {
-        let Self { plane, listen, permit } = self;
-        Arc::new(Client::new(plane, listen, origin, door, name, permit))
+        let Self { plane, listen, place } = self;
+        Arc::new(Client::new(plane, listen, origin, door, name, place))
     }
 }
 

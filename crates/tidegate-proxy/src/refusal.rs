@@ -48,6 +48,8 @@ pub(crate) enum Refused {
     Certificate(Problem),
     #[error("this proxy already holds {0} services")]
     Full(usize),
+    #[error("another proxy is taking over at this moment; ask again")]
+    Replaced,
 }
 
 impl Refused {
@@ -69,8 +71,9 @@ impl Refused {
             Self::Twin { .. } => "TG5016",
             Self::Route { .. } => "TG5017",
             Self::Full(_) => "TG5018",
-            Self::Entrance { .. } => "TG5040",
-            Self::Certificate(_) => "TG5041",
+            Self::Replaced => "TG5040",
+            Self::Entrance { .. } => "TG5060",
+            Self::Certificate(_) => "TG5061",
         }
     }
 

@@ -3,12 +3,14 @@
 //! reads the routing this module publishes.
 
 mod held;
+mod succession;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
 use crate::disk::Record;
@@ -16,7 +18,7 @@ use crate::lease;
 use crate::listen::{Listeners, Plane};
 use crate::refusal::Refused;
 use crate::route::{self, Conflict, Routing};
-use crate::stats::RevisionStats;
+use crate::upgrade::{Heirloom, Order};
 use crate::wire::{
     Ack, LeaseOutcome, LeaseRenewal, OverrideKind, Refusal, StatusReport, Table, Ticks, limits,
 };
@@ -35,6 +37,20 @@ pub(crate) struct Store {
     services: BTreeMap<String, Held>,
     highest_epoch: u64,
     started_at_ms: u64,
+    standing: Standing,
+    /// The proxy whose place this one took, while it still lives.
+    elder: Option<UnboundedSender<Order>>,
+}
+
+/// What this proxy may do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Standing {
+    /// Everything.
+    Serving,
+    /// A newcomer is taking over: nothing is written and no tick is cut.
+    Frozen,
+    /// Another has taken over: what is in progress ends, by its tables.
+    Retired,
 }
 
 /// What to do with a table that is valid.
@@ -46,13 +62,34 @@ enum Admission {
 
 impl Store {
     /// Serves what was loaded at once.
-    pub(crate) fn new(records: Vec<Record>, plane: Arc<Plane>) -> Self {
+    pub(crate) fn new(
+        records: Vec<Record>,
+        plane: Arc<Plane>,
+        sockets: Vec<TcpListener>,
+        heirlooms: Vec<Heirloom>,
+    ) -> Self {
         let started_at_ms = wall_ms();
-        let hold = |record: Record| (record.service.clone(), Held::new(record, started_at_ms));
-        let services: BTreeMap<_, _> = records.into_iter().map(hold).collect();
-        let listeners = Listeners::new(Arc::clone(&plane));
+        let workers = plane.workers.count();
+        let hold =
+            |record: Record| (record.service.clone(), Held::new(record, started_at_ms, workers));
+        let mut services: BTreeMap<_, _> = records.into_iter().map(hold).collect();
+        for heirloom in heirlooms {
+            if let Some(held) = services.get_mut(&heirloom.service) {
+                held.inherit(heirloom);
+            }
+        }
+        let listeners = Listeners::new(Arc::clone(&plane), sockets);
         let highest_epoch = services.values().map(|held| held.record.epoch).max().unwrap_or(0);
-        let mut store = Self { plane, listeners, services, highest_epoch, started_at_ms };
+        let standing = Standing::Serving;
+        let mut store = Self {
+            plane,
+            listeners,
+            services,
+            highest_epoch,
+            started_at_ms,
+            standing,
+            elder: None,
+        };
         store.publish();
         store.bind_missing();
         store
@@ -61,6 +98,7 @@ impl Store {
     /// Admits a table and opens its address. Gives the record to make durable, or `None` when
     /// the table is applied already.
     pub(crate) fn prepare(&mut self, table: Table) -> Result<Option<Record>, Refused> {
+        self.may_change()?;
         if self.admit(&table)? == Admission::AlreadyApplied {
             return Ok(None);
         }
@@ -134,6 +172,7 @@ impl Store {
         service: &str,
         offered: (u64, u64),
     ) -> Result<Option<Record>, Refused> {
+        self.may_change()?;
         let record = &self.services.get(service).ok_or(Refused::NoService)?.record;
         let applied = (record.epoch, record.generation);
         if record.table.is_none() && offered == applied {
@@ -163,17 +202,25 @@ impl Store {
             self.close_unused();
             return Err(Refused::Override(Box::new(given)));
         }
+        self.put_in_force(record);
+        self.close_unused();
+        Ok(())
+    }
+
+    fn put_in_force(&mut self, record: Record) {
         self.highest_epoch = self.highest_epoch.max(record.epoch);
-        match self.services.get_mut(&record.service) {
+        let service = record.service.clone();
+        match self.services.get_mut(&service) {
+            Some(held) if self.standing == Standing::Retired => held.follow(record),
             Some(held) => held.enter(record),
             None => {
-                let held = Held::new(record, self.started_at_ms);
-                self.services.insert(held.record.service.clone(), held);
+                let workers = self.plane.workers.count();
+                let held = Held::new(record, self.started_at_ms, workers);
+                self.services.insert(service.clone(), held);
             }
         }
         self.publish();
-        self.close_unused();
-        Ok(())
+        self.tell_elder(&service);
     }
 
     /// Leaves the split of a table for its fallback, at once.
@@ -184,9 +231,13 @@ impl Store {
         actor: &str,
         reason: String,
     ) -> Result<(), Refused> {
+        if self.standing == Standing::Retired {
+            return Err(Refused::Replaced);
+        }
         let held = self.services.get_mut(service).ok_or(Refused::NoService)?;
         held.override_split(kind, actor, reason)?;
         self.publish();
+        self.tell_elder(service);
         Ok(())
     }
 
@@ -194,8 +245,9 @@ impl Store {
     pub(crate) fn renew(&mut self, renewals: Vec<LeaseRenewal>) -> Vec<LeaseOutcome> {
         let outcomes = renewals.into_iter().map(|renewal| {
             let offered = (renewal.epoch, renewal.generation);
-            let held = self.services.get_mut(&renewal.service);
-            let renewed = held.ok_or(Refused::NoService).and_then(|held| held.renew(offered));
+            let allowed = self.may_change();
+            let held = self.services.get_mut(&renewal.service).ok_or(Refused::NoService);
+            let renewed = allowed.and(held).and_then(|held| held.renew(offered));
             let (left_ms, refusal) = match renewed {
                 Ok(left_ms) => (left_ms, None),
                 Err(refused) => (None, Some(self.refusal(&renewal.service, refused))),
@@ -229,12 +281,8 @@ impl Store {
         Ok(held.ring.after(service, after))
     }
 
-    /// The counters of a revision that may be emptied; `None` when there is nothing to empty.
-    pub(crate) fn drainable(
-        &self,
-        service: &str,
-        revision: &str,
-    ) -> Result<Option<Arc<RevisionStats>>, Refusal> {
+    /// Requests and tunnels on a revision that may be emptied.
+    pub(crate) fn drainable(&self, service: &str, revision: &str) -> Result<(u64, u64), Refusal> {
         let refuse = |refused| Err(self.refusal(service, refused));
         let Some(held) = self.services.get(service) else {
             return refuse(Refused::NoService);
@@ -245,12 +293,15 @@ impl Store {
                 let basis_points = share.weight.basis_points();
                 refuse(Refused::InUse { revision: revision.to_owned(), basis_points })
             }
-            _ => Ok(held.stats(revision)),
+            _ => Ok(held.load(revision)),
         }
     }
 
     /// Once a tick: closes the tick of every service, ends leases and pulls brakes.
     pub(crate) fn pulse(&mut self) {
+        if self.standing != Standing::Serving {
+            return;
+        }
         let now = Instant::now();
         let mut overrides = Vec::new();
         let count = self.services.len();

@@ -200,10 +200,10 @@ impl Keys {
             }
             Err(problem) => {
                 let code = match &problem {
-                    Problem::Acme { .. } => "TG5042",
-                    _ => "TG5041",
+                    Problem::Acme { .. } => "TG5062",
+                    _ => "TG5061",
                 };
-                let waits = matches!(certificate, Certificate::Acme(_)) && code == "TG5041";
+                let waits = matches!(certificate, Certificate::Acme(_)) && code == "TG5061";
                 let said = if waits {
                     "it is being ordered".to_owned()
                 } else {
@@ -313,7 +313,7 @@ impl Inner {
                         door
                     }
                     Err(error) => {
-                        tracing::error!(%address, %error, "TG5041 cannot set TLS up");
+                        tracing::error!(%address, %error, "TG5061 cannot set TLS up");
                         continue;
                     }
                 },

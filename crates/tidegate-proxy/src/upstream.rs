@@ -8,7 +8,7 @@
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::header::{HeaderValue, TRANSFER_ENCODING};
@@ -26,13 +26,14 @@ use crate::body::Upload;
 use crate::multiplex::{self, Stream, Streams};
 use crate::stats::Failure;
 use crate::wire::Protocol;
+use crate::workers::shard;
 
 /// An idle connection is not reused after this time. Node.js closes idle ones after five
 /// seconds, and a request must not meet that close on its way.
 const IDLE_MAX: Duration = Duration::from_secs(4);
 /// The same for requests that could not be repeated if they met it.
 const IDLE_MAX_UNREPEATABLE: Duration = Duration::from_secs(1);
-/// Idle connections kept for one endpoint; more are closed.
+/// Idle connections a worker keeps for one endpoint; more are closed.
 const IDLE_CONNECTIONS: usize = 256;
 /// How long an endpoint that refused a connection is passed over while others are there.
 const REST: Duration = Duration::from_secs(1);
@@ -50,8 +51,9 @@ pub(crate) struct Endpoint {
     /// Milliseconds after `born` until which the endpoint rests.
     resting_until: AtomicU64,
     born: Instant,
-    /// Newest last. Held for a push or a pop only, never across an await.
-    idle: Mutex<Vec<Idle>>,
+    /// Those of each worker, which alone takes and gives back: newest last. Held for a push or a
+    /// pop only, never across an await; a sweep is the only other visitor.
+    idle: Box<[Mutex<Vec<Idle>>]>,
     /// Those of an endpoint that takes many requests on one.
     streams: Streams,
 }
@@ -63,14 +65,14 @@ struct Idle {
 }
 
 impl Endpoint {
-    pub(crate) fn new(address: SocketAddr, protocol: Protocol) -> Self {
+    pub(crate) fn new(address: SocketAddr, protocol: Protocol, workers: usize) -> Self {
         Self {
             address,
             protocol,
             in_flight: AtomicUsize::new(0),
             resting_until: AtomicU64::new(0),
             born: Instant::now(),
-            idle: Mutex::new(Vec::new()),
+            idle: (0..workers.max(1)).map(|_| Mutex::default()).collect(),
             streams: Streams::default(),
         }
     }
@@ -81,9 +83,17 @@ impl Endpoint {
 
     /// Closes idle connections that are too old or gone, and says how many stay.
     pub(crate) fn sweep(&self) -> u64 {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < IDLE_MAX);
-        idle.len() as u64 + self.streams.sweep()
+        let of_worker = |pool: &Mutex<Vec<Idle>>| {
+            let mut idle = pool.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < IDLE_MAX);
+            idle.len() as u64
+        };
+        self.idle.iter().map(of_worker).sum::<u64>() + self.streams.sweep()
+    }
+
+    /// This worker's idle connections.
+    fn pool(&self) -> MutexGuard<'_, Vec<Idle>> {
+        self.idle[shard() % self.idle.len()].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn age_ms(&self) -> u64 {
@@ -107,7 +117,7 @@ impl Endpoint {
             let sender = Sender::H2c(self.streams.find()?);
             return Some(Link { sender, seat: Seat::take(self), reused: true });
         }
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.pool();
         let fresh = |idle: &Idle| idle.sender.is_ready() && idle.since.elapsed() < idle_max;
         let newest = idle.iter().rposition(fresh)?;
         let sender = Sender::Http1(idle.remove(newest).sender);
@@ -182,7 +192,7 @@ impl Link {
             Sender::Http1(sender) if !sender.is_closed() => sender,
             Sender::Http1(_) | Sender::H2c(_) => return,
         };
-        let mut idle = self.seat.0.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.seat.0.pool();
         if idle.len() < IDLE_CONNECTIONS {
             idle.push(Idle { sender, since: Instant::now() });
         }

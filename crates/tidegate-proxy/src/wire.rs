@@ -241,6 +241,31 @@ pub struct RevisionTick {
     pub latency: Vec<(u16, u32)>,
 }
 
+impl RevisionTick {
+    /// Adds the counts of another process for the same revision; the gauges become the other's.
+    /// Both histograms must have the same cells.
+    pub fn add(&mut self, other: Self) {
+        let Self { revision, started, requests, abandoned, failures, in_flight, tunnels, latency } =
+            other;
+        self.revision = revision;
+        self.started += started;
+        self.requests += requests;
+        self.abandoned += abandoned;
+        self.failures.status_5xx += failures.status_5xx;
+        self.failures.grpc += failures.grpc;
+        self.failures.connect += failures.connect;
+        self.failures.timeout += failures.timeout;
+        self.failures.reset += failures.reset;
+        (self.in_flight, self.tunnels) = (in_flight, tunnels);
+        for (cell, count) in latency {
+            match self.latency.binary_search_by_key(&cell, |(cell, _)| *cell) {
+                Ok(at) => self.latency[at].1 += count,
+                Err(at) => self.latency.insert(at, (cell, count)),
+            }
+        }
+    }
+}
+
 /// What one service did in one tick. A tick belongs to exactly one table: applying a table cuts
 /// the running tick short.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

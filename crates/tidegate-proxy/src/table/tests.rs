@@ -12,13 +12,15 @@ use crate::tls::Keys;
 use crate::wire::{
     Backend, Cohort, OverrideKind, Protocol, Route, Share, Table, TableParts, Weight,
 };
+use crate::workers::Workers;
+
+fn plane() -> Arc<Plane> {
+    let workers = Workers::start(1).unwrap();
+    Arc::new(Plane::new(Timeouts::default(), workers, Keys::new(Path::new("/nowhere"))))
+}
 
 fn free_address() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
-fn plane() -> Arc<Plane> {
-    Arc::new(Plane::new(Timeouts::default(), Keys::new(Path::new("/nowhere"))))
 }
 
 fn table(listen: SocketAddr, generation: u64) -> Table {
@@ -50,7 +52,7 @@ fn table(listen: SocketAddr, generation: u64) -> Table {
 
 #[tokio::test]
 async fn an_override_during_the_write_of_a_table_stands_and_the_disk_is_put_right() {
-    let mut store = Store::new(Vec::new(), plane());
+    let mut store = Store::new(Vec::new(), plane(), Vec::new(), Vec::new());
     let listen = free_address();
     let first = store.prepare(table(listen, 1)).unwrap().unwrap();
     store.enter(first).unwrap();
@@ -73,7 +75,7 @@ async fn an_override_during_the_write_of_a_table_stands_and_the_disk_is_put_righ
 
 #[tokio::test]
 async fn an_ending_store_opens_no_address() {
-    let mut store = Store::new(Vec::new(), plane());
+    let mut store = Store::new(Vec::new(), plane(), Vec::new(), Vec::new());
     let listen = free_address();
     let first = store.prepare(table(listen, 1)).unwrap().unwrap();
     store.enter(first).unwrap();

@@ -36,7 +36,7 @@ fn version_2(command: u8, family: u8, addresses: &[u8]) -> Vec<u8> {
 async fn told(address: SocketAddr, header: &[u8]) -> String {
     let answer = raw(address, &[header, GET].concat()).await;
     let line = answer.lines().find_map(|line| line.strip_prefix("x-forwarded-for: "));
-    line.map_or(answer.clone(), str::to_owned)
+    line.map_or_else(|| answer.clone(), str::to_owned)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,3 +20,4 @@ mod restart;
 mod split;
 mod streams;
 mod tls;
+mod upgrade;

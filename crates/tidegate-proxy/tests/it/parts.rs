@@ -279,6 +279,17 @@ impl Control {
         self.call(Method::PUT, wire::PATH_TABLE, body).await
     }
 
+    /// `None` while nobody answers.
+    pub(crate) async fn report(&self) -> Option<StatusReport> {
+        let socket = UnixStream::connect(&self.0).await.ok()?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(socket)).await.ok()?;
+        tokio::spawn(connection);
+        let response = sender.send_request(get(wire::PATH_STATUS, &[])).await.ok()?;
+        let bytes = response.into_body().collect().await.ok()?.to_bytes();
+        serde_json::from_slice(&bytes).ok()
+    }
+
     pub(crate) async fn status(&self) -> wire::Status {
         let report: StatusReport =
             self.call(Method::GET, wire::PATH_STATUS, String::new()).await.unwrap();
@@ -364,7 +375,7 @@ impl Proxy {
         config.timeouts = timeouts;
         let shutdown = CancellationToken::new();
         let stop = shutdown.clone();
-        let task = Some(tokio::spawn(async move { serve(config, stop).await.unwrap() }));
+        let task = Some(tokio::spawn(async move { serve(config, stop, |_| {}).await.unwrap() }));
         wait_for_socket(&control.0).await;
         Self { control, listen: free_address(), state: Some(state), shutdown, task }
     }

@@ -120,7 +120,7 @@ async fn a_newer_certificate_serves_the_next_handshake_and_drops_nothing() {
     replace(&authority.path("shop.key"), &key);
     let problem = || async { proxy.control.status().await.certificates[0].problem.clone() };
     eventually("a problem that is told", || async {
-        problem().await.filter(|told| told.contains("TG5041") && !told.contains("BEGIN"))
+        problem().await.filter(|told| told.contains("TG5061") && !told.contains("BEGIN"))
     })
     .await;
     assert_eq!(shown(&connect().await.unwrap()), before);
@@ -156,7 +156,7 @@ async fn a_table_whose_certificate_cannot_be_read_is_refused_and_nothing_changes
     };
     for table in [attempt(2, "gone", None), attempt(3, "odd", Some("no certificate"))] {
         let refusal = proxy.control.put(&table).await.unwrap_err();
-        assert_eq!(refusal.code, "TG5041", "{}", refusal.reason);
+        assert_eq!(refusal.code, "TG5061", "{}", refusal.reason);
         assert_eq!(refusal.applied, Some((1, 1)));
     }
     assert!(authority.connect(proxy.listen, "shop.example", &[]).await.is_ok());
@@ -188,7 +188,7 @@ async fn plain_requests_are_sent_to_https_with_method_and_target() {
     other.routes = vec![Route { host: Some("third.example".into()), path_prefix: "/".into() }];
     other.listen = proxy.listen;
     let refusal = proxy.control.put(&seal(other)).await.unwrap_err();
-    assert_eq!(refusal.code, "TG5040", "{}", refusal.reason);
+    assert_eq!(refusal.code, "TG5060", "{}", refusal.reason);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -230,7 +230,7 @@ async fn a_certificate_that_serves_survives_a_restart_of_the_proxy_only_with_its
     eventually("a listener", || async { TcpStream::connect(listen).await.ok() }).await;
     assert!(connect().await.is_err(), "there is no key to serve with");
     let problem = proxy.control.status().await.certificates[0].problem.clone().unwrap();
-    assert!(problem.contains("shop.key") && problem.contains("TG5041"), "{problem}");
+    assert!(problem.contains("shop.key") && problem.contains("TG5061"), "{problem}");
     replace(&key, &content);
     eventually("TLS once the key is back", || async { connect().await.ok() }).await;
 }
