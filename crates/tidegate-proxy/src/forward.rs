@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, LOCATION, RETRY_AFTER, SET_COOKIE,
-    UPGRADE,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri, Version};
@@ -231,6 +231,10 @@ async fn forward(
         headers::to_client_tunnel(response.headers_mut());
         return response.map(|_| Download::Text(None));
     }
+    if has_two_framings(&response) {
+        flight.fail(Failure::Reset);
+        return failed(Failure::Reset);
+    }
     flight.head();
     let is_grpc = is_grpc(&response);
     if response.status().is_server_error() {
@@ -280,6 +284,12 @@ fn rewrite(
     head.version = Version::HTTP_11;
     let body = Upload::new(body, client.plane.timeouts.upload_silence);
     Some(Request::from_parts(head, body))
+}
+
+/// An answer that says its length in two ways ends differently for different readers.
+fn has_two_framings(response: &Response<Incoming>) -> bool {
+    let headers = response.headers();
+    headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH)
 }
 
 fn is_grpc(response: &Response<Incoming>) -> bool {
