@@ -24,7 +24,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use tidegate_proxy::wire::{
-    Ack, Backend, Cohort, PATH_ROLLBACK, PATH_TABLE, RollbackRequest, Route, Share, Table,
+    Ack, Backend, Cohort, CohortBy, PATH_ROLLBACK, PATH_TABLE, RollbackRequest, Route, Share, Table,
     TableParts, Weight,
 };
 use tokio::net::UnixStream;
@@ -133,12 +133,14 @@ impl Shift {
             routes: vec![Route { host: None, path_prefix: "/".to_owned() }],
             backends: backends.collect::<Result<_, Failed>>()?,
             preview: None,
-            cohort: Cohort { cookie: "tidegate".into(), seed: "bench".into(), enabled: true },
+            cohort: Cohort { cookie: "tidegate".into(), seed: "bench".into(), enabled: true, by: CohortBy::Cookie },
             fallback: None,
             lease_ms: None,
             brake: Vec::new(),
             limits_ms: vec![250.0, 500.0],
             acknowledges_override: None,
+        mirror: None,
+        access_log: None,
         })
     }
 

@@ -11,6 +11,8 @@
 pub mod wire;
 
 #[cfg(feature = "serve")]
+mod access;
+#[cfg(feature = "serve")]
 mod body;
 #[cfg(feature = "serve")]
 mod cohort;
@@ -23,11 +25,17 @@ mod forward;
 #[cfg(feature = "serve")]
 mod headers;
 #[cfg(feature = "serve")]
+mod health;
+#[cfg(feature = "serve")]
 mod keep;
 #[cfg(feature = "serve")]
 mod lease;
 #[cfg(feature = "serve")]
 mod listen;
+#[cfg(feature = "serve")]
+mod metrics;
+#[cfg(feature = "serve")]
+mod mirror;
 #[cfg(feature = "serve")]
 mod refusal;
 #[cfg(feature = "serve")]

@@ -17,7 +17,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access::AccessLog;
+use crate::cohort::Key;
 use crate::forward::{Client, respond};
+use crate::mirror::Mirrors;
 use crate::route::Routing;
 use crate::serve::Timeouts;
 use crate::tap::{Gate, Tap};
@@ -40,6 +43,10 @@ pub(crate) struct Plane {
     pub(crate) routing: ArcSwap<Routing>,
     pub(crate) timeouts: Timeouts,
     pub(crate) workers: Workers,
+    /// Signs cohort cookies.
+    pub(crate) key: Key,
+    pub(crate) access: Arc<AccessLog>,
+    pub(crate) mirrors: Mirrors,
     /// Connections and tunnels, to wait for at the end.
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the time to drain is over.
@@ -51,11 +58,14 @@ pub(crate) struct Plane {
 }
 
 impl Plane {
-    pub(crate) fn new(timeouts: Timeouts, workers: Workers) -> Self {
+    pub(crate) fn new(timeouts: Timeouts, workers: Workers, key: Key, access: AccessLog) -> Self {
         Self {
             routing: ArcSwap::default(),
             timeouts,
             workers,
+            key,
+            access: Arc::new(access),
+            mirrors: Mirrors::default(),
             tasks: TaskTracker::new(),
             cut: CancellationToken::new(),
             is_leaving: AtomicBool::new(false),

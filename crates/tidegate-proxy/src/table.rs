@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::disk::Record;
 use crate::lease;
 use crate::listen::{Listeners, Plane};
+use crate::metrics::Snapshot;
 use crate::refusal::Refused;
 use crate::route::{self, Routing};
 use crate::upgrade::{Heirloom, Order};
@@ -262,6 +263,17 @@ impl Store {
             started_at_ms: self.started_at_ms,
             highest_epoch: self.highest_epoch,
             services: services.collect(),
+        }
+    }
+
+    pub(crate) fn metrics(&self) -> Snapshot {
+        let held = self.services.values().filter(|held| held.record.table.is_some());
+        let (services, revisions): (Vec<_>, Vec<_>) = held.map(Held::metrics).unzip();
+        Snapshot {
+            connections: self.plane.connections(),
+            access_log_lost: self.plane.access.lost(),
+            services,
+            revisions: revisions.into_iter().flatten().collect(),
         }
     }
 

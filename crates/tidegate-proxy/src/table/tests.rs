@@ -4,16 +4,21 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::Store;
+use crate::access::AccessLog;
+use crate::cohort::Key;
 use crate::listen::Plane;
 use crate::refusal::Refused;
 use crate::serve::Timeouts;
 use crate::wire::{
-    Backend, Cohort, OverrideKind, Route, Share, Table, TableParts, UncheckedTable, Weight,
+    Backend, Cohort, CohortBy, OverrideKind, Route, Share, Table, TableParts, UncheckedTable, Weight,
 };
 use crate::workers::Workers;
 
 fn plane() -> Arc<Plane> {
-    Arc::new(Plane::new(Timeouts::default(), Workers::start(1).unwrap()))
+    let state = tempfile::tempdir().unwrap();
+    let log = AccessLog::start(state.path()).unwrap();
+    let key = Key::new([1; Key::BYTES]);
+    Arc::new(Plane::new(Timeouts::default(), Workers::start(1).unwrap(), key, log))
 }
 
 fn free_address() -> SocketAddr {
@@ -34,12 +39,14 @@ fn table(listen: SocketAddr, generation: u64) -> UncheckedTable {
             endpoints: vec![listen],
         }],
         preview: None,
-        cohort: Cohort { cookie: "tidegate".into(), seed: "s".into(), enabled: true },
+        cohort: Cohort { cookie: "tidegate".into(), seed: "s".into(), enabled: true, by: CohortBy::Cookie },
         fallback: Some(vec![Share { revision: "r1".into(), weight: Weight::FULL }]),
         lease_ms: None,
         brake: Vec::new(),
         limits_ms: Vec::new(),
         acknowledges_override: None,
+        mirror: None,
+        access_log: None,
     };
     let sealed = serde_json::to_string(&Table::seal(parts).unwrap()).unwrap();
     serde_json::from_str(&sealed).unwrap()

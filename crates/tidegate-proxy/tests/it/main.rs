@@ -8,6 +8,8 @@
     reason = "a test fails by panicking, also in what its parts are built from"
 )]
 
+mod copies;
+mod counters;
 mod failures;
 mod fallback;
 mod fence;
