@@ -9,6 +9,10 @@ use std::process::ExitCode;
 use tidegate_proxy::{Config, serve};
 use tokio_util::sync::CancellationToken;
 
+/// As in the product: `docs/adr/0035-a-runtime-a-core.md` has the figures.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);

@@ -24,8 +24,8 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use tidegate_proxy::wire::{
-    Ack, Backend, Cohort, CohortBy, PATH_ROLLBACK, PATH_TABLE, RollbackRequest, Route, Share, Table,
-    TableParts, Weight,
+    Ack, Backend, Cohort, CohortBy, PATH_ROLLBACK, PATH_TABLE, Protocol, RollbackRequest, Route,
+    Share, Table, TableParts, Weight,
 };
 use tokio::net::UnixStream;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
@@ -123,6 +123,7 @@ impl Shift {
                 slot: name.clone(),
                 weight: Weight::new(*basis_points).ok_or("a share above the whole")?,
                 endpoints: vec![*endpoint],
+                protocol: Protocol::Http1,
             })
         });
         Ok(TableParts {
@@ -133,14 +134,21 @@ impl Shift {
             routes: vec![Route { host: None, path_prefix: "/".to_owned() }],
             backends: backends.collect::<Result<_, Failed>>()?,
             preview: None,
-            cohort: Cohort { cookie: "tidegate".into(), seed: "bench".into(), enabled: true, by: CohortBy::Cookie },
+            cohort: Cohort {
+                cookie: "tidegate".into(),
+                seed: "bench".into(),
+                enabled: true,
+                by: CohortBy::Cookie,
+            },
             fallback: None,
             lease_ms: None,
             brake: Vec::new(),
             limits_ms: vec![250.0, 500.0],
             acknowledges_override: None,
-        mirror: None,
-        access_log: None,
+            mirror: None,
+            access_log: None,
+            tls: None,
+            behind: None,
         })
     }
 

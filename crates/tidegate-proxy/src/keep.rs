@@ -30,6 +30,7 @@ const DURABLE_WAIT: Duration = Duration::from_millis(500);
 pub(crate) struct Keeper {
     /// Held for moments, never across a wait.
     store: Mutex<Store>,
+    plane: Arc<Plane>,
     disk: Arc<Disk>,
     /// Held from taking a record to knowing what became of it on disk, so that an older record
     /// never overwrites a newer one.
@@ -45,8 +46,10 @@ impl Keeper {
         sockets: Vec<TcpListener>,
         heirlooms: Vec<Heirloom>,
     ) -> io::Result<Self> {
-        let store = Mutex::new(Store::new(disk.load()?, plane, sockets, heirlooms));
-        Ok(Self { store, disk: Arc::new(disk), turn: tokio::sync::Mutex::new(()) })
+        let records = disk.load()?;
+        plane.keys.load_at_start(records.iter().filter_map(|record| record.table.as_ref()));
+        let store = Mutex::new(Store::new(records, Arc::clone(&plane), sockets, heirlooms));
+        Ok(Self { store, plane, disk: Arc::new(disk), turn: tokio::sync::Mutex::new(()) })
     }
 
     /// Writes nothing and takes no table while the guard lives and until
@@ -77,7 +80,15 @@ impl Keeper {
     /// Applies a table that is newer than the one in force.
     pub(crate) async fn put(&self, table: UncheckedTable) -> Result<Ack, Refusal> {
         let service = table.service().to_owned();
+        let checked = async {
+            let table = table.verify().map_err(Refused::Table)?;
+            if let Some(tls) = &table.tls {
+                self.plane.keys.ensure(tls).await.map_err(Refused::Certificate)?;
+            }
+            Ok(table)
+        };
         let _turn = self.turn.lock().await;
+        let table = checked.await.map_err(|refused| self.store().refusal(&service, refused))?;
         let prepared = self.store().prepare(table);
         self.apply(&service, prepared).await
     }
@@ -128,10 +139,14 @@ impl Keeper {
     /// Tries again what a disk or a port refused.
     pub(crate) async fn mend(&self) {
         self.save_missing().await;
-        let mut store = self.store();
-        if store.is_serving() {
+        {
+            let mut store = self.store();
+            if !store.is_serving() {
+                return;
+            }
             store.bind_missing();
         }
+        self.plane.keys.mend().await;
     }
 
     async fn save_missing(&self) {

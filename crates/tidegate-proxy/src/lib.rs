@@ -23,9 +23,14 @@ mod disk;
 #[cfg(feature = "serve")]
 mod forward;
 #[cfg(feature = "serve")]
+mod frames;
+#[cfg(feature = "serve")]
+mod front;
+#[cfg(feature = "serve")]
 mod headers;
 #[cfg(feature = "serve")]
 mod health;
+mod http2;
 #[cfg(feature = "serve")]
 mod keep;
 #[cfg(feature = "serve")]
@@ -36,6 +41,9 @@ mod listen;
 mod metrics;
 #[cfg(feature = "serve")]
 mod mirror;
+mod meet;
+#[cfg(feature = "serve")]
+mod multiplex;
 #[cfg(feature = "serve")]
 mod refusal;
 #[cfg(feature = "serve")]
@@ -52,6 +60,8 @@ mod table;
 mod tap;
 #[cfg(feature = "serve")]
 mod ticks;
+#[cfg(feature = "serve")]
+mod tls;
 #[cfg(feature = "serve")]
 mod upgrade;
 #[cfg(feature = "serve")]

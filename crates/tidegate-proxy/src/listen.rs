@@ -9,23 +9,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::AccessLog;
 use crate::cohort::Key;
-use crate::forward::{Client, respond};
+use crate::meet::Meeting;
 use crate::mirror::Mirrors;
 use crate::route::Routing;
 use crate::serve::Timeouts;
-use crate::tap::{Gate, Tap};
-use crate::upstream;
-use crate::validate::HEAD_BYTES;
+use crate::tls::Keys;
 use crate::workers::{Seat, Workers};
 
 /// Client connections of the whole proxy; past it, new ones wait in the kernel's queue.
@@ -34,8 +29,14 @@ const CONNECTIONS: usize = 16_384;
 const BACKLOG: u32 = 1_024;
 /// Pause after an accept that failed: descriptors come back when connections end.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Read and write buffer of one connection. Must hold a whole request head.
-const BUFFER_BYTES: usize = 2 * HEAD_BYTES;
+
+/// What a plane is given from the state directory.
+#[derive(Debug)]
+pub(crate) struct Tools {
+    pub(crate) key: Key,
+    pub(crate) access: AccessLog,
+    pub(crate) keys: Keys,
+}
 
 /// What all connections share.
 #[derive(Debug)]
@@ -51,6 +52,8 @@ pub(crate) struct Plane {
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the time to drain is over.
     pub(crate) cut: CancellationToken,
+    /// Certificates, and the answers to an ACME server's challenges.
+    pub(crate) keys: Keys,
     /// Set when another process has taken over: each connection ends with its next answer, which
     /// says so. Closing an idle one would meet a request that is on its way.
     is_leaving: AtomicBool,
@@ -58,7 +61,8 @@ pub(crate) struct Plane {
 }
 
 impl Plane {
-    pub(crate) fn new(timeouts: Timeouts, workers: Workers, key: Key, access: AccessLog) -> Self {
+    pub(crate) fn new(timeouts: Timeouts, workers: Workers, tools: Tools) -> Self {
+        let Tools { key, access, keys } = tools;
         Self {
             routing: ArcSwap::default(),
             timeouts,
@@ -68,6 +72,7 @@ impl Plane {
             mirrors: Mirrors::default(),
             tasks: TaskTracker::new(),
             cut: CancellationToken::new(),
+            keys,
             is_leaving: AtomicBool::new(false),
             connections: Arc::new(Semaphore::new(CONNECTIONS)),
         }
@@ -205,13 +210,10 @@ async fn accept(plane: Arc<Plane>, listener: TcpListener, address: SocketAddr, s
         match accepted.and_then(|(socket, peer)| Ok((socket.into_std()?, peer))) {
             Ok((socket, peer)) => {
                 let (worker, seat) = plane.workers.least_busy();
-                let gate = Arc::new(Gate::default());
-                let plane = Arc::clone(&plane);
-                let tasks = plane.tasks.clone();
-                let listen = address;
                 let place = Place { _permit: permit, _seat: seat };
-                let client = Client { plane, listen, address: peer, gate, _place: place };
-                tasks.spawn_on(converse(Arc::new(client), socket, stops.stop.clone()), &worker);
+                let meeting = Meeting { plane: Arc::clone(&plane), listen: address, place };
+                let stop = stops.stop.clone();
+                plane.tasks.spawn_on(meeting.converse(socket, peer, stop), &worker);
             }
             Err(error) => {
                 tracing::warn!(%address, %error, "cannot accept, pausing");
@@ -226,40 +228,4 @@ async fn accept(plane: Arc<Plane>, listener: TcpListener, address: SocketAddr, s
 pub(crate) struct Place {
     _permit: OwnedSemaphorePermit,
     _seat: Seat,
-}
-
-/// Serves one client connection to its end.
-async fn converse(client: Arc<Client>, socket: std::net::TcpStream, stop: CancellationToken) {
-    let socket = match TcpStream::from_std(socket) {
-        Ok(socket) => socket,
-        Err(error) => return tracing::warn!(%error, "a connection cannot be served"),
-    };
-    if let Err(error) = socket.set_nodelay(true).and_then(|()| upstream::keep_alive(&socket)) {
-        tracing::debug!(%error, "socket options");
-    }
-    let cut = client.plane.cut.clone();
-    let tap = TokioIo::new(Tap::new(socket, Arc::clone(&client.gate)));
-    let client_head = client.plane.timeouts.client_head;
-    let service = service_fn(move |request| respond(Arc::clone(&client), request));
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(client_head)
-        .max_header_size(HEAD_BYTES)
-        .max_buf_size(BUFFER_BYTES)
-        .serve_connection(tap, service)
-        .with_upgrades();
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = &mut connection => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                ended = &mut connection => ended,
-                () = cut.cancelled() => Ok(()),
-            }
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "client connection ended");
-    }
 }

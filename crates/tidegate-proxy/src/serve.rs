@@ -15,7 +15,8 @@ use crate::access::AccessLog;
 use crate::control;
 use crate::disk::Disk;
 use crate::keep::Keeper;
-use crate::listen::Plane;
+use crate::listen::{Plane, Tools};
+use crate::tls::Keys;
 use crate::upgrade::taking::{self, Elder, Inheritance};
 use crate::upgrade::{self, Failed, giving};
 use crate::workers::{self, Workers};
@@ -226,7 +227,8 @@ async fn open(config: Config) -> Result<Serving, Error> {
     };
     let workers = Workers::start(workers).map_err(state)?;
     let access = AccessLog::start(&state_dir).map_err(state)?;
-    let plane = |key| Arc::new(Plane::new(timeouts, workers, key, access));
+    let keys = Keys::new(&state_dir);
+    let plane = |key| Arc::new(Plane::new(timeouts, workers, Tools { key, access, keys }));
     let Some(drain) = take_over else {
         let disk = Disk::open(&state_dir).map_err(state)?;
         let plane = plane(disk.cohort_key().map_err(state)?);

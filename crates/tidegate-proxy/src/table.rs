@@ -18,11 +18,10 @@ use crate::lease;
 use crate::listen::{Listeners, Plane};
 use crate::metrics::Snapshot;
 use crate::refusal::Refused;
-use crate::route::{self, Routing};
+use crate::route::{self, Conflict, Routing};
 use crate::upgrade::{Heirloom, Order};
 use crate::wire::{
-    Ack, LeaseOutcome, LeaseRenewal, OverrideKind, Refusal, StatusReport, Table, Ticks,
-    UncheckedTable, limits,
+    Ack, LeaseOutcome, LeaseRenewal, OverrideKind, Refusal, StatusReport, Table, Ticks, limits,
 };
 use held::Held;
 
@@ -99,14 +98,14 @@ impl Store {
 
     /// Admits a table and opens its address. Gives the record to make durable, or `None` when
     /// the table is applied already.
-    pub(crate) fn prepare(&mut self, unchecked: UncheckedTable) -> Result<Option<Record>, Refused> {
+    pub(crate) fn prepare(&mut self, table: Table) -> Result<Option<Record>, Refused> {
         self.may_change()?;
-        let table = unchecked.verify().map_err(Refused::Table)?;
         if self.admit(&table)? == Admission::AlreadyApplied {
             return Ok(None);
         }
-        let address = table.listen;
-        self.listeners.open(address).map_err(|source| Refused::Listen { address, source })?;
+        for route::Entrance { address, .. } in route::entrances(&table) {
+            self.listeners.open(address).map_err(|source| Refused::Listen { address, source })?;
+        }
         let held = self.services.get(&table.service);
         Ok(Some(Record {
             service: table.service.clone(),
@@ -153,9 +152,15 @@ impl Store {
             return Err(Refused::Full(self.services.len()));
         }
         for other in self.services.values().filter_map(|held| held.record.table.as_ref()) {
-            if let Some(route) = route::conflict(table, other) {
-                let owner = other.service.clone();
-                return Err(Refused::Route { route: route.clone(), listen: other.listen, owner });
+            let owner = other.service.clone();
+            match route::conflict(table, other) {
+                None => {}
+                Some(Conflict::Route(route, listen)) => {
+                    return Err(Refused::Route { route, listen, owner });
+                }
+                Some(Conflict::Entrance(address)) => {
+                    return Err(Refused::Entrance { address, owner });
+                }
             }
         }
         Ok(Admission::Apply)
@@ -256,7 +261,12 @@ impl Store {
     pub(crate) fn status(&self) -> StatusReport {
         let services = self.services.values().filter_map(|held| {
             let table = held.record.table.as_ref()?;
-            Some(held.status(table, self.listeners.is_open(table.listen)))
+            let mut entrances = route::entrances(table);
+            let listening = entrances.all(|entrance| self.listeners.is_open(entrance.address));
+            let mut status = held.status(table, listening);
+            let tls = table.tls.as_ref();
+            status.certificates = tls.map(|tls| self.plane.keys.status(tls)).unwrap_or_default();
+            Some(status)
         });
         StatusReport {
             pid: std::process::id(),
@@ -362,7 +372,7 @@ impl Store {
 
     fn addresses(&self) -> Vec<SocketAddr> {
         let tables = self.services.values().filter_map(|held| held.record.table.as_ref());
-        tables.map(|table| table.listen).collect()
+        tables.flat_map(route::entrances).map(|entrance| entrance.address).collect()
     }
 
     /// Requests that arrive from here on follow the tables as they stand.
@@ -370,7 +380,9 @@ impl Store {
         let views = self.services.values().filter_map(|held| {
             Some((held.record.table.as_ref()?, Arc::clone(held.view.as_ref()?)))
         });
-        self.plane.routing.store(Arc::new(Routing::new(views)));
+        let tables = self.services.values().filter_map(|held| held.record.table.as_ref());
+        let doors = self.plane.keys.publish(tables);
+        self.plane.routing.store(Arc::new(Routing::new(views, &doors)));
     }
 
     /// The state of a service after a request about it.

@@ -11,8 +11,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use http::header::{HeaderValue, TRANSFER_ENCODING};
 use http::{Method, Request, Response};
+use http_body::Body;
 use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustix::net::sockopt;
@@ -21,7 +24,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::body::Upload;
 use crate::health::Health;
+use crate::multiplex::{self, Stream, Streams};
 use crate::stats::Failure;
+use crate::wire::Protocol;
 use crate::workers::shard;
 
 /// An idle connection is not reused after this time. Node.js closes idle ones after five
@@ -40,10 +45,13 @@ const ATTEMPTS: usize = 3;
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     address: SocketAddr,
+    protocol: Protocol,
     pub(crate) health: Health,
     /// Those of each worker, which alone takes and gives back: newest last. Held for a push or a
     /// pop only, never across an await; a sweep is the only other visitor.
     idle: Box<[Mutex<Vec<Idle>>]>,
+    /// Those of an endpoint that takes many requests on one.
+    streams: Streams,
 }
 
 #[derive(Debug)]
@@ -53,12 +61,18 @@ struct Idle {
 }
 
 impl Endpoint {
-    pub(crate) fn new(address: SocketAddr, workers: usize) -> Self {
+    pub(crate) fn new(address: SocketAddr, protocol: Protocol, workers: usize) -> Self {
         Self {
             address,
+            protocol,
             health: Health::new(),
             idle: (0..workers.max(1)).map(|_| Mutex::default()).collect(),
+            streams: Streams::default(),
         }
+    }
+
+    pub(crate) const fn protocol(&self) -> Protocol {
+        self.protocol
     }
 
     /// Closes idle connections that are too old or gone, and says how many stay.
@@ -68,7 +82,7 @@ impl Endpoint {
             idle.retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < IDLE_MAX);
             idle.len() as u64
         };
-        self.idle.iter().map(of_worker).sum()
+        self.idle.iter().map(of_worker).sum::<u64>() + self.streams.sweep()
     }
 
     /// This worker's idle connections.
@@ -79,10 +93,14 @@ impl Endpoint {
     /// The newest idle connection that can take a request. One that was just given back may
     /// still be finishing; it is left for the next request.
     fn idle_link(self: &Arc<Self>, idle_max: Duration) -> Option<Link> {
+        if self.protocol == Protocol::H2c {
+            let sender = Sender::H2c(self.streams.find()?);
+            return Some(Link { sender, seat: Seat::take(self), reused: true });
+        }
         let mut idle = self.pool();
         let fresh = |idle: &Idle| idle.sender.is_ready() && idle.since.elapsed() < idle_max;
         let newest = idle.iter().rposition(fresh)?;
-        let sender = idle.remove(newest).sender;
+        let sender = Sender::Http1(idle.remove(newest).sender);
         Some(Link { sender, seat: Seat::take(self), reused: true })
     }
 
@@ -94,7 +112,17 @@ impl Endpoint {
         if let Err(error) = socket.set_nodelay(true).and_then(|()| keep_alive(&socket)) {
             tracing::debug!(endpoint = %self.address, %error, "socket options");
         }
-        let (sender, connection) = http1::handshake(TokioIo::new(socket)).await.ok()?;
+        if self.protocol == Protocol::H2c {
+            let stream = timeout(within, self.streams.begin(socket)).await.ok()?.ok()?;
+            return Some(Link { sender: Sender::H2c(stream), seat, reused: false });
+        }
+        let (sender, connection) = http1::Builder::new()
+            // A request head goes out in one plain write; an upload is copied, which costs less
+            // than a list of pieces for each of the many small requests.
+            .writev(false)
+            .handshake(TokioIo::new(socket))
+            .await
+            .ok()?;
         let address = self.address;
         tokio::spawn(async move {
             // An error here has reached the request on the connection, which counts it.
@@ -102,7 +130,7 @@ impl Endpoint {
                 tracing::debug!(endpoint = %address, %error, "connection ended");
             }
         });
-        Some(Link { sender, seat, reused: false })
+        Some(Link { sender: Sender::Http1(sender), seat, reused: false })
     }
 }
 
@@ -129,10 +157,16 @@ impl Drop for Seat {
     }
 }
 
-/// A connection to an endpoint, lent to one exchange.
+#[derive(Debug)]
+enum Sender {
+    Http1(SendRequest<Upload>),
+    H2c(Stream),
+}
+
+/// A connection to an endpoint, lent to one exchange, or a share of one.
 #[derive(Debug)]
 pub(crate) struct Link {
-    sender: SendRequest<Upload>,
+    sender: Sender,
     seat: Seat,
     reused: bool,
 }
@@ -140,12 +174,13 @@ pub(crate) struct Link {
 impl Link {
     /// Puts the connection back for the next request. Request and response must be complete.
     pub(crate) fn give_back(self) {
-        if self.sender.is_closed() {
-            return;
-        }
+        let sender = match self.sender {
+            Sender::Http1(sender) if !sender.is_closed() => sender,
+            Sender::Http1(_) | Sender::H2c(_) => return,
+        };
         let mut idle = self.seat.0.pool();
         if idle.len() < IDLE_CONNECTIONS {
-            idle.push(Idle { sender: self.sender, since: Instant::now() });
+            idle.push(Idle { sender, since: Instant::now() });
         }
     }
 
@@ -157,13 +192,14 @@ impl Link {
         within: Duration,
     ) -> Result<Response<Incoming>, Lost> {
         let upload = request.body().progress();
-        let mut answer = pin!(self.sender.try_send_request(request));
+        let mut answer = pin!(self.sender.try_send(request));
         loop {
             match timeout_at(Instant::now() + within, &mut answer).await {
                 Ok(Ok(response)) => return Ok(response),
                 Ok(Err(mut error)) => {
                     let unsent = error.take_message().map(Box::new);
-                    return Err(Lost::Broken { unsent });
+                    let untouched = multiplex::is_untouched(error.error());
+                    return Err(Lost::Broken { unsent, untouched });
                 }
                 Err(_) if upload.as_ref().is_some_and(|progress| !progress.is_complete()) => {}
                 Err(_) => return Err(Lost::Late),
@@ -175,8 +211,31 @@ impl Link {
 enum Lost {
     /// No response head in time.
     Late,
-    /// The connection broke before the response head; `unsent` when no byte had left.
-    Broken { unsent: Option<Box<Request<Upload>>> },
+    /// The connection broke before the response head; `unsent` when no byte had left,
+    /// `untouched` when the endpoint said that it did not look at the request.
+    Broken { unsent: Option<Box<Request<Upload>>>, untouched: bool },
+}
+
+impl Sender {
+    async fn try_send(
+        &mut self,
+        mut request: Request<Upload>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<Upload>>> {
+        match self {
+            Self::Http1(sender) => {
+                if request.body().size_hint().exact().is_none() {
+                    // hyper sends no body of unknown length with a GET unless told to.
+                    let chunked = HeaderValue::from_static("chunked");
+                    request.headers_mut().insert(TRANSFER_ENCODING, chunked);
+                }
+                sender.try_send_request(request).await
+            }
+            Self::H2c(stream) => {
+                multiplex::shape(&mut request);
+                stream.sender.try_send_request(request).await
+            }
+        }
+    }
 }
 
 /// The instances of one revision.
@@ -249,7 +308,9 @@ pub(crate) async fn exchange(
                 }
             },
         };
-        let spare = (link.reused && repeatable).then(|| copy_head(&request));
+        let is_h2c = endpoint.protocol == Protocol::H2c;
+        let spare =
+            ((link.reused && repeatable) || (is_h2c && bodiless)).then(|| copy_head(&request));
         let sent = Instant::now();
         match link.send(request, waits.head).await {
             Ok(response) => {
@@ -264,7 +325,7 @@ pub(crate) async fn exchange(
                 endpoint.health.failed();
                 return Err(Failure::Timeout);
             }
-            Err(Lost::Broken { unsent }) => {
+            Err(Lost::Broken { unsent, untouched }) => {
                 outcome = Failure::Reset;
                 // On a new connection an unsent request means that the endpoint hangs up.
                 if !link.reused {
@@ -274,6 +335,7 @@ pub(crate) async fn exchange(
                     endpoint.health.refused();
                     failed.push(endpoint.address);
                 }
+                let spare = spare.filter(|_| untouched || (link.reused && repeatable));
                 request = unsent.map(|unsent| *unsent).or(spare).ok_or(Failure::Reset)?;
                 may_reuse = false;
             }
@@ -283,10 +345,7 @@ pub(crate) async fn exchange(
 }
 
 fn is_idempotent(method: &Method) -> bool {
-    matches!(
-        *method,
-        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
-    )
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
 }
 
 /// The request without a body.

@@ -17,10 +17,12 @@
 
 mod check;
 mod checksum;
+mod edge;
 mod table;
 
 use serde::{Deserialize, Serialize};
 
+pub use edge::{Acme, Behind, Certificate, CertificateStatus, IpNet, Protocol, Speaks, Tls};
 pub use table::{
     Backend, BrakeRule, Cohort, CohortBy, Mirror, Preview, Route, Share, Table, TableError, TableParts,
     UncheckedTable, Weight, limits,
@@ -166,6 +168,9 @@ pub struct Status {
     /// Milliseconds until the lease ends; absent when the table has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_left_ms: Option<u64>,
+    /// The certificates of the table; empty without TLS.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateStatus>,
     /// Every revision of the table, and every other one that still has requests or tunnels.
     pub revisions: Vec<RevisionStatus>,
 }

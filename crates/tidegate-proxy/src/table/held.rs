@@ -287,6 +287,7 @@ impl Held {
             shares_in_force: self.shares_in_force(),
             in_override: self.record.in_override.clone(),
             lease_left_ms: self.lease_left_ms(),
+            certificates: Vec::new(),
             revisions: revisions.collect(),
         }
     }
@@ -347,9 +348,11 @@ impl Held {
                 endpoints: BTreeMap::new(),
             });
             live.stats.set_limits(&table.limits_ms);
-            live.endpoints.retain(|address, _| backend.endpoints.contains(address));
+            live.endpoints.retain(|address, endpoint| {
+                backend.endpoints.contains(address) && endpoint.protocol() == backend.protocol
+            });
             let list = backend.endpoints.iter().map(|address| {
-                let new = || Arc::new(Endpoint::new(*address, self.workers));
+                let new = || Arc::new(Endpoint::new(*address, backend.protocol, self.workers));
                 Arc::clone(live.endpoints.entry(*address).or_insert_with(new))
             });
             let endpoints = Arc::new(Endpoints::new(list.collect()));

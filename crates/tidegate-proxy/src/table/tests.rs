@@ -1,6 +1,7 @@
 //! The store between the moments that the control socket can see.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::Store;
@@ -9,8 +10,10 @@ use crate::cohort::Key;
 use crate::listen::Plane;
 use crate::refusal::Refused;
 use crate::serve::Timeouts;
+use crate::tls::Keys;
 use crate::wire::{
     Backend, Cohort, CohortBy, OverrideKind, Route, Share, Table, TableParts, UncheckedTable, Weight,
+    Backend, Cohort, OverrideKind, Protocol, Route, Share, Table, TableParts, Weight,
 };
 use crate::workers::Workers;
 
@@ -19,13 +22,15 @@ fn plane() -> Arc<Plane> {
     let log = AccessLog::start(state.path()).unwrap();
     let key = Key::new([1; Key::BYTES]);
     Arc::new(Plane::new(Timeouts::default(), Workers::start(1).unwrap(), key, log))
+    let workers = Workers::start(1).unwrap();
+    Arc::new(Plane::new(Timeouts::default(), workers, Keys::new(Path::new("/nowhere"))))
 }
 
 fn free_address() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-fn table(listen: SocketAddr, generation: u64) -> UncheckedTable {
+fn table(listen: SocketAddr, generation: u64) -> Table {
     let parts = TableParts {
         service: "shop/web".into(),
         epoch: 1,
@@ -37,6 +42,7 @@ fn table(listen: SocketAddr, generation: u64) -> UncheckedTable {
             slot: "a".into(),
             weight: Weight::FULL,
             endpoints: vec![listen],
+            protocol: Protocol::Http1,
         }],
         preview: None,
         cohort: Cohort { cookie: "tidegate".into(), seed: "s".into(), enabled: true, by: CohortBy::Cookie },
@@ -47,9 +53,10 @@ fn table(listen: SocketAddr, generation: u64) -> UncheckedTable {
         acknowledges_override: None,
         mirror: None,
         access_log: None,
+        tls: None,
+        behind: None,
     };
-    let sealed = serde_json::to_string(&Table::seal(parts).unwrap()).unwrap();
-    serde_json::from_str(&sealed).unwrap()
+    Table::seal(parts).unwrap()
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::table::{CohortBy, Share, TableError, TableParts, Weight, limits};
+use super::edge;
 
 /// The first rule that the parts break.
 pub(super) fn check(parts: &TableParts) -> Result<(), TableError> {
@@ -17,6 +18,7 @@ pub(super) fn check(parts: &TableParts) -> Result<(), TableError> {
     if let Some(fallback) = &parts.fallback {
         check_fallback(parts, fallback)?;
     }
+    edge::check(parts)?;
     check_rules(parts)
 }
 

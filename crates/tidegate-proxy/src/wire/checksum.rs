@@ -4,17 +4,18 @@
 use sha2::{Digest, Sha256};
 
 use super::table::{CohortBy, Share, TableParts};
+use super::edge;
 
 /// Feeds a hash so that no two different tables feed the same bytes: every text carries its
 /// length, every list its count, every option a mark.
-struct Canonical(Sha256);
+pub(super) struct Canonical(Sha256);
 
 impl Canonical {
     fn number(&mut self, value: u64) {
         self.0.update(value.to_be_bytes());
     }
 
-    fn count(&mut self, value: usize) {
+    pub(super) fn count(&mut self, value: usize) {
         self.number(value as u64);
     }
 
@@ -24,12 +25,12 @@ impl Canonical {
         self.text(&format!("{value:.3}"));
     }
 
-    fn text(&mut self, value: &str) {
+    pub(super) fn text(&mut self, value: &str) {
         self.count(value.len());
         self.0.update(value.as_bytes());
     }
 
-    fn optional<T>(&mut self, value: Option<T>, feed: impl FnOnce(&mut Self, T)) {
+    pub(super) fn optional<T>(&mut self, value: Option<T>, feed: impl FnOnce(&mut Self, T)) {
         self.number(u64::from(value.is_some()));
         if let Some(value) = value {
             feed(self, value);
@@ -63,6 +64,8 @@ pub(super) fn checksum(parts: &TableParts) -> String {
         acknowledges_override,
         mirror,
         access_log,
+        tls: _,
+        behind: _,
     } = parts;
     let mut hash = Canonical(Sha256::new());
     hash.text("tidegate route table 1");
@@ -128,5 +131,6 @@ pub(super) fn checksum(parts: &TableParts) -> String {
         hash.text("access log");
         hash.number(u64::from(share.basis_points()));
     }
+    edge::feed(&mut hash, parts);
     hash.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -8,14 +8,18 @@
     reason = "a test fails by panicking, also in what its parts are built from"
 )]
 
+mod certs;
 mod copies;
 mod counters;
 mod failures;
 mod fallback;
 mod fence;
+mod front;
+mod h2;
 mod heads;
 mod parts;
 mod restart;
 mod split;
 mod streams;
+mod tls;
 mod upgrade;

@@ -176,7 +176,7 @@ async fn a_damaged_file_gives_way_to_the_version_before() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_proxies_on_one_state_directory_are_refused() {
     let proxy = Proxy::start().await;
-    let second = serve(config(proxy.state.path()), CancellationToken::new(), |_| {}).await;
+    let second = serve(config(proxy.directory()), CancellationToken::new(), |_| {}).await;
     assert!(matches!(second, Err(Error::Held { .. })), "{second:?}");
     let path = format!("{}?service=nobody", wire::PATH_TICKS);
     let refused = proxy.control.call::<wire::Ticks>(http::Method::GET, &path, String::new()).await;
@@ -239,7 +239,7 @@ async fn a_disk_that_fails_stops_tables_but_not_the_way_back() {
         seal(shift(listen, generation, live.address, candidate.address, 10_000))
     };
     let proxy = Proxy::serving(|listen| table(1, listen)).await;
-    let (tables, gone) = (proxy.state.path().join("tables"), proxy.state.path().join("gone"));
+    let (tables, gone) = (proxy.directory().join("tables"), proxy.directory().join("gone"));
     fs::rename(&tables, &gone).unwrap();
     let refused = proxy.control.put(&table(2, proxy.listen)).await.unwrap_err();
     assert_eq!((refused.code.as_str(), refused.applied), ("TG5007", Some((1, 1))));
@@ -263,7 +263,7 @@ async fn a_disk_that_hangs_does_not_hold_up_a_person() {
     };
     let proxy = Proxy::serving(|listen| table(1, listen)).await;
     // A pipe in the place of the next file: opening it waits for somebody who reads.
-    let files = fs::read_dir(proxy.state.path().join("tables")).unwrap();
+    let files = fs::read_dir(proxy.directory().join("tables")).unwrap();
     let file = files.map(|entry| entry.unwrap().path()).next().unwrap();
     let (pipe, moved) = (file.with_extension("new"), file.with_extension("moved"));
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());

@@ -133,6 +133,7 @@ async fn two_hundred_weight_changes_lose_nothing_and_reach_no_stranger() {
                 slot: names[index].into(),
                 weight: Weight::new(points).unwrap(),
                 endpoints: vec![apps[index].address],
+                protocol: tidegate_proxy::wire::Protocol::Http1,
             });
         }
         seal(backends)
