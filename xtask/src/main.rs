@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod sim;
+mod soak;
 mod tidy;
 
 #[derive(Debug, Parser)]
@@ -24,6 +25,8 @@ enum Chore {
     Bench(bench::Args),
     /// Run the seeded simulation over many seeds, or replay one.
     Sim(sim::Args),
+    /// Users, weight changes and upgrades of the proxy for minutes on end.
+    Soak(soak::Args),
     /// Check the rules of the house that neither rustc nor clippy knows.
     Tidy(tidy::Args),
 }
@@ -32,6 +35,7 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
     match Arguments::parse().chore {
         Chore::Bench(args) => bench::run(&args),
         Chore::Sim(args) => sim::run(&args),
+        Chore::Soak(args) => soak::run(&args),
         Chore::Tidy(args) => tidy::run(&args),
     }
 }

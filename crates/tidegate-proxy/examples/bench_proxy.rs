@@ -1,10 +1,11 @@
 //! The data plane as a program of its own, for the benchmarks: what `tidegate proxy run` serves
 //! with, built in a minute instead of ten. Must never do more than the library does.
 //!
-//! `bench_proxy STATE_DIR SOCKET [WORKERS]`
+//! `bench_proxy STATE_DIR SOCKET [WORKERS [take-over]]`
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tidegate_proxy::{Config, serve};
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,9 @@ async fn main() -> ExitCode {
     let mut config = Config::new(PathBuf::from(state_dir), PathBuf::from(socket));
     if let Some(workers) = arguments.next().and_then(|workers| workers.parse().ok()) {
         config.workers = workers;
+    }
+    if arguments.next().as_deref() == Some("take-over") {
+        config.take_over = Some(Duration::from_secs(60));
     }
     match serve(config, CancellationToken::new(), |_| {}).await {
         Ok(()) => ExitCode::SUCCESS,

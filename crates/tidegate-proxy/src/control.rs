@@ -30,8 +30,8 @@ use crate::keep::Keeper;
 use crate::metrics;
 use crate::refusal::Refused;
 use crate::wire::{
-    DrainRequest, Drained, LeaseRenewal, PATH_DRAIN, PATH_LEASE, PATH_METRICS, PATH_ROLLBACK, PATH_STATUS,
-    PATH_TABLE, PATH_TICKS, Refusal, RollbackRequest, UncheckedTable, limits,
+    DrainRequest, Drained, LeaseRenewal, PATH_DRAIN, PATH_LEASE, PATH_METRICS, PATH_ROLLBACK,
+    PATH_STATUS, PATH_TABLE, PATH_TICKS, Refusal, RollbackRequest, UncheckedTable, limits,
 };
 
 /// Callers at the same time; a control plane needs one or two.
@@ -276,7 +276,8 @@ pub(crate) async fn serve_metrics(
         let keeper = Arc::clone(&keeper);
         tokio::spawn(async move {
             let service = service_fn(move |request: Request<Incoming>| {
-                let is_ours = request.method() == Method::GET && request.uri().path() == PATH_METRICS;
+                let is_ours =
+                    request.method() == Method::GET && request.uri().path() == PATH_METRICS;
                 let mut response = Response::new(Full::new(Bytes::new()));
                 if is_ours {
                     response = metrics(&keeper);

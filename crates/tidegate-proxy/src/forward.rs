@@ -143,7 +143,8 @@ async fn route(
         Some(Target::Https(port)) => return to_https(host, port, request.uri()),
         None => return text(StatusCode::NOT_FOUND, "no such place\n"),
     };
-    let Some(choice) = service.choose(request.headers(), client.origin.address.ip(), &client.plane.key)
+    let Some(choice) =
+        service.choose(request.headers(), client.origin.address.ip(), &client.plane.key)
     else {
         service.counts.no_backend.fetch_add(1, Ordering::Relaxed);
         let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "not ready yet\n");

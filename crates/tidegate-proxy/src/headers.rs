@@ -46,7 +46,8 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
 fn is_ours(name: &HeaderName) -> bool {
     let name = name.as_str().as_bytes();
     let begins = |with: &[u8]| {
-        let same = |(ours, theirs): (&u8, &u8)| ours == theirs || (*ours == b'-' && *theirs == b'_');
+        let same =
+            |(ours, theirs): (&u8, &u8)| ours == theirs || (*ours == b'-' && *theirs == b'_');
         name.len() >= with.len() && with.iter().zip(name).all(same)
     };
     let is = |whole: &[u8]| name.len() == whole.len() && begins(whole);

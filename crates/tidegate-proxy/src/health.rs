@@ -62,11 +62,8 @@ impl Health {
         }
         let sample = u64::try_from(after.as_micros()).unwrap_or(u64::MAX);
         let average = self.average_us.load(RELAXED);
-        let next = if sample > average {
-            sample
-        } else {
-            average - (average - sample) / AVERAGE_OVER
-        };
+        let next =
+            if sample > average { sample } else { average - (average - sample) / AVERAGE_OVER };
         self.average_us.store(next, RELAXED);
         self.sampled_at.store(self.age_ms(), RELAXED);
     }

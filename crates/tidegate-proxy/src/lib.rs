@@ -37,11 +37,11 @@ mod keep;
 mod lease;
 #[cfg(feature = "serve")]
 mod listen;
+mod meet;
 #[cfg(feature = "serve")]
 mod metrics;
 #[cfg(feature = "serve")]
 mod mirror;
-mod meet;
 #[cfg(feature = "serve")]
 mod multiplex;
 #[cfg(feature = "serve")]

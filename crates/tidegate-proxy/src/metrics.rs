@@ -16,8 +16,7 @@ use crate::wire::{Failures, RevisionTick};
 /// Media type of the text.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Upper edges of the latency buckets, seconds: Prometheus' own default ones.
-const BUCKETS_SECONDS: [f64; 11] =
-    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const BUCKETS_SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// Everything a revision did.
 #[derive(Clone, Debug, Default)]
@@ -81,6 +80,7 @@ pub(crate) struct OfService {
 /// The whole proxy at this moment.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
+    pub(crate) pulse_seconds: f64,
     pub(crate) connections: usize,
     pub(crate) access_log_lost: u64,
     pub(crate) services: Vec<OfService>,
@@ -164,7 +164,8 @@ impl Snapshot {
 
     fn of_services(&self, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
         let help = "Requests answered 503 because no revision had a weight";
-        let mut family = encoder.encode_descriptor("no_backend", help, None, MetricType::Counter)?;
+        let mut family =
+            encoder.encode_descriptor("no_backend", help, None, MetricType::Counter)?;
         for of in &self.services {
             let labels = [("service", of.service.as_str())];
             ConstCounter::new(of.no_backend).encode(family.encode_family(&labels)?)?;
@@ -200,6 +201,9 @@ impl Collector for Snapshot {
         let help = "Open client connections";
         let metric = encoder.encode_descriptor("connections", help, None, MetricType::Gauge)?;
         ConstGauge::new(i64::try_from(self.connections).unwrap_or(i64::MAX)).encode(metric)?;
+        let (name, help) = ("pulse_seconds", "Time that the last tick of all services took");
+        let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        ConstGauge::new(self.pulse_seconds).encode(metric)?;
         let (name, help) = ("access_log_lost", "Lines of the access log that were dropped");
         let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
         ConstCounter::new(self.access_log_lost).encode(metric)?;

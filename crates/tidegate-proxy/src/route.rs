@@ -226,8 +226,7 @@ impl ServiceView {
             (preview.header.clone(), values.collect())
         });
         let mirror = table.mirror.as_ref();
-        let mirror =
-            mirror.and_then(|m| Some((*index.get(m.revision.as_str())?, m.share)));
+        let mirror = mirror.and_then(|m| Some((*index.get(m.revision.as_str())?, m.share)));
         Self {
             name: Arc::from(table.service.as_str()),
             cohort: table.cohort.clone(),

@@ -204,7 +204,8 @@ pub async fn serve(
     let ended = tokio::task::spawn_blocking(move || {
         plane.workers.end();
         plane.access.end();
-    }).await;
+    })
+    .await;
     if let Err(error) = ended {
         tracing::error!(%error, "the workers did not end");
     }

@@ -24,8 +24,8 @@ use serde::{Deserialize, Serialize};
 
 pub use edge::{Acme, Behind, Certificate, CertificateStatus, IpNet, Protocol, Speaks, Tls};
 pub use table::{
-    Backend, BrakeRule, Cohort, CohortBy, Mirror, Preview, Route, Share, Table, TableError, TableParts,
-    UncheckedTable, Weight, limits,
+    Backend, BrakeRule, Cohort, CohortBy, Mirror, Preview, Route, Share, Table, TableError,
+    TableParts, UncheckedTable, Weight, limits,
 };
 
 /// Where a table is put.

@@ -255,9 +255,8 @@ impl Held {
             named || live.stats.in_flight() > 0 || live.stats.tunnels() > 0
         });
         let (live, elder) = (&self.live, &self.elder);
-        self.totals.retain(|revision, _| {
-            live.contains_key(revision) || elder.contains_key(revision)
-        });
+        self.totals
+            .retain(|revision, _| live.contains_key(revision) || elder.contains_key(revision));
     }
 
     pub(super) fn status(&self, table: &Table, listening: bool) -> Status {

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use super::table::{CohortBy, Share, TableError, TableParts, Weight, limits};
 use super::edge;
+use super::table::{CohortBy, Share, TableError, TableParts, Weight, limits};
 
 /// The first rule that the parts break.
 pub(super) fn check(parts: &TableParts) -> Result<(), TableError> {

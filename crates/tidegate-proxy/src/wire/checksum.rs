@@ -3,8 +3,8 @@
 
 use sha2::{Digest, Sha256};
 
-use super::table::{CohortBy, Share, TableParts};
 use super::edge;
+use super::table::{CohortBy, Share, TableParts};
 
 /// Feeds a hash so that no two different tables feed the same bytes: every text carries its
 /// length, every list its count, every option a mark.

@@ -50,7 +50,7 @@ async fn the_access_log_has_requests_and_none_of_their_secrets() {
     let secret = [("authorization", "Bearer hush"), ("cookie", "session=hush")];
     client.get("/basket?token=hush", &secret).await;
     client.get("/status/503", &[]).await;
-    let log = proxy.state.path().join("access.log");
+    let log = proxy.control.0.with_file_name("access.log");
     let text = eventually("two lines", || async {
         let text = std::fs::read_to_string(&log).ok()?;
         (text.lines().count() == 2).then_some(text)
