@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod fuzz;
 mod sim;
+mod soak;
 mod tidy;
 
 #[derive(Debug, Parser)]
@@ -27,6 +28,8 @@ enum Chore {
     Fuzz(fuzz::Args),
     /// Run the seeded simulation over many seeds, or replay one.
     Sim(sim::Args),
+    /// Users, weight changes and upgrades of the proxy for minutes on end.
+    Soak(soak::Args),
     /// Check the rules of the house that neither rustc nor clippy knows.
     Tidy(tidy::Args),
 }
@@ -36,6 +39,7 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
         Chore::Bench(args) => bench::run(&args),
         Chore::Fuzz(args) => fuzz::run(&args),
         Chore::Sim(args) => sim::run(&args),
+        Chore::Soak(args) => soak::run(&args),
         Chore::Tidy(args) => tidy::run(&args),
     }
 }

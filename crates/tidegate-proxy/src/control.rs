@@ -21,16 +21,17 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::keep::Keeper;
+use crate::metrics;
 use crate::refusal::Refused;
 use crate::wire::{
-    DrainRequest, Drained, LeaseRenewal, PATH_DRAIN, PATH_LEASE, PATH_ROLLBACK, PATH_STATUS,
-    PATH_TABLE, PATH_TICKS, Refusal, RollbackRequest, UncheckedTable, limits,
+    DrainRequest, Drained, LeaseRenewal, PATH_DRAIN, PATH_LEASE, PATH_METRICS, PATH_ROLLBACK,
+    PATH_STATUS, PATH_TABLE, PATH_TICKS, Refusal, RollbackRequest, UncheckedTable, limits,
 };
 
 /// Callers at the same time; a control plane needs one or two.
@@ -133,6 +134,7 @@ async fn answer(
             let table: UncheckedTable = body(request).await?;
             Ok(json(ok, &keeper.put(table).await?))
         }
+        (&Method::GET, PATH_METRICS) => Ok(metrics(keeper)),
         (&Method::GET, PATH_STATUS) => Ok(json(ok, &keeper.store().status())),
         (&Method::POST, PATH_LEASE) => {
             let renewals: Vec<LeaseRenewal> = body(request).await?;
@@ -231,6 +233,70 @@ fn decode(encoded: &str) -> Option<String> {
         }
     }
     String::from_utf8(decoded).ok()
+}
+
+/// Metrics as text.
+pub(crate) fn metrics(keeper: &Keeper) -> Response<Full<Bytes>> {
+    let snapshot = keeper.store().metrics();
+    match snapshot.text() {
+        Ok(text) => {
+            let mut response = Response::new(Full::new(Bytes::from(text)));
+            let kind = HeaderValue::from_static(metrics::CONTENT_TYPE);
+            response.headers_mut().insert(CONTENT_TYPE, kind);
+            response
+        }
+        Err(error) => {
+            tracing::error!(%error, "metrics cannot be written");
+            let mut response = Response::new(Full::new(Bytes::new()));
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            response
+        }
+    }
+}
+
+/// Answers `GET /metrics` on TCP, for a Prometheus, and nothing else, until `stop`.
+pub(crate) async fn serve_metrics(
+    listener: TcpListener,
+    keeper: Arc<Keeper>,
+    stop: CancellationToken,
+) {
+    let callers = Arc::new(Semaphore::new(CALLERS));
+    loop {
+        let Ok(permit) = Arc::clone(&callers).acquire_owned().await else {
+            return;
+        };
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((socket, _)) = accepted else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let keeper = Arc::clone(&keeper);
+        tokio::spawn(async move {
+            let service = service_fn(move |request: Request<Incoming>| {
+                let is_ours =
+                    request.method() == Method::GET && request.uri().path() == PATH_METRICS;
+                let mut response = Response::new(Full::new(Bytes::new()));
+                if is_ours {
+                    response = metrics(&keeper);
+                } else {
+                    *response.status_mut() = StatusCode::NOT_FOUND;
+                }
+                async move { Ok::<_, Infallible>(response) }
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(REQUEST_WAIT)
+                .keep_alive(false)
+                .serve_connection(TokioIo::new(socket), service);
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a reader of the metrics left");
+            }
+            drop(permit);
+        });
+    }
 }
 
 fn refuse(reason: &str) -> Refusal {

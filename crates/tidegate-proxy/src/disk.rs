@@ -4,12 +4,14 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, TryLockError};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::cohort::Key;
 use crate::wire::{Override, Table};
 
 /// Largest state file that is read: a full table is about 100 kB.
@@ -65,6 +67,32 @@ impl Disk {
         }
         let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         lock.as_ref().ok_or_else(|| io::Error::other("the lock was given away"))?.try_clone()
+    }
+
+    /// The key that signs cohort cookies, made when there is none. Proxies that serve the same
+    /// users are given the same file; one that is damaged is refused, because a new key would
+    /// place every user anew.
+    pub(crate) fn cohort_key(&self) -> io::Result<Key> {
+        let path = self.directory.with_file_name("cohort.key");
+        match fs::read(&path) {
+            Ok(bytes) => {
+                let bytes = bytes.as_slice().try_into();
+                let damaged = || io::Error::other(format!("{} is damaged", path.display()));
+                Ok(Key::new(bytes.map_err(|_length| damaged())?))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let bytes: [u8; Key::BYTES] = rand::random();
+                let fresh = path.with_extension("new");
+                let mut options = File::options();
+                let mut file =
+                    options.write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+                file.write_all(&bytes)?;
+                file.sync_all()?;
+                fs::rename(&fresh, &path)?;
+                Ok(Key::new(bytes))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Leaves the directory to whoever has the lock as well.

@@ -4,15 +4,15 @@
 //! inside. Every request that found a service is counted exactly once, whatever happens to it.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, LOCATION, RETRY_AFTER, SET_COOKIE,
-    TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER,
+    SET_COOKIE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri, Version};
@@ -23,12 +23,14 @@ use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional;
 use tokio::time::timeout;
 
+use crate::access::{Line, plain_path};
 use crate::body::{Download, Relay, Upload, is_grpc_failure};
 use crate::headers;
 use crate::http2;
 use crate::listen::{Place, Plane};
-use crate::route::{RevisionView, Target};
-use crate::stats::{Failure, Flight, Tunnel};
+use crate::mirror::may_copy;
+use crate::route::{Choice, RevisionView, ServiceView, Target};
+use crate::stats::{Failure, Flight, Note, Tunnel};
 use crate::tap::Gate;
 use crate::tls::Door;
 use crate::upstream::{Answer, Link, Waits, exchange};
@@ -74,6 +76,12 @@ impl Client {
         let tls = door.map(|door| (door, name));
         let (gate, began, moved) = (Arc::default(), Instant::now(), AtomicU64::new(0));
         Self { plane, listen, origin, gate, tls, began, moved, _place: place }
+    }
+
+    /// Where the user is: the connection's other end, or what it says where it is believed.
+    fn user(&self, headers: &HeaderMap) -> IpAddr {
+        let told = if self.origin.forwards { headers::told(headers) } else { None };
+        told.unwrap_or_else(|| self.origin.address.ip().to_canonical())
     }
 
     /// `http` or `https`.
@@ -141,18 +149,51 @@ async fn route(
         Some(Target::Https(port)) => return to_https(host, port, request.uri()),
         None => return text(StatusCode::NOT_FOUND, "no such place\n"),
     };
-    let Some(choice) = service.choose(request.headers()) else {
-        service.no_backend.fetch_add(1, Ordering::Relaxed);
+    let Some(choice) =
+        service.choose(request.headers(), client.user(request.headers()), &client.plane.key)
+    else {
+        service.counts.no_backend.fetch_add(1, Ordering::Relaxed);
         let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "not ready yet\n");
         response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS.into());
         return response;
     };
-    let flight = Flight::begin(Arc::clone(&choice.revision.stats), begun, !choice.is_preview);
-    let mut response = forward(client, choice.revision, request, protocol, flight).await;
+    let mut flight = Flight::begin(Arc::clone(&choice.revision.stats), begun, !choice.is_preview);
+    if service.is_logged() {
+        flight.remember(note(client, &service, &choice, &request));
+    }
+    let chosen = Chosen { service: &service, revision: choice.revision };
+    let mut response = forward(client, chosen, request, protocol, flight).await;
     if let Some(cookie) = choice.set_cookie {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
     response
+}
+
+/// Where a request goes.
+struct Chosen<'a> {
+    service: &'a ServiceView,
+    revision: &'a RevisionView,
+}
+
+/// What the access log says of a request.
+fn note(
+    client: &Client,
+    service: &ServiceView,
+    choice: &Choice<'_>,
+    request: &Request<Incoming>,
+) -> Note {
+    let line = Line {
+        at_ms: 0,
+        service: Arc::clone(&service.name),
+        revision: choice.revision.stats.revision.clone(),
+        client: client.user(request.headers()),
+        method: request.method().as_str().to_owned(),
+        path: plain_path(request.uri().path()),
+        status: None,
+        duration_ms: 0.0,
+        preview: choice.is_preview,
+    };
+    Note { log: Arc::clone(&client.plane.access), line }
 }
 
 /// The answer to a request that no service is asked about: an ACME server's challenge, or a
@@ -194,7 +235,7 @@ fn host_name(authority: &str) -> String {
 
 async fn forward(
     client: &Arc<Client>,
-    revision: &RevisionView,
+    chosen: Chosen<'_>,
     mut request: Request<Incoming>,
     protocol: Option<HeaderValue>,
     mut flight: Flight,
@@ -208,7 +249,14 @@ async fn forward(
     };
     let upload = request.body().progress();
     let waits = Waits { connect: limits.connect, head: limits.response_head };
-    let Answer { mut response, link } = match exchange(&revision.endpoints, request, waits).await {
+    if let Some(other) = chosen.service.mirror(chosen.revision)
+        && tunnel.is_none()
+        && may_copy(&request)
+    {
+        client.plane.mirrors.send(other, &chosen.service.counts.mirror, &request, waits);
+    }
+    let exchanged = exchange(&chosen.revision.endpoints, request, waits).await;
+    let Answer { mut response, link } = match exchanged {
         Ok(answer) => answer,
         Err(_) if upload.as_ref().is_some_and(|upload| upload.is_broken()) => {
             let answer = text(StatusCode::BAD_REQUEST, "the request broke off\n");
@@ -216,9 +264,12 @@ async fn forward(
         }
         Err(failure) => {
             flight.fail(failure);
-            return failed(failure);
+            let answer = failed(failure);
+            flight.status(answer.status());
+            return answer;
         }
     };
+    flight.status(response.status());
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let Some(tunnel) = tunnel else {
             flight.fail(Failure::Reset);

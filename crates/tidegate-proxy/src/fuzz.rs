@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::frames::Account;
 use crate::validate::{Guard, Pass};
 use crate::wire::{
-    Backend, Cohort, Protocol, Route, Share, Table, TableParts, UncheckedTable, Weight,
+    Backend, Cohort, CohortBy, Protocol, Route, Share, Table, TableParts, UncheckedTable, Weight,
 };
 
 /// What heads are made of: bytes alone would never get past the method.
@@ -146,12 +146,19 @@ fn sealed() -> Table {
         routes: vec![Route { host: Some("shop.example".into()), path_prefix: "/".into() }],
         backends: vec![backend("live", 9_500, 1), backend("candidate", 500, 2)],
         preview: None,
-        cohort: Cohort { cookie: "tidegate".into(), seed: "s".into(), enabled: true },
+        cohort: Cohort {
+            cookie: "tidegate".into(),
+            seed: "s".into(),
+            enabled: true,
+            by: CohortBy::Cookie,
+        },
         fallback: Some(vec![Share { revision: "live".into(), weight: Weight::FULL }]),
         lease_ms: Some(60_000),
         brake: Vec::new(),
         limits_ms: vec![200.0, 500.0],
         acknowledges_override: None,
+        mirror: None,
+        access_log: None,
         tls: None,
         behind: None,
     })

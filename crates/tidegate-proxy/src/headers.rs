@@ -1,6 +1,8 @@
 //! What is taken off and put on messages on their way through. A stranger's claims about who
 //! they are never reach an application, and what belongs to one connection never crosses it.
 
+use std::net::IpAddr;
+
 use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE,
     TRANSFER_ENCODING, UPGRADE,
@@ -44,11 +46,14 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
 /// Names only we may set towards an application. An application that folds `_` and `-` together
 /// (CGI does) must not take a stranger's `x_forwarded_for` for ours.
 fn is_ours(name: &HeaderName) -> bool {
-    let name = name.as_str().replace('_', "-");
-    name.starts_with("x-forwarded-")
-        || name.starts_with("x-tidegate-")
-        || name == "forwarded"
-        || name == "x-real-ip"
+    let name = name.as_str().as_bytes();
+    let begins = |with: &[u8]| {
+        let same =
+            |(ours, theirs): (&u8, &u8)| ours == theirs || (*ours == b'-' && *theirs == b'_');
+        name.len() >= with.len() && with.iter().zip(name).all(same)
+    };
+    let is = |whole: &[u8]| name.len() == whole.len() && begins(whole);
+    begins(b"x-forwarded-") || begins(b"x-tidegate-") || is(b"forwarded") || is(b"x-real-ip")
 }
 
 /// Takes off what a request must not end with: what would change how it was framed, routed or
@@ -90,6 +95,13 @@ pub(crate) fn to_upstream(
         headers.insert(TE, HeaderValue::from_static("trailers"));
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
+}
+
+/// The client that the nearest one of those who are believed has seen.
+pub(crate) fn told(headers: &HeaderMap) -> Option<IpAddr> {
+    let last = headers.get_all(&X_FORWARDED_FOR).into_iter().next_back()?.to_str().ok()?;
+    let nearest = last.rsplit(',').next()?.trim();
+    nearest.parse::<IpAddr>().ok().map(|address| address.to_canonical())
 }
 
 /// What somebody who is believed said about where a request comes from.

@@ -11,6 +11,8 @@
 pub mod wire;
 
 #[cfg(feature = "serve")]
+mod access;
+#[cfg(feature = "serve")]
 mod body;
 #[cfg(feature = "serve")]
 mod cohort;
@@ -29,6 +31,7 @@ mod fuzz;
 #[cfg(feature = "serve")]
 mod headers;
 #[cfg(feature = "serve")]
+mod health;
 mod http2;
 #[cfg(feature = "serve")]
 mod keep;
@@ -36,8 +39,11 @@ mod keep;
 mod lease;
 #[cfg(feature = "serve")]
 mod listen;
-#[cfg(feature = "serve")]
 mod meet;
+#[cfg(feature = "serve")]
+mod metrics;
+#[cfg(feature = "serve")]
+mod mirror;
 #[cfg(feature = "serve")]
 mod multiplex;
 #[cfg(feature = "serve")]

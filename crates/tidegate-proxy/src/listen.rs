@@ -14,7 +14,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access::AccessLog;
+use crate::cohort::Key;
 use crate::meet::Meeting;
+use crate::mirror::Mirrors;
 use crate::route::Routing;
 use crate::serve::Timeouts;
 use crate::tls::Keys;
@@ -27,12 +30,24 @@ const BACKLOG: u32 = 1_024;
 /// Pause after an accept that failed: descriptors come back when connections end.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// What a plane is given from the state directory.
+#[derive(Debug)]
+pub(crate) struct Tools {
+    pub(crate) key: Key,
+    pub(crate) access: AccessLog,
+    pub(crate) keys: Keys,
+}
+
 /// What all connections share.
 #[derive(Debug)]
 pub(crate) struct Plane {
     pub(crate) routing: ArcSwap<Routing>,
     pub(crate) timeouts: Timeouts,
     pub(crate) workers: Workers,
+    /// Signs cohort cookies.
+    pub(crate) key: Key,
+    pub(crate) access: Arc<AccessLog>,
+    pub(crate) mirrors: Mirrors,
     /// Connections and tunnels, to wait for at the end.
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the time to drain is over.
@@ -46,11 +61,15 @@ pub(crate) struct Plane {
 }
 
 impl Plane {
-    pub(crate) fn new(timeouts: Timeouts, workers: Workers, keys: Keys) -> Self {
+    pub(crate) fn new(timeouts: Timeouts, workers: Workers, tools: Tools) -> Self {
+        let Tools { key, access, keys } = tools;
         Self {
             routing: ArcSwap::default(),
             timeouts,
             workers,
+            key,
+            access: Arc::new(access),
+            mirrors: Mirrors::default(),
             tasks: TaskTracker::new(),
             cut: CancellationToken::new(),
             keys,

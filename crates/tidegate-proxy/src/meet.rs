@@ -162,6 +162,8 @@ where
         .with_upgrades();
     tokio::pin!(connection);
     let ended = tokio::select! {
+        // The connection is nearly always why this is polled.
+        biased;
         ended = &mut connection => ended,
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();

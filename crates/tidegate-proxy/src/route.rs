@@ -3,13 +3,14 @@
 //! its place whole.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use http::header::{HeaderMap, HeaderValue};
 
-use crate::cohort;
+use crate::cohort::{self, Key};
+use crate::mirror;
 use crate::stats::RevisionStats;
 use crate::tls::Door;
 use crate::upstream::Endpoints;
@@ -160,12 +161,23 @@ pub(crate) fn conflict(ours: &Table, other: &Table) -> Option<Conflict> {
 /// What a request needs to know about its service.
 #[derive(Debug)]
 pub(crate) struct ServiceView {
+    pub(crate) name: Arc<str>,
     cohort: Cohort,
     /// Upper bounds of the buckets, rising, with the index of the revision below each.
     split: Vec<(u16, usize)>,
     revisions: Vec<RevisionView>,
     preview: Option<(String, HashMap<Vec<u8>, usize>)>,
-    pub(crate) no_backend: Arc<AtomicU64>,
+    mirror: Option<(usize, Weight)>,
+    access_log: Option<Weight>,
+    pub(crate) counts: Arc<Counts>,
+}
+
+/// What is counted of a service beside its revisions.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    /// Requests that found no revision with a weight.
+    pub(crate) no_backend: AtomicU64,
+    pub(crate) mirror: Arc<mirror::Counts>,
 }
 
 /// What a request needs to know about its revision.
@@ -189,7 +201,7 @@ impl ServiceView {
         table: &Table,
         shares: &[Share],
         revisions: &BTreeMap<String, RevisionView>,
-        no_backend: Arc<AtomicU64>,
+        counts: Arc<Counts>,
     ) -> Self {
         let mut compiled = Vec::new();
         let mut index = HashMap::new();
@@ -213,11 +225,40 @@ impl ServiceView {
             });
             (preview.header.clone(), values.collect())
         });
-        Self { cohort: table.cohort.clone(), split, revisions: compiled, preview, no_backend }
+        let mirror = table.mirror.as_ref();
+        let mirror = mirror.and_then(|m| Some((*index.get(m.revision.as_str())?, m.share)));
+        Self {
+            name: Arc::from(table.service.as_str()),
+            cohort: table.cohort.clone(),
+            split,
+            revisions: compiled,
+            preview,
+            mirror,
+            access_log: table.access_log,
+            counts,
+        }
+    }
+
+    /// The revision that gets a copy of this request, if one does.
+    pub(crate) fn mirror(&self, serves: &RevisionView) -> Option<&RevisionView> {
+        let (revision, share) = self.mirror?;
+        let revision = self.revisions.get(revision)?;
+        let is_other = !Arc::ptr_eq(&revision.stats, &serves.stats);
+        (is_other && is_drawn(share)).then_some(revision)
+    }
+
+    /// Whether the access log has a line for this request.
+    pub(crate) fn is_logged(&self) -> bool {
+        self.access_log.is_some_and(is_drawn)
     }
 
     /// Picks the revision of a request; `None` while nothing has a weight.
-    pub(crate) fn choose(&self, headers: &HeaderMap) -> Option<Choice<'_>> {
+    pub(crate) fn choose(
+        &self,
+        headers: &HeaderMap,
+        client: IpAddr,
+        key: &Key,
+    ) -> Option<Choice<'_>> {
         if let Some((header, values)) = &self.preview
             && let Some(revision) = headers.get(header).and_then(|v| values.get(v.as_bytes()))
         {
@@ -227,7 +268,7 @@ impl ServiceView {
         // A single revision needs no cohort, so no cookie either: answers stay cacheable
         // outside a shift.
         let (bucket, set_cookie) = if self.split.len() > 1 {
-            let place = cohort::place(&self.cohort, headers);
+            let place = cohort::place(&self.cohort, key, headers, client);
             (place.bucket, place.set_cookie)
         } else {
             (0, None)
@@ -236,6 +277,11 @@ impl ServiceView {
         let revision = self.revisions.get(*revision)?;
         Some(Choice { revision, is_preview: false, set_cookie })
     }
+}
+
+/// Draws so many requests of 10,000.
+fn is_drawn(share: Weight) -> bool {
+    rand::random_range(0..cohort::BUCKETS) < share.basis_points()
 }
 
 /// Lowest buckets first. A revision that the fallback does not know, the candidate, takes the

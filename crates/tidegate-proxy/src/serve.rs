@@ -1,24 +1,28 @@
 //! The life of a proxy process: lock, load, serve, pulse, drain.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener as TokioListener, UnixListener};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::access::AccessLog;
 use crate::control;
 use crate::disk::Disk;
 use crate::keep::Keeper;
-use crate::listen::Plane;
+use crate::listen::{Plane, Tools};
 use crate::tls::Keys;
 use crate::upgrade::taking::{self, Elder, Inheritance};
 use crate::upgrade::{self, Failed, giving};
 use crate::workers::{self, Workers};
+
+/// Time between two attempts to listen for readers of the metrics.
+const METRICS_RETRY: Duration = Duration::from_secs(1);
 
 /// How a proxy is started.
 #[derive(Debug)]
@@ -34,6 +38,8 @@ pub struct Config {
     /// Listening sockets that came with the process (systemd). A table that wants the address of
     /// one gets it; nothing is bound there.
     pub sockets: Vec<TcpListener>,
+    /// Where `GET /metrics` is answered besides the control socket.
+    pub metrics: Option<SocketAddr>,
     /// Take the place of the proxy that runs on this state directory, and give what is in
     /// progress there so long, at most ten minutes, to end.
     pub take_over: Option<Duration>,
@@ -47,8 +53,8 @@ impl Config {
     pub fn new(state_dir: PathBuf, socket: PathBuf) -> Self {
         let tick = Duration::from_secs(1);
         let (workers, timeouts) = (workers::default_count(), Timeouts::default());
-        let (sockets, take_over) = (Vec::new(), None);
-        Self { state_dir, socket, tick, workers, sockets, take_over, timeouts }
+        let (sockets, metrics, take_over) = (Vec::new(), None, None);
+        Self { state_dir, socket, tick, workers, sockets, metrics, take_over, timeouts }
     }
 }
 
@@ -119,6 +125,7 @@ pub async fn serve(
     shutdown: CancellationToken,
     started: impl FnOnce(Option<u32>),
 ) -> Result<(), Error> {
+    let metrics = config.metrics;
     let (tick, socket, timeouts) = (config.tick, config.socket.clone(), config.timeouts);
     let refused = |source: io::Error| Error::Socket { path: socket.clone(), source };
     let serving = open(config).await?;
@@ -138,6 +145,9 @@ pub async fn serve(
     }
     let mut tasks = JoinSet::new();
     tasks.spawn(control::serve(ear, Arc::clone(&keeper), deaf.clone(), stop.clone()));
+    if let Some(address) = metrics {
+        tasks.spawn(show_metrics(address, Arc::clone(&keeper), deaf.clone()));
+    }
     tasks.spawn(pulse(Arc::clone(&keeper), tick, stop.clone()));
     tasks.spawn(mend(Arc::clone(&keeper), tick, stop.clone()));
     let handover = control::bind(&upgrade::path_beside(&socket)).map_err(refused)?;
@@ -191,7 +201,11 @@ pub async fn serve(
             tracing::error!(%error, "a task of the proxy failed");
         }
     }
-    let ended = tokio::task::spawn_blocking(move || plane.workers.end()).await;
+    let ended = tokio::task::spawn_blocking(move || {
+        plane.workers.end();
+        plane.access.end();
+    })
+    .await;
     if let Err(error) = ended {
         tracing::error!(%error, "the workers did not end");
     }
@@ -206,15 +220,19 @@ async fn impatience(shutdown: &CancellationToken, drain: Duration) {
 
 /// Loads the state and serves it.
 async fn open(config: Config) -> Result<Serving, Error> {
-    let Config { state_dir, socket, tick: _, workers, sockets, take_over, timeouts } = config;
+    let Config { state_dir, socket, tick: _, workers, sockets, metrics: _, take_over, timeouts } =
+        config;
     let state = |source: io::Error| match source.kind() {
         io::ErrorKind::WouldBlock => Error::Held { path: state_dir.clone() },
         _ => Error::State { path: state_dir.clone(), source },
     };
     let workers = Workers::start(workers).map_err(state)?;
-    let plane = Arc::new(Plane::new(timeouts, workers, Keys::new(&state_dir)));
+    let access = AccessLog::start(&state_dir).map_err(state)?;
+    let keys = Keys::new(&state_dir);
+    let plane = |key| Arc::new(Plane::new(timeouts, workers, Tools { key, access, keys }));
     let Some(drain) = take_over else {
         let disk = Disk::open(&state_dir).map_err(state)?;
+        let plane = plane(disk.cohort_key().map_err(state)?);
         let keeper = Keeper::open(disk, Arc::clone(&plane), sockets, Vec::new()).map_err(state)?;
         let control = control::bind(&socket).and_then(UnixListener::into_std);
         let control = control.map_err(|source| Error::Socket { path: socket, source })?;
@@ -227,6 +245,7 @@ async fn open(config: Config) -> Result<Serving, Error> {
     let Inheritance { lock, control, sockets, heirlooms, elder } =
         taken.map_err(|failed| succession(&socket, failed))?;
     let disk = Disk::adopt(&state_dir, lock).map_err(state)?;
+    let plane = plane(disk.cohort_key().map_err(state)?);
     let keeper = Keeper::open(disk, Arc::clone(&plane), sockets, heirlooms).map_err(state)?;
     let (keeper, control) = (Arc::new(keeper), Arc::new(control));
     Ok(Serving { keeper, plane, control, elder: Some(elder) })
@@ -265,6 +284,22 @@ fn succession(path: &Path, failed: Failed) -> Error {
             Error::Succession { path, reason }
         }
     }
+}
+
+/// Waits for the address: a proxy whose place this one took has it until it stops.
+async fn show_metrics(address: SocketAddr, keeper: Arc<Keeper>, stop: CancellationToken) {
+    let mut tries = ticks_of(METRICS_RETRY);
+    let listener = loop {
+        match TokioListener::bind(address).await {
+            Ok(listener) => break listener,
+            Err(error) => tracing::warn!(%address, %error, "TG5044 no metrics yet, trying again"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = tries.tick() => {}
+        }
+    };
+    control::serve_metrics(listener, keeper, stop).await;
 }
 
 async fn pulse(keeper: Arc<Keeper>, tick: Duration, stop: CancellationToken) {

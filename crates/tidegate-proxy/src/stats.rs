@@ -6,10 +6,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use http::StatusCode;
 use tidegate_judge::histogram::Cells;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::{AccessLog, Line};
 use crate::shard::Sharded;
+use crate::table::wall_ms;
 use crate::wire;
 use crate::workers::shard;
 
@@ -160,6 +163,14 @@ pub(crate) struct Flight {
     counted: bool,
     has_head: bool,
     settled: bool,
+    note: Option<Box<Note>>,
+}
+
+/// A request whose line will be in the access log.
+#[derive(Debug)]
+pub(crate) struct Note {
+    pub(crate) log: Arc<AccessLog>,
+    pub(crate) line: Line,
 }
 
 impl Flight {
@@ -169,7 +180,19 @@ impl Flight {
             stats.count(STARTED);
             stats.count(STARTED_TOTAL);
         }
-        Self { stats, begun, counted, has_head: false, settled: false }
+        Self { stats, begun, counted, has_head: false, settled: false, note: None }
+    }
+
+    /// Has this request in the access log when it is over.
+    pub(crate) fn remember(&mut self, note: Note) {
+        self.note = Some(Box::new(note));
+    }
+
+    /// What the client is answered with.
+    pub(crate) fn status(&mut self, status: StatusCode) {
+        if let Some(note) = &mut self.note {
+            note.line.status = Some(status.as_u16());
+        }
     }
 
     /// The response head came: latency ends here.
@@ -225,6 +248,12 @@ impl Drop for Flight {
             self.settle(ABANDONED);
         }
         self.stats.leave(IN_FLIGHT);
+        if let Some(note) = self.note.take() {
+            let Note { log, mut line } = *note;
+            line.at_ms = wall_ms();
+            line.duration_ms = self.begun.elapsed().as_secs_f64() * 1_000.0;
+            log.tell(line);
+        }
     }
 }
 

@@ -8,7 +8,7 @@ mod succession;
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::disk::Record;
 use crate::lease;
 use crate::listen::{Listeners, Plane};
+use crate::metrics::Snapshot;
 use crate::refusal::Refused;
 use crate::route::{self, Conflict, Routing};
 use crate::upgrade::{Heirloom, Order};
@@ -38,6 +39,8 @@ pub(crate) struct Store {
     highest_epoch: u64,
     started_at_ms: u64,
     standing: Standing,
+    /// How long the last tick took to cut.
+    pulse_took: Duration,
     /// The proxy whose place this one took, while it still lives.
     elder: Option<UnboundedSender<Order>>,
 }
@@ -88,6 +91,7 @@ impl Store {
             highest_epoch,
             started_at_ms,
             standing,
+            pulse_took: Duration::ZERO,
             elder: None,
         };
         store.publish();
@@ -275,6 +279,18 @@ impl Store {
         }
     }
 
+    pub(crate) fn metrics(&self) -> Snapshot {
+        let held = self.services.values().filter(|held| held.record.table.is_some());
+        let (services, revisions): (Vec<_>, Vec<_>) = held.map(Held::metrics).unzip();
+        Snapshot {
+            pulse_seconds: self.pulse_took.as_secs_f64(),
+            connections: self.plane.connections(),
+            access_log_lost: self.plane.access.lost(),
+            services,
+            revisions: revisions.into_iter().flatten().collect(),
+        }
+    }
+
     pub(crate) fn ticks(&self, service: &str, after: u64) -> Result<Ticks, Refusal> {
         let held = self.services.get(service).filter(|held| held.record.table.is_some());
         let held = held.ok_or_else(|| self.refusal(service, Refused::NoService))?;
@@ -323,6 +339,7 @@ impl Store {
                 tracing::error!(%service, %refused, code = refused.code(), "cannot go back");
             }
         }
+        self.pulse_took = now.elapsed();
     }
 
     /// The records in force that are not on disk.

@@ -7,7 +7,7 @@
 
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::body::Upload;
+use crate::health::Health;
 use crate::multiplex::{self, Stream, Streams};
 use crate::stats::Failure;
 use crate::wire::Protocol;
@@ -35,8 +36,6 @@ const IDLE_MAX: Duration = Duration::from_secs(4);
 const IDLE_MAX_UNREPEATABLE: Duration = Duration::from_secs(1);
 /// Idle connections a worker keeps for one endpoint; more are closed.
 const IDLE_CONNECTIONS: usize = 256;
-/// How long an endpoint that refused a connection is passed over while others are there.
-const REST: Duration = Duration::from_secs(1);
 /// Silence after which the kernel asks a peer whether it lives; its own default is two hours.
 const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(60);
 /// Attempts at one request, connection failures included.
@@ -47,10 +46,7 @@ const ATTEMPTS: usize = 3;
 pub(crate) struct Endpoint {
     address: SocketAddr,
     protocol: Protocol,
-    in_flight: AtomicUsize,
-    /// Milliseconds after `born` until which the endpoint rests.
-    resting_until: AtomicU64,
-    born: Instant,
+    pub(crate) health: Health,
     /// Those of each worker, which alone takes and gives back: newest last. Held for a push or a
     /// pop only, never across an await; a sweep is the only other visitor.
     idle: Box<[Mutex<Vec<Idle>>]>,
@@ -69,9 +65,7 @@ impl Endpoint {
         Self {
             address,
             protocol,
-            in_flight: AtomicUsize::new(0),
-            resting_until: AtomicU64::new(0),
-            born: Instant::now(),
+            health: Health::new(),
             idle: (0..workers.max(1)).map(|_| Mutex::default()).collect(),
             streams: Streams::default(),
         }
@@ -94,20 +88,6 @@ impl Endpoint {
     /// This worker's idle connections.
     fn pool(&self) -> MutexGuard<'_, Vec<Idle>> {
         self.idle[shard() % self.idle.len()].lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn age_ms(&self) -> u64 {
-        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    fn is_resting(&self) -> bool {
-        let until = self.resting_until.load(Ordering::Relaxed);
-        until > 0 && self.age_ms() < until
-    }
-
-    fn rest(&self) {
-        let until = self.age_ms() + u64::try_from(REST.as_millis()).unwrap_or_default();
-        self.resting_until.store(until, Ordering::Relaxed);
     }
 
     /// The newest idle connection that can take a request. One that was just given back may
@@ -136,7 +116,13 @@ impl Endpoint {
             let stream = timeout(within, self.streams.begin(socket)).await.ok()?.ok()?;
             return Some(Link { sender: Sender::H2c(stream), seat, reused: false });
         }
-        let (sender, connection) = http1::handshake(TokioIo::new(socket)).await.ok()?;
+        let (sender, connection) = http1::Builder::new()
+            // A request head goes out in one plain write; an upload is copied, which costs less
+            // than a list of pieces for each of the many small requests.
+            .writev(false)
+            .handshake(TokioIo::new(socket))
+            .await
+            .ok()?;
         let address = self.address;
         tokio::spawn(async move {
             // An error here has reached the request on the connection, which counts it.
@@ -154,20 +140,20 @@ pub(crate) fn keep_alive(socket: &TcpStream) -> std::io::Result<()> {
     Ok(sockopt::set_tcp_keepidle(socket, KEEP_ALIVE_AFTER)?)
 }
 
-/// A request's place on an endpoint; endpoints with fewer of them are chosen first.
+/// A request's place on an endpoint.
 #[derive(Debug)]
 struct Seat(Arc<Endpoint>);
 
 impl Seat {
     fn take(endpoint: &Arc<Endpoint>) -> Self {
-        endpoint.in_flight.fetch_add(1, Ordering::Relaxed);
+        endpoint.health.enter();
         Self(Arc::clone(endpoint))
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.health.leave();
     }
 }
 
@@ -265,15 +251,18 @@ impl Endpoints {
         Self { list, turn: AtomicUsize::new(0) }
     }
 
-    /// The endpoint with the fewest requests, rested ones first. One that failed this request
+    /// The endpoint that is cheapest to ask, rested ones first. One that failed this request
     /// already comes last, but it comes: with a single instance a second try is the only other
     /// one there is.
     fn pick(&self, failed: &[SocketAddr]) -> Option<&Arc<Endpoint>> {
+        if let [only] = self.list.as_slice() {
+            return Some(only);
+        }
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.list.len().max(1);
         let (late, early) = self.list.split_at(turn);
         early.iter().chain(late).min_by_key(|endpoint| {
             let has_failed = failed.contains(&endpoint.address);
-            (has_failed, endpoint.is_resting(), endpoint.in_flight.load(Ordering::Relaxed))
+            (has_failed, endpoint.health.is_resting(), endpoint.health.cost())
         })
     }
 }
@@ -313,7 +302,7 @@ pub(crate) async fn exchange(
             None => match endpoint.new_link(waits.connect).await {
                 Some(link) => link,
                 None => {
-                    endpoint.rest();
+                    endpoint.health.refused();
                     failed.push(endpoint.address);
                     continue;
                 }
@@ -322,14 +311,28 @@ pub(crate) async fn exchange(
         let is_h2c = endpoint.protocol == Protocol::H2c;
         let spare =
             ((link.reused && repeatable) || (is_h2c && bodiless)).then(|| copy_head(&request));
+        let sent = Instant::now();
         match link.send(request, waits.head).await {
-            Ok(response) => return Ok(Answer { response, link }),
-            Err(Lost::Late) => return Err(Failure::Timeout),
+            Ok(response) => {
+                if response.status().is_server_error() {
+                    endpoint.health.failed();
+                } else {
+                    endpoint.health.answered(sent.elapsed());
+                }
+                return Ok(Answer { response, link });
+            }
+            Err(Lost::Late) => {
+                endpoint.health.failed();
+                return Err(Failure::Timeout);
+            }
             Err(Lost::Broken { unsent, untouched }) => {
                 outcome = Failure::Reset;
                 // On a new connection an unsent request means that the endpoint hangs up.
+                if !link.reused {
+                    endpoint.health.failed();
+                }
                 if unsent.is_some() && !link.reused {
-                    endpoint.rest();
+                    endpoint.health.refused();
                     failed.push(endpoint.address);
                 }
                 let spare = spare.filter(|_| untouched || (link.reused && repeatable));
@@ -345,7 +348,8 @@ fn is_idempotent(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
 }
 
-fn copy_head(request: &Request<Upload>) -> Request<Upload> {
+/// The request without a body.
+pub(crate) fn copy_head(request: &Request<Upload>) -> Request<Upload> {
     let mut copy = Request::new(Upload::Empty);
     copy.method_mut().clone_from(request.method());
     copy.uri_mut().clone_from(request.uri());

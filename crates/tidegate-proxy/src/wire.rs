@@ -10,6 +10,7 @@
 //! | `GET /v1/ticks?service=S&after=SEQ` | - | [`Ticks`] |
 //! | `POST /v1/rollback` | [`RollbackRequest`] | [`Ack`] with the override |
 //! | `POST /v1/drain` | [`DrainRequest`] | [`Drained`] |
+//! | `GET /metrics` | - | OpenMetrics text |
 //!
 //! Every other status than 200 carries a [`Refusal`]. Service keys contain `/`; in a path or a
 //! query they are percent-encoded ([`encode_service`]).
@@ -23,8 +24,8 @@ use serde::{Deserialize, Serialize};
 
 pub use edge::{Acme, Behind, Certificate, CertificateStatus, IpNet, Protocol, Speaks, Tls};
 pub use table::{
-    Backend, BrakeRule, Cohort, Preview, Route, Share, Table, TableError, TableParts,
-    UncheckedTable, Weight, limits,
+    Backend, BrakeRule, Cohort, CohortBy, Mirror, Preview, Route, Share, Table, TableError,
+    TableParts, UncheckedTable, Weight, limits,
 };
 
 /// Where a table is put.
@@ -37,6 +38,8 @@ pub const PATH_LEASE: &str = "/v1/lease";
 pub const PATH_TICKS: &str = "/v1/ticks";
 /// Where a person rolls back without a control plane.
 pub const PATH_ROLLBACK: &str = "/v1/rollback";
+/// Where metrics are read, here and on the listener for them.
+pub const PATH_METRICS: &str = "/metrics";
 /// Where a revision without traffic is emptied of its tunnels.
 pub const PATH_DRAIN: &str = "/v1/drain";
 
@@ -208,6 +211,16 @@ pub struct Failures {
 }
 
 impl Failures {
+    /// Adds the counts of others.
+    pub const fn add(&mut self, other: Self) {
+        let Self { status_5xx, grpc, connect, timeout, reset } = other;
+        self.status_5xx += status_5xx;
+        self.grpc += grpc;
+        self.connect += connect;
+        self.timeout += timeout;
+        self.reset += reset;
+    }
+
     /// All failed requests.
     #[must_use]
     pub const fn total(&self) -> u64 {
@@ -251,11 +264,7 @@ impl RevisionTick {
         self.started += started;
         self.requests += requests;
         self.abandoned += abandoned;
-        self.failures.status_5xx += failures.status_5xx;
-        self.failures.grpc += failures.grpc;
-        self.failures.connect += failures.connect;
-        self.failures.timeout += failures.timeout;
-        self.failures.reset += failures.reset;
+        self.failures.add(failures);
         (self.in_flight, self.tunnels) = (in_flight, tunnels);
         for (cell, count) in latency {
             match self.latency.binary_search_by_key(&cell, |(cell, _)| *cell) {

@@ -9,8 +9,10 @@ use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 /// Most workers of one proxy: past it the counters of every revision cost more than they save.
@@ -29,6 +31,23 @@ pub(crate) fn shard() -> usize {
 /// As many workers as this process may use cores.
 pub(crate) fn default_count() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).min(WORKERS_MAX)
+}
+
+/// A worker looks up at least this often. A runtime that would sleep until a far deadline is
+/// woken through its event descriptor, with a system call, for each timer that is nearer; with
+/// a timer always near, the timers of requests cost none.
+const LOOK_UP: Duration = Duration::from_millis(500);
+
+/// Does nothing until `stop`, every now and then.
+async fn rest(stop: &CancellationToken) {
+    let mut looks = tokio::time::interval(LOOK_UP);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = looks.tick() => {}
+        }
+    }
 }
 
 /// All workers of a proxy.
@@ -66,7 +85,7 @@ impl Workers {
             let stop = stop.clone();
             let run = move || {
                 SHARD.set(place);
-                runtime.block_on(stop.cancelled());
+                runtime.block_on(rest(&stop));
             };
             let name = format!("worker-{place}");
             threads.push(std::thread::Builder::new().name(name).spawn(run)?);

@@ -4,15 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tidegate_judge::histogram::Cells;
 use tokio::time::Instant;
 
 use super::wall_ms;
 use crate::disk::Record;
+use crate::metrics::{OfRevision, OfService, Totals};
 use crate::refusal::Refused;
-use crate::route::{RevisionView, ServiceView};
+use crate::route::{Counts, RevisionView, ServiceView};
 use crate::stats::RevisionStats;
 use crate::ticks::Ring;
 use crate::upgrade::{Heirloom, Residue};
@@ -31,10 +33,13 @@ pub(super) struct Held {
     /// False while the record in force is not on disk.
     pub(super) is_durable: bool,
     live: BTreeMap<String, Live>,
+    /// What each revision did since this process began, as long as it is named or in use.
+    totals: BTreeMap<String, Totals>,
+    no_backend_total: u64,
     workers: usize,
     /// What the elder proxy counted and no tick has yet, by revision; its gauges are its last.
     elder: BTreeMap<String, RevisionTick>,
-    no_backend: Arc<AtomicU64>,
+    pub(super) counts: Arc<Counts>,
     tick_began: Instant,
     lease_ends: Option<Instant>,
 }
@@ -56,9 +61,11 @@ impl Held {
             trial_since: 0,
             is_durable: true,
             live: BTreeMap::new(),
+            totals: BTreeMap::new(),
+            no_backend_total: 0,
             workers,
             elder: BTreeMap::new(),
-            no_backend: Arc::default(),
+            counts: Arc::default(),
             tick_began: Instant::now(),
             lease_ends: None,
         };
@@ -175,7 +182,7 @@ impl Held {
         let table = self.record.table.as_ref();
         Residue {
             service: self.record.service.clone(),
-            no_backend: self.no_backend.swap(0, Ordering::Relaxed),
+            no_backend: self.counts.no_backend.swap(0, Ordering::Relaxed),
             limits_ms: table.map(|table| table.limits_ms.clone()).unwrap_or_default(),
             revisions: take_counts(&self.live, &mut self.elder),
         }
@@ -185,7 +192,7 @@ impl Held {
     pub(super) fn absorb(&mut self, residue: Residue) {
         let limits_ms = self.record.table.as_ref().map(|table| table.limits_ms.as_slice());
         let same_cells = limits_ms == Some(residue.limits_ms.as_slice());
-        self.no_backend.fetch_add(residue.no_backend, Ordering::Relaxed);
+        self.counts.no_backend.fetch_add(residue.no_backend, Ordering::Relaxed);
         for mut counted in residue.revisions {
             if !same_cells {
                 // Cells of another policy mean other latencies.
@@ -214,6 +221,12 @@ impl Held {
             return;
         };
         let revisions = take_counts(&self.live, &mut self.elder);
+        let no_backend = self.counts.no_backend.swap(0, Ordering::Relaxed);
+        self.no_backend_total += no_backend;
+        let cells = Cells::new(&table.limits_ms);
+        for tick in revisions.iter().filter(|tick| tick.started + tick.requests > 0) {
+            self.totals.entry(tick.revision.clone()).or_default().add(tick, &cells);
+        }
         let told = revisions.into_iter().filter(|tick| {
             let idle = RevisionTick { revision: tick.revision.clone(), ..RevisionTick::default() };
             table.backend(&tick.revision).is_some() || *tick != idle
@@ -226,7 +239,7 @@ impl Held {
             epoch: self.record.epoch,
             generation: self.record.generation,
             override_sequence: self.record.in_override.as_ref().map(|held| held.sequence),
-            no_backend: self.no_backend.swap(0, Ordering::Relaxed),
+            no_backend,
             revisions: told.collect(),
         });
     }
@@ -241,6 +254,9 @@ impl Held {
             let named = table.is_some_and(|table| table.backend(revision).is_some());
             named || live.stats.in_flight() > 0 || live.stats.tunnels() > 0
         });
+        let (live, elder) = (&self.live, &self.elder);
+        self.totals
+            .retain(|revision, _| live.contains_key(revision) || elder.contains_key(revision));
     }
 
     pub(super) fn status(&self, table: &Table, listening: bool) -> Status {
@@ -273,6 +289,39 @@ impl Held {
             certificates: Vec::new(),
             revisions: revisions.collect(),
         }
+    }
+
+    /// What the metrics say of the service and of its revisions.
+    pub(super) fn metrics(&self) -> (OfService, Vec<OfRevision>) {
+        let service = &self.record.service;
+        let shares = self.shares_in_force();
+        let weight = |revision: &str| {
+            let share = shares.iter().find(|share| share.revision == revision);
+            share.map_or(0, |share| share.weight.basis_points())
+        };
+        let revisions = self.live.iter().map(|(revision, live)| {
+            let (in_flight, tunnels) = self.load(revision);
+            let ejected = live.endpoints.values().filter(|endpoint| endpoint.health.is_resting());
+            OfRevision {
+                service: service.clone(),
+                revision: revision.clone(),
+                weight_basis_points: weight(revision),
+                in_flight,
+                tunnels,
+                endpoints_ejected: ejected.count() as u64,
+                totals: self.totals.get(revision).cloned().unwrap_or_default(),
+            }
+        });
+        let mirror = &self.counts.mirror;
+        let of_service = OfService {
+            service: service.clone(),
+            generation: self.record.generation,
+            is_overridden: self.record.in_override.is_some(),
+            no_backend: self.no_backend_total,
+            mirrored: [&mirror.answered, &mirror.failed, &mirror.dropped]
+                .map(|count| count.load(Ordering::Relaxed)),
+        };
+        (of_service, revisions.collect())
     }
 
     fn begin_lease(&mut self) {
@@ -309,8 +358,8 @@ impl Held {
             let stats = Arc::clone(&live.stats);
             views.insert(backend.revision.clone(), RevisionView { endpoints, stats });
         }
-        let no_backend = Arc::clone(&self.no_backend);
-        self.view = Some(Arc::new(ServiceView::new(table, &shares, &views, no_backend)));
+        let counts = Arc::clone(&self.counts);
+        self.view = Some(Arc::new(ServiceView::new(table, &shares, &views, counts)));
     }
 }
 

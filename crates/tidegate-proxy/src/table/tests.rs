@@ -1,22 +1,28 @@
 //! The store between the moments that the control socket can see.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 use super::Store;
-use crate::listen::Plane;
+use crate::access::AccessLog;
+use crate::cohort::Key;
+use crate::listen::{Plane, Tools};
 use crate::refusal::Refused;
 use crate::serve::Timeouts;
 use crate::tls::Keys;
 use crate::wire::{
-    Backend, Cohort, OverrideKind, Protocol, Route, Share, Table, TableParts, Weight,
+    Backend, Cohort, CohortBy, OverrideKind, Protocol, Route, Share, Table, TableParts, Weight,
 };
 use crate::workers::Workers;
 
 fn plane() -> Arc<Plane> {
-    let workers = Workers::start(1).unwrap();
-    Arc::new(Plane::new(Timeouts::default(), workers, Keys::new(Path::new("/nowhere"))))
+    let state = tempfile::tempdir().unwrap();
+    let tools = Tools {
+        key: Key::new([1; Key::BYTES]),
+        access: AccessLog::start(state.path()).unwrap(),
+        keys: Keys::new(state.path()),
+    };
+    Arc::new(Plane::new(Timeouts::default(), Workers::start(1).unwrap(), tools))
 }
 
 fn free_address() -> SocketAddr {
@@ -38,12 +44,19 @@ fn table(listen: SocketAddr, generation: u64) -> Table {
             protocol: Protocol::Http1,
         }],
         preview: None,
-        cohort: Cohort { cookie: "tidegate".into(), seed: "s".into(), enabled: true },
+        cohort: Cohort {
+            cookie: "tidegate".into(),
+            seed: "s".into(),
+            enabled: true,
+            by: CohortBy::Cookie,
+        },
         fallback: Some(vec![Share { revision: "r1".into(), weight: Weight::FULL }]),
         lease_ms: None,
         brake: Vec::new(),
         limits_ms: Vec::new(),
         acknowledges_override: None,
+        mirror: None,
+        access_log: None,
         tls: None,
         behind: None,
     };

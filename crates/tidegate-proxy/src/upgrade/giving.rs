@@ -12,7 +12,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 use super::rights::{hear, say, send};
-use super::{Estate, Failed, Go, Hello, Order, Ready, VERSION, WORD_WAIT};
+use super::{Estate, Failed, Hello, Order, Ready, VERSION, WORD_WAIT};
 use crate::keep::Keeper;
 use crate::wire::limits;
 

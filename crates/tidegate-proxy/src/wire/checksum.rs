@@ -4,7 +4,7 @@
 use sha2::{Digest, Sha256};
 
 use super::edge;
-use super::table::{Share, TableParts};
+use super::table::{CohortBy, Share, TableParts};
 
 /// Feeds a hash so that no two different tables feed the same bytes: every text carries its
 /// length, every list its count, every option a mark.
@@ -62,6 +62,8 @@ pub(super) fn checksum(parts: &TableParts) -> String {
         brake,
         limits_ms,
         acknowledges_override,
+        mirror,
+        access_log,
         tls: _,
         behind: _,
     } = parts;
@@ -110,6 +112,25 @@ pub(super) fn checksum(parts: &TableParts) -> String {
         hash.decimal(*limit);
     }
     hash.optional(*acknowledges_override, Canonical::number);
+    // What a table of the first release cannot say is fed only when it is said, so that the
+    // tables it left on disk keep their checksum. Each begins with a name of its own.
+    match &cohort.by {
+        CohortBy::Cookie => {}
+        CohortBy::Header(name) => {
+            hash.text("cohort by header");
+            hash.text(name);
+        }
+        CohortBy::Address => hash.text("cohort by address"),
+    }
+    if let Some(mirror) = mirror {
+        hash.text("mirror");
+        hash.text(&mirror.revision);
+        hash.number(u64::from(mirror.share.basis_points()));
+    }
+    if let Some(share) = access_log {
+        hash.text("access log");
+        hash.number(u64::from(share.basis_points()));
+    }
     edge::feed(&mut hash, parts);
     hash.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

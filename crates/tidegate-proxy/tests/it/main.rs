@@ -9,6 +9,8 @@
 )]
 
 mod certs;
+mod copies;
+mod counters;
 mod failures;
 mod fallback;
 mod fence;

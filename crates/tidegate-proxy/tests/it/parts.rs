@@ -21,8 +21,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tidegate_proxy::wire::{
-    self, Ack, Backend, Cohort, Refusal, RollbackRequest, Route, Share, StatusReport, Table,
-    TableParts, Ticks, Weight,
+    self, Ack, Backend, Cohort, CohortBy, Refusal, RollbackRequest, Route, Share, StatusReport,
+    Table, TableParts, Ticks, Weight,
 };
 use tidegate_proxy::{Config, Timeouts, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -446,12 +446,19 @@ pub(crate) fn parts(
         routes: vec![Route { host: None, path_prefix: "/".into() }],
         backends: backends.iter().map(backend).collect(),
         preview: None,
-        cohort: Cohort { cookie: "tidegate".into(), seed: "seed".into(), enabled: true },
+        cohort: Cohort {
+            cookie: "tidegate".into(),
+            seed: "seed".into(),
+            enabled: true,
+            by: CohortBy::Cookie,
+        },
         fallback: None,
         lease_ms: None,
         brake: Vec::new(),
         limits_ms: vec![200.0, 500.0],
         acknowledges_override: None,
+        mirror: None,
+        access_log: None,
         tls: None,
         behind: None,
     }

@@ -1,6 +1,8 @@
 //! `tidegate proxy`: run the data plane in this process, put another in its place, or ask how it
 //! is. Must never change a route table.
 
+use std::net::SocketAddr;
+
 use jiff::SignedDuration;
 use tidegate_drivers::traffic::ProxyProcess;
 use tokio::signal::unix::{SignalKind, signal};
@@ -26,6 +28,8 @@ pub(crate) enum Verb {
     Upgrade(Upgrade),
     /// Whether it runs
     Status,
+    /// What it counted since it began, as OpenMetrics text
+    Metrics,
 }
 
 /// Arguments of `proxy run`.
@@ -36,6 +40,9 @@ pub(crate) struct Run {
     take_over: bool,
     #[command(flatten)]
     drain: Drain,
+    /// Where `GET /metrics` is answered for a Prometheus
+    #[arg(long, value_name = "ADDRESS", env = "TIDEGATE_PROXY_METRICS")]
+    metrics: Option<SocketAddr>,
     /// Threads that carry requests, 1 to 64 [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     workers: Option<u8>,
@@ -72,6 +79,7 @@ pub(crate) async fn run(session: &Session, verb: &Verb) -> Result<Exit, Failure>
         Verb::Run(run) => serve(session, run).await,
         Verb::Upgrade(upgrade) => replace(session, upgrade).await,
         Verb::Status => status(session).await,
+        Verb::Metrics => metrics(session).await,
     }
 }
 
@@ -92,6 +100,7 @@ async fn serve(session: &Session, run: &Run) -> Result<Exit, Failure> {
     let mut config =
         tidegate_proxy::Config::new(session.dir.path().join("proxy"), session.dir.proxy_socket());
     config.sockets = given_sockets()?;
+    config.metrics = run.metrics;
     if let Some(workers) = run.workers {
         config.workers = workers.into();
     }
@@ -177,6 +186,17 @@ fn refused(error: &tidegate_proxy::Error) -> Failure {
     };
     Failure::new(exit, code, format!("{what}{}", source.unwrap_or_default()))
         .safe("a proxy that runs goes on with its last table")
+}
+
+async fn metrics(session: &Session) -> Result<Exit, Failure> {
+    let socket = session.dir.proxy_socket();
+    let text = tidegate_drivers::traffic::metrics(&socket).await.map_err(|failure| {
+        Failure::new(Exit::Unreachable, failure.code, failure.what)
+            .safe("nothing was asked of the proxy but its counts")
+            .help("`--state-dir` names the directory of the proxy that is meant")
+    })?;
+    session.terminal.line(text.trim_end())?;
+    Ok(Exit::Done)
 }
 
 async fn status(session: &Session) -> Result<Exit, Failure> {
