@@ -17,7 +17,9 @@ mod load;
 mod machine;
 mod plane;
 mod product;
+mod proxy;
 mod report;
+mod rivals;
 mod rollback;
 mod running;
 mod sample;
@@ -63,7 +65,9 @@ enum Which {
     Idle,
     /// Start of a server with ten thousand past deployments.
     Start,
-    /// All of them.
+    /// The data plane beside HAProxy, nginx and Envoy, which must be installed.
+    Proxy,
+    /// All of them but `proxy`, which needs programs of others.
     All,
 }
 
@@ -98,7 +102,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let dir = args.dir.clone().unwrap_or_else(|| product.target().to_owned());
     std::fs::create_dir_all(&dir).with_context(|| format!("{} cannot be made", dir.display()))?;
     if !args.no_build {
-        product.build()?;
+        match args.which {
+            Which::Proxy => product.build_proxy()?,
+            _ => product.build()?,
+        }
     }
     let bench = Bench { product, dir, rate: args.rate };
     let chosen: &[Which] = match args.which {
@@ -130,6 +137,7 @@ fn measure(which: Which, bench: &Bench) -> anyhow::Result<Report> {
         Which::Journal => journal::measure(bench, &machine),
         Which::Weights => weights::measure(bench, &machine),
         Which::Rollback => rollback::measure(bench, &machine),
+        Which::Proxy => proxy::measure(bench, &machine),
         Which::Idle => idle::measure(bench, &machine),
         Which::Start | Which::All => start::measure(bench, &machine),
     }

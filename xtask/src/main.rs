@@ -7,7 +7,9 @@
 use clap::{Parser, Subcommand};
 
 mod bench;
+mod fuzz;
 mod sim;
+mod soak;
 mod tidy;
 
 #[derive(Debug, Parser)]
@@ -22,8 +24,12 @@ struct Arguments {
 enum Chore {
     /// Measure what the product reaches on this machine.
     Bench(bench::Args),
+    /// Make input up for what reads the bytes of strangers.
+    Fuzz(fuzz::Args),
     /// Run the seeded simulation over many seeds, or replay one.
     Sim(sim::Args),
+    /// Users, weight changes and upgrades of the proxy for minutes on end.
+    Soak(soak::Args),
     /// Check the rules of the house that neither rustc nor clippy knows.
     Tidy(tidy::Args),
 }
@@ -31,7 +37,9 @@ enum Chore {
 fn main() -> anyhow::Result<std::process::ExitCode> {
     match Arguments::parse().chore {
         Chore::Bench(args) => bench::run(&args),
+        Chore::Fuzz(args) => fuzz::run(&args),
         Chore::Sim(args) => sim::run(&args),
+        Chore::Soak(args) => soak::run(&args),
         Chore::Tidy(args) => tidy::run(&args),
     }
 }

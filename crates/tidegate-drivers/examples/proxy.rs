@@ -15,7 +15,7 @@ async fn main() -> ExitCode {
     };
     let mut config = Config::new(state_dir, socket);
     config.tick = std::time::Duration::from_millis(100);
-    match serve(config, CancellationToken::new()).await {
+    match serve(config, CancellationToken::new(), |_| {}).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             use std::io::Write;

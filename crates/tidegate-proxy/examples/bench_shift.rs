@@ -4,6 +4,9 @@
 //! - `bench_shift weights SOCKET LISTEN COUNT EVERY_MS NAME@ADDRESS ...`: each table divides
 //!   requests between two neighbours of the ring of revisions, and the next table moves on by one,
 //!   with other weights: one revision leaves, one stays with another share, one comes.
+//! - `bench_shift change SOCKET LISTEN GENERATION 1 NAME@ADDRESS NAME@ADDRESS`: one table.
+//! - `bench_shift steady SOCKET LISTEN 0 1 NAME@ADDRESS`: one table, everything to one revision.
+//! - `bench_shift services SOCKET LISTEN COUNT 1 NAME@ADDRESS NAME@ADDRESS`: so many services.
 //! - `bench_shift rollbacks SOCKET LISTEN COUNT EVERY_MS LIVE@ADDRESS CANDIDATE@ADDRESS`: a table
 //!   with half and half, then a rollback at the proxy's own socket, again and again.
 //!
@@ -24,8 +27,8 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use tidegate_proxy::wire::{
-    Ack, Backend, Cohort, PATH_ROLLBACK, PATH_TABLE, RollbackRequest, Route, Share, Table,
-    TableParts, Weight,
+    Ack, Backend, Cohort, CohortBy, PATH_ROLLBACK, PATH_TABLE, Protocol, RollbackRequest, Route,
+    Share, Table, TableParts, Weight,
 };
 use tokio::net::UnixStream;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
@@ -44,7 +47,7 @@ async fn main() -> Result<(), Failed> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let [verb, socket, listen, count, every_ms, revisions @ ..] = words.as_slice() else {
         return Err(
-            "usage: bench_shift weights|rollbacks SOCKET LISTEN COUNT EVERY_MS NAME@ADDRESS ..."
+            "usage: bench_shift weights|change|steady|services|rollbacks SOCKET LISTEN COUNT EVERY_MS NAME@ADDRESS ..."
                 .into(),
         );
     };
@@ -62,6 +65,9 @@ async fn main() -> Result<(), Failed> {
     };
     match verb.as_str() {
         "weights" => shift.weights(count.parse()?).await,
+        "steady" => shift.steady().await,
+        "change" => shift.change(count.parse()?).await,
+        "services" => shift.services(count.parse()?).await,
         "rollbacks" => shift.rollbacks(count.parse()?).await,
         other => Err(format!("no verb {other}").into()),
     }
@@ -87,6 +93,27 @@ impl Shift {
             self.put(self.table(generation, &shares)?).await?;
         }
         Ok(())
+    }
+
+    /// Many services on one address, each with a host and revisions of its own.
+    async fn services(&mut self, count: u64) -> Result<(), Failed> {
+        for service in 0..count {
+            let mut parts = self.table(1, &[(0, 5_000), (1, 5_000)])?;
+            parts.service = format!("bench/{service}");
+            parts.routes[0].host = Some(format!("s{service}.example"));
+            self.put(parts).await?;
+        }
+        Ok(())
+    }
+
+    /// The table of that generation, divided between two.
+    async fn change(&mut self, generation: u64) -> Result<(), Failed> {
+        let share = u16::try_from(SHARE_MIN + generation * 997 % (10_000 - 2 * SHARE_MIN))?;
+        self.put(self.table(generation, &[(0, share), (1, 10_000 - share)])?).await
+    }
+
+    async fn steady(&mut self) -> Result<(), Failed> {
+        self.put(self.table(1, &[(0, 10_000)])?).await
     }
 
     async fn rollbacks(&mut self, count: u64) -> Result<(), Failed> {
@@ -123,6 +150,7 @@ impl Shift {
                 slot: name.clone(),
                 weight: Weight::new(*basis_points).ok_or("a share above the whole")?,
                 endpoints: vec![*endpoint],
+                protocol: Protocol::Http1,
             })
         });
         Ok(TableParts {
@@ -133,12 +161,21 @@ impl Shift {
             routes: vec![Route { host: None, path_prefix: "/".to_owned() }],
             backends: backends.collect::<Result<_, Failed>>()?,
             preview: None,
-            cohort: Cohort { cookie: "tidegate".into(), seed: "bench".into(), enabled: true },
+            cohort: Cohort {
+                cookie: "tidegate".into(),
+                seed: "bench".into(),
+                enabled: true,
+                by: CohortBy::Cookie,
+            },
             fallback: None,
             lease_ms: None,
             brake: Vec::new(),
             limits_ms: vec![250.0, 500.0],
             acknowledges_override: None,
+            mirror: None,
+            access_log: None,
+            tls: None,
+            behind: None,
         })
     }
 

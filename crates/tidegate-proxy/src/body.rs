@@ -13,6 +13,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::forward::Client;
+use crate::headers;
 use crate::stats::{Failure, Flight};
 use crate::upstream::Link;
 
@@ -119,7 +121,12 @@ impl Body for Upload {
         let Self::Streaming(streaming) = self.get_mut() else {
             return Poll::Ready(None);
         };
-        let frame = streaming.patience.poll(&mut streaming.body, context);
+        let mut frame = streaming.patience.poll(&mut streaming.body, context);
+        if let Poll::Ready(Some(Ok(frame))) = &mut frame
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            headers::trailers_to_upstream(trailers);
+        }
         match &frame {
             Poll::Ready(None) => streaming.progress.complete.store(true, Ordering::Release),
             Poll::Ready(Some(Err(_))) => streaming.progress.broken.store(true, Ordering::Release),
@@ -165,6 +172,8 @@ pub(crate) struct Relay {
     link: Option<Link>,
     upload: Option<Arc<Progress>>,
     is_grpc: bool,
+    /// An HTTP/2 connection, which must know that it is busy and whether anything moves.
+    client: Option<Arc<Client>>,
 }
 
 impl Relay {
@@ -177,11 +186,17 @@ impl Relay {
         is_grpc: bool,
     ) -> Self {
         let patience = Patience::new(patience);
-        let mut relay = Self { body, patience, flight, link: Some(link), upload, is_grpc };
+        let link = Some(link);
+        let mut relay = Self { body, patience, flight, link, upload, is_grpc, client: None };
         if relay.body.is_end_stream() {
             relay.end();
         }
         relay
+    }
+
+    pub(crate) fn watched(mut self, client: Option<Arc<Client>>) -> Self {
+        self.client = client;
+        self
     }
 
     fn end(&mut self) {
@@ -209,6 +224,9 @@ impl Relay {
                 }
             }
             Poll::Ready(Some(Ok(frame))) => {
+                if let Some(client) = &self.client {
+                    client.moves();
+                }
                 if let Some(trailers) = frame.trailers_ref()
                     && self.is_grpc
                     && is_grpc_failure(trailers)

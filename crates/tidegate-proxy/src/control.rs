@@ -21,16 +21,17 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::keep::Keeper;
+use crate::metrics;
 use crate::refusal::Refused;
 use crate::wire::{
-    DrainRequest, Drained, LeaseRenewal, PATH_DRAIN, PATH_LEASE, PATH_ROLLBACK, PATH_STATUS,
-    PATH_TABLE, PATH_TICKS, Refusal, RollbackRequest, UncheckedTable, limits,
+    DrainRequest, Drained, LeaseRenewal, PATH_DRAIN, PATH_LEASE, PATH_METRICS, PATH_ROLLBACK,
+    PATH_STATUS, PATH_TABLE, PATH_TICKS, Refusal, RollbackRequest, UncheckedTable, limits,
 };
 
 /// Callers at the same time; a control plane needs one or two.
@@ -61,15 +62,20 @@ pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Answers callers until `stop`.
-pub(crate) async fn serve(listener: UnixListener, keeper: Arc<Keeper>, stop: CancellationToken) {
+/// Answers callers until `stop`; from `deaf` on, only those it has.
+pub(crate) async fn serve(
+    listener: UnixListener,
+    keeper: Arc<Keeper>,
+    deaf: CancellationToken,
+    stop: CancellationToken,
+) {
     let callers = Arc::new(Semaphore::new(CALLERS));
     loop {
         let Ok(permit) = Arc::clone(&callers).acquire_owned().await else {
             return;
         };
         let accepted = tokio::select! {
-            () = stop.cancelled() => return,
+            () = deaf.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
@@ -128,6 +134,7 @@ async fn answer(
             let table: UncheckedTable = body(request).await?;
             Ok(json(ok, &keeper.put(table).await?))
         }
+        (&Method::GET, PATH_METRICS) => Ok(metrics(keeper)),
         (&Method::GET, PATH_STATUS) => Ok(json(ok, &keeper.store().status())),
         (&Method::POST, PATH_LEASE) => {
             let renewals: Vec<LeaseRenewal> = body(request).await?;
@@ -166,23 +173,24 @@ async fn drain(keeper: &Keeper, request: DrainRequest) -> Result<Drained, Refusa
     if grace_ms > limits::DRAIN_MS {
         return Err(refuse("a grace is at most 10 minutes"));
     }
-    let Some(stats) = keeper.store().drainable(&service, &revision)? else {
-        return Ok(Drained { in_flight: 0, tunnels: 0, cut: 0 });
-    };
-    let is_empty = || stats.in_flight() == 0 && stats.tunnels() == 0;
+    // Another split may be in force after a wait; what has weight again is not cut.
+    let load = || keeper.store().drainable(&service, &revision);
     let grace_ends = Instant::now() + Duration::from_millis(grace_ms);
-    while !is_empty() && Instant::now() < grace_ends {
+    let (mut in_flight, mut tunnels) = load()?;
+    while in_flight + tunnels > 0 && Instant::now() < grace_ends {
         tokio::time::sleep(DRAIN_LOOK).await;
+        (in_flight, tunnels) = load()?;
     }
-    let cut = stats.tunnels();
+    let cut = tunnels;
     if cut > 0 {
-        stats.cut_tunnels();
+        keeper.store().cut(&service, &revision);
         let cut_ends = Instant::now() + CUT_WAIT;
-        while stats.tunnels() > 0 && Instant::now() < cut_ends {
+        while tunnels > 0 && Instant::now() < cut_ends {
             tokio::time::sleep(DRAIN_LOOK).await;
+            (in_flight, tunnels) = load()?;
         }
     }
-    Ok(Drained { in_flight: stats.in_flight(), tunnels: stats.tunnels(), cut })
+    Ok(Drained { in_flight, tunnels, cut })
 }
 
 async fn body<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Refusal> {
@@ -225,6 +233,70 @@ fn decode(encoded: &str) -> Option<String> {
         }
     }
     String::from_utf8(decoded).ok()
+}
+
+/// Metrics as text.
+pub(crate) fn metrics(keeper: &Keeper) -> Response<Full<Bytes>> {
+    let snapshot = keeper.store().metrics();
+    match snapshot.text() {
+        Ok(text) => {
+            let mut response = Response::new(Full::new(Bytes::from(text)));
+            let kind = HeaderValue::from_static(metrics::CONTENT_TYPE);
+            response.headers_mut().insert(CONTENT_TYPE, kind);
+            response
+        }
+        Err(error) => {
+            tracing::error!(%error, "metrics cannot be written");
+            let mut response = Response::new(Full::new(Bytes::new()));
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            response
+        }
+    }
+}
+
+/// Answers `GET /metrics` on TCP, for a Prometheus, and nothing else, until `stop`.
+pub(crate) async fn serve_metrics(
+    listener: TcpListener,
+    keeper: Arc<Keeper>,
+    stop: CancellationToken,
+) {
+    let callers = Arc::new(Semaphore::new(CALLERS));
+    loop {
+        let Ok(permit) = Arc::clone(&callers).acquire_owned().await else {
+            return;
+        };
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((socket, _)) = accepted else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let keeper = Arc::clone(&keeper);
+        tokio::spawn(async move {
+            let service = service_fn(move |request: Request<Incoming>| {
+                let is_ours =
+                    request.method() == Method::GET && request.uri().path() == PATH_METRICS;
+                let mut response = Response::new(Full::new(Bytes::new()));
+                if is_ours {
+                    response = metrics(&keeper);
+                } else {
+                    *response.status_mut() = StatusCode::NOT_FOUND;
+                }
+                async move { Ok::<_, Infallible>(response) }
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(REQUEST_WAIT)
+                .keep_alive(false)
+                .serve_connection(TokioIo::new(socket), service);
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a reader of the metrics left");
+            }
+            drop(permit);
+        });
+    }
 }
 
 fn refuse(reason: &str) -> Refusal {

@@ -4,12 +4,14 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, TryLockError};
+use std::sync::{Mutex, PoisonError, TryLockError};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::cohort::Key;
 use crate::wire::{Override, Table};
 
 /// Largest state file that is read: a full table is about 100 kB.
@@ -37,18 +39,65 @@ pub(crate) struct Disk {
     directory: PathBuf,
     /// One write at a time, so that two never share a file name.
     writing: Mutex<()>,
-    /// Holds the lock as long as it is open.
-    _lock: File,
+    /// Holds the lock as long as it, or a copy of it in another process, is open.
+    lock: Mutex<Option<File>>,
 }
 
 impl Disk {
     /// Creates and locks the directory. `WouldBlock` when another proxy holds it.
     pub(crate) fn open(state: &Path) -> io::Result<Self> {
-        let directory = state.join("tables");
-        fs::create_dir_all(&directory)?;
+        fs::create_dir_all(state)?;
         let lock = File::create(state.join("proxy.lock"))?;
         rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
-        Ok(Self { directory, writing: Mutex::new(()), _lock: lock })
+        Self::adopt(state, lock)
+    }
+
+    /// The directory under a lock that another process gave away.
+    pub(crate) fn adopt(state: &Path, lock: File) -> io::Result<Self> {
+        let directory = state.join("tables");
+        fs::create_dir_all(&directory)?;
+        Ok(Self { directory, writing: Mutex::new(()), lock: Mutex::new(Some(lock)) })
+    }
+
+    /// A copy of the lock, for a successor. Refuses while a write hangs: it might end after the
+    /// successor's first.
+    pub(crate) fn lock(&self) -> io::Result<File> {
+        if let Err(TryLockError::WouldBlock) = self.writing.try_lock() {
+            return Err(io::Error::other("an earlier write still hangs"));
+        }
+        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        lock.as_ref().ok_or_else(|| io::Error::other("the lock was given away"))?.try_clone()
+    }
+
+    /// The key that signs cohort cookies, made when there is none. Proxies that serve the same
+    /// users are given the same file; one that is damaged is refused, because a new key would
+    /// place every user anew.
+    pub(crate) fn cohort_key(&self) -> io::Result<Key> {
+        let path = self.directory.with_file_name("cohort.key");
+        match fs::read(&path) {
+            Ok(bytes) => {
+                let bytes = bytes.as_slice().try_into();
+                let damaged = || io::Error::other(format!("{} is damaged", path.display()));
+                Ok(Key::new(bytes.map_err(|_length| damaged())?))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let bytes: [u8; Key::BYTES] = rand::random();
+                let fresh = path.with_extension("new");
+                let mut options = File::options();
+                let mut file =
+                    options.write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+                file.write_all(&bytes)?;
+                file.sync_all()?;
+                fs::rename(&fresh, &path)?;
+                Ok(Key::new(bytes))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Leaves the directory to whoever has the lock as well.
+    pub(crate) fn leave(&self) {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// Makes a record durable: when this returns, a restart finds it, whatever happens.

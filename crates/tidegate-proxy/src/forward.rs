@@ -4,15 +4,15 @@
 //! inside. Every request that found a service is counted exactly once, whatever happens to it.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, SET_COOKIE,
-    TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER,
+    SET_COOKIE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri, Version};
@@ -21,44 +21,111 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
+use crate::access::{Line, plain_path};
 use crate::body::{Download, Relay, Upload, is_grpc_failure};
 use crate::headers;
-use crate::listen::Plane;
-use crate::route::{RevisionView, ServiceView};
-use crate::stats::{Failure, Flight, Tunnel};
+use crate::http2;
+use crate::listen::{Place, Plane};
+use crate::mirror::may_copy;
+use crate::route::{Choice, RevisionView, ServiceView, Target};
+use crate::stats::{Failure, Flight, Note, Tunnel};
 use crate::tap::Gate;
+use crate::tls::Door;
 use crate::upstream::{Answer, Link, Waits, exchange};
 use crate::validate::asks_for_tunnel;
 
 /// Seconds a client is asked to wait while nothing is deployed.
 const RETRY_AFTER_SECONDS: u16 = 5;
 
+/// Where a connection comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin {
+    /// The client, or what stands in front of the proxy.
+    pub(crate) address: SocketAddr,
+    /// What the connection's requests say about where they come from is believed.
+    pub(crate) forwards: bool,
+}
+
 /// The client connection a request came on.
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) plane: Arc<Plane>,
     pub(crate) listen: SocketAddr,
-    pub(crate) address: SocketAddr,
+    pub(crate) origin: Origin,
     pub(crate) gate: Arc<Gate>,
-    /// The connection's place among all; a tunnel keeps it.
-    pub(crate) _permit: OwnedSemaphorePermit,
+    /// Set on a connection with TLS, with the name it was opened for.
+    tls: Option<(Arc<Door>, Option<String>)>,
+    began: Instant,
+    /// Milliseconds after `began` of the last sign of progress.
+    moved: AtomicU64,
+    /// A tunnel keeps it.
+    _place: Place,
+}
+
+impl Client {
+    pub(crate) fn new(
+        plane: Arc<Plane>,
+        listen: SocketAddr,
+        origin: Origin,
+        door: Option<Arc<Door>>,
+        name: Option<String>,
+        place: Place,
+    ) -> Self {
+        let tls = door.map(|door| (door, name));
+        let (gate, began, moved) = (Arc::default(), Instant::now(), AtomicU64::new(0));
+        Self { plane, listen, origin, gate, tls, began, moved, _place: place }
+    }
+
+    /// Where the user is: the connection's other end, or what it says where it is believed.
+    fn user(&self, headers: &HeaderMap) -> IpAddr {
+        let told = if self.origin.forwards { headers::told(headers) } else { None };
+        told.unwrap_or_else(|| self.origin.address.ip().to_canonical())
+    }
+
+    /// `http` or `https`.
+    fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// A byte went one way or the other.
+    pub(crate) fn moves(&self) {
+        let age = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.moved.store(age, Ordering::Relaxed);
+    }
+
+    /// How long nothing has moved.
+    pub(crate) fn still_for(&self) -> Duration {
+        let moved = Duration::from_millis(self.moved.load(Ordering::Relaxed));
+        self.began.elapsed().saturating_sub(moved)
+    }
 }
 
 /// Answers one request. Never fails: what goes wrong becomes an answer.
 pub(crate) async fn respond(
     client: Arc<Client>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Result<Response<Download>, Infallible> {
     let begun = Instant::now();
+    let is_http2 = request.version() == Version::HTTP_2;
+    if is_http2 {
+        client.moves();
+        if let Err(refused) = http2::admit(&mut request) {
+            tracing::debug!(reason = refused.0, "refused a request head");
+            return Ok(text(StatusCode::BAD_REQUEST, "bad request\n"));
+        }
+    }
     let protocol = tunnel_protocol(&request);
     let wants_tunnel = protocol.is_some();
     let response = route(&client, request, protocol, begun).await;
     if wants_tunnel && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         // The validator holds back what a client sent after an upgrade request. With no tunnel
         // to read it, nobody may.
+        return Ok(closing(response));
+    }
+    let is_tunnel = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if client.plane.is_leaving() && !is_tunnel && !is_http2 {
         return Ok(closing(response));
     }
     Ok(response)
@@ -70,27 +137,91 @@ async fn route(
     protocol: Option<HeaderValue>,
     begun: Instant,
 ) -> Response<Download> {
-    let Some(service) = find_service(client, &request) else {
-        return text(StatusCode::NOT_FOUND, "no such place\n");
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).map(host_name);
+    if let Some(answer) = answer_here(client, host.as_deref(), request.uri().path()) {
+        return answer;
+    }
+    let routing = client.plane.routing.load();
+    let found = routing.find(client.listen, host.as_deref(), request.uri().path()).cloned();
+    drop(routing);
+    let service = match found {
+        Some(Target::Service(service)) => service,
+        Some(Target::Https(port)) => return to_https(host, port, request.uri()),
+        None => return text(StatusCode::NOT_FOUND, "no such place\n"),
     };
-    let Some(choice) = service.choose(request.headers()) else {
-        service.no_backend.fetch_add(1, Ordering::Relaxed);
+    let Some(choice) =
+        service.choose(request.headers(), client.user(request.headers()), &client.plane.key)
+    else {
+        service.counts.no_backend.fetch_add(1, Ordering::Relaxed);
         let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "not ready yet\n");
         response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS.into());
         return response;
     };
-    let flight = Flight::begin(Arc::clone(&choice.revision.stats), begun, !choice.is_preview);
-    let mut response = forward(client, choice.revision, request, protocol, flight).await;
+    let mut flight = Flight::begin(Arc::clone(&choice.revision.stats), begun, !choice.is_preview);
+    if service.is_logged() {
+        flight.remember(note(client, &service, &choice, &request));
+    }
+    let chosen = Chosen { service: &service, revision: choice.revision };
+    let mut response = forward(client, chosen, request, protocol, flight).await;
     if let Some(cookie) = choice.set_cookie {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
     response
 }
 
-fn find_service(client: &Client, request: &Request<Incoming>) -> Option<Arc<ServiceView>> {
-    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).map(host_name);
-    let routing = client.plane.routing.load();
-    routing.find(client.listen, host.as_deref(), request.uri().path()).cloned()
+/// Where a request goes.
+struct Chosen<'a> {
+    service: &'a ServiceView,
+    revision: &'a RevisionView,
+}
+
+/// What the access log says of a request.
+fn note(
+    client: &Client,
+    service: &ServiceView,
+    choice: &Choice<'_>,
+    request: &Request<Incoming>,
+) -> Note {
+    let line = Line {
+        at_ms: 0,
+        service: Arc::clone(&service.name),
+        revision: choice.revision.stats.revision.clone(),
+        client: client.user(request.headers()),
+        method: request.method().as_str().to_owned(),
+        path: plain_path(request.uri().path()),
+        status: None,
+        duration_ms: 0.0,
+        preview: choice.is_preview,
+    };
+    Note { log: Arc::clone(&client.plane.access), line }
+}
+
+/// The answer to a request that no service is asked about: an ACME server's challenge, or a
+/// request on a connection that was opened for somebody else.
+fn answer_here(client: &Client, host: Option<&str>, path: &str) -> Option<Response<Download>> {
+    match &client.tls {
+        None => {
+            let proof = client.plane.keys.acme.answer(path)?;
+            Some(answer(StatusCode::OK, Bytes::from(proof)))
+        }
+        Some((door, name)) if !door.may_carry(name.as_deref(), host.unwrap_or_default()) => {
+            Some(text(StatusCode::MISDIRECTED_REQUEST, "no such place here\n"))
+        }
+        Some(_) => None,
+    }
+}
+
+/// The same target by HTTPS; 308 keeps the method, and the client its body.
+fn to_https(host: Option<String>, port: u16, uri: &Uri) -> Response<Download> {
+    let port = if port == 443 { String::new() } else { format!(":{port}") };
+    let target = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let place = host.map(|host| format!("https://{host}{port}{target}"));
+    let Some(place) = place.and_then(|place| HeaderValue::try_from(place).ok()) else {
+        return text(StatusCode::BAD_REQUEST, "bad request\n");
+    };
+    let mut response = text(StatusCode::PERMANENT_REDIRECT, "use https\n");
+    response.headers_mut().insert(LOCATION, place);
+    response
 }
 
 /// The lower-case host without port. The validator has accepted it before.
@@ -104,29 +235,41 @@ fn host_name(authority: &str) -> String {
 
 async fn forward(
     client: &Arc<Client>,
-    revision: &RevisionView,
+    chosen: Chosen<'_>,
     mut request: Request<Incoming>,
     protocol: Option<HeaderValue>,
     mut flight: Flight,
 ) -> Response<Download> {
     let limits = &client.plane.timeouts;
     let is_head = request.method() == Method::HEAD;
+    let is_http2 = request.version() == Version::HTTP_2;
     let tunnel = protocol.is_some().then(|| hyper::upgrade::on(&mut request));
     let Some(request) = rewrite(client, request, protocol) else {
         return text(StatusCode::BAD_REQUEST, "bad request\n");
     };
     let upload = request.body().progress();
     let waits = Waits { connect: limits.connect, head: limits.response_head };
-    let Answer { mut response, link } = match exchange(&revision.endpoints, request, waits).await {
+    if let Some(other) = chosen.service.mirror(chosen.revision)
+        && tunnel.is_none()
+        && may_copy(&request)
+    {
+        client.plane.mirrors.send(other, &chosen.service.counts.mirror, &request, waits);
+    }
+    let exchanged = exchange(&chosen.revision.endpoints, request, waits).await;
+    let Answer { mut response, link } = match exchanged {
         Ok(answer) => answer,
         Err(_) if upload.as_ref().is_some_and(|upload| upload.is_broken()) => {
-            return closing(text(StatusCode::BAD_REQUEST, "the request broke off\n"));
+            let answer = text(StatusCode::BAD_REQUEST, "the request broke off\n");
+            return if is_http2 { answer } else { closing(answer) };
         }
         Err(failure) => {
             flight.fail(failure);
-            return failed(failure);
+            let answer = failed(failure);
+            flight.status(answer.status());
+            return answer;
         }
     };
+    flight.status(response.status());
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let Some(tunnel) = tunnel else {
             flight.fail(Failure::Reset);
@@ -139,6 +282,10 @@ async fn forward(
         headers::to_client_tunnel(response.headers_mut());
         return response.map(|_| Download::Text(None));
     }
+    if has_two_framings(&response) {
+        flight.fail(Failure::Reset);
+        return failed(Failure::Reset);
+    }
     flight.head();
     let is_grpc = is_grpc(&response);
     if response.status().is_server_error() {
@@ -146,11 +293,16 @@ async fn forward(
     } else if is_grpc && is_grpc_failure(response.headers()) {
         flight.fail(Failure::Grpc);
     }
+    if response.version() == Version::HTTP_2 {
+        *response.version_mut() = Version::HTTP_11;
+    }
     headers::to_client(response.headers_mut());
     check_length(&mut response, is_head);
     response.map(|body| {
         let patience = limits.body_silence;
-        Download::Relay(Box::new(Relay::new(body, patience, flight, link, upload, is_grpc)))
+        let watched = is_http2.then(|| Arc::clone(client));
+        let relay = Relay::new(body, patience, flight, link, upload, is_grpc);
+        Download::Relay(Box::new(relay.watched(watched)))
     })
 }
 
@@ -179,14 +331,16 @@ fn rewrite(
         Some(host) => host.clone(),
         None => HeaderValue::try_from(client.listen.to_string()).ok()?,
     };
-    headers::to_upstream(&mut head.headers, client.address, &host, tunnel);
+    headers::to_upstream(&mut head.headers, client.origin, client.scheme(), &host, tunnel);
     head.version = Version::HTTP_11;
     let body = Upload::new(body, client.plane.timeouts.upload_silence);
-    if body.size_hint().exact().is_none() {
-        // hyper sends no body of unknown length with a GET unless told to.
-        head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    }
     Some(Request::from_parts(head, body))
+}
+
+/// An answer that says its length in two ways ends differently for different readers.
+fn has_two_framings(response: &Response<Incoming>) -> bool {
+    let headers = response.headers();
+    headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH)
 }
 
 fn is_grpc(response: &Response<Incoming>) -> bool {
@@ -252,7 +406,11 @@ fn closing(mut response: Response<Download>) -> Response<Download> {
 }
 
 fn text(status: StatusCode, words: &'static str) -> Response<Download> {
-    let mut response = Response::new(Download::Text(Some(Bytes::from_static(words.as_bytes()))));
+    answer(status, Bytes::from_static(words.as_bytes()))
+}
+
+fn answer(status: StatusCode, words: Bytes) -> Response<Download> {
+    let mut response = Response::new(Download::Text(Some(words)));
     *response.status_mut() = status;
     let kind = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);

@@ -3,16 +3,20 @@
 //! A table: admitted, its address bound, durable, then in force. An override: in force, then
 //! durable, because the way back must not wait for a disk, nor for a table that waits for one.
 
+use std::fs::File;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::MutexGuard;
 use tokio::time::timeout;
 
 use crate::disk::{Disk, Record};
 use crate::listen::Plane;
 use crate::refusal::Refused;
 use crate::table::Store;
+use crate::upgrade::{Failed, Go, Heirloom};
 use crate::wire::{Ack, OverrideKind, Refusal, RollbackRequest, UncheckedTable};
 
 /// How long a write may take before a table is refused. A disk that hangs must not hang the
@@ -26,6 +30,7 @@ const DURABLE_WAIT: Duration = Duration::from_millis(500);
 pub(crate) struct Keeper {
     /// Held for moments, never across a wait.
     store: Mutex<Store>,
+    plane: Arc<Plane>,
     disk: Arc<Disk>,
     /// Held from taking a record to knowing what became of it on disk, so that an older record
     /// never overwrites a newer one.
@@ -33,21 +38,57 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// Loads the last good state and serves it at once.
-    pub(crate) fn open(disk: Disk, plane: Arc<Plane>) -> io::Result<Self> {
-        let store = Mutex::new(Store::new(disk.load()?, plane));
-        Ok(Self { store, disk: Arc::new(disk), turn: tokio::sync::Mutex::new(()) })
+    /// Loads the last good state and serves it at once, on sockets that were given along where
+    /// there are any.
+    pub(crate) fn open(
+        disk: Disk,
+        plane: Arc<Plane>,
+        sockets: Vec<TcpListener>,
+        heirlooms: Vec<Heirloom>,
+    ) -> io::Result<Self> {
+        let records = disk.load()?;
+        plane.keys.load_at_start(records.iter().filter_map(|record| record.table.as_ref()));
+        let store = Mutex::new(Store::new(records, Arc::clone(&plane), sockets, heirlooms));
+        Ok(Self { store, plane, disk: Arc::new(disk), turn: tokio::sync::Mutex::new(()) })
+    }
+
+    /// Writes nothing and takes no table while the guard lives and until
+    /// [`Store::unfreeze`]. An override is in force all the same.
+    pub(crate) async fn freeze(&self) -> Result<MutexGuard<'_, ()>, Failed> {
+        let turn = self.turn.lock().await;
+        self.store().freeze()?;
+        Ok(turn)
+    }
+
+    /// A copy of the lock on the state directory.
+    pub(crate) fn lock(&self) -> io::Result<File> {
+        self.disk.lock()
+    }
+
+    /// Leaves sockets and disk to a successor.
+    pub(crate) fn retire(&self) -> Go {
+        let last = self.store().retire();
+        self.disk.leave();
+        last
     }
 
     /// The store, for what needs no disk.
-    pub(crate) fn store(&self) -> MutexGuard<'_, Store> {
+    pub(crate) fn store(&self) -> std::sync::MutexGuard<'_, Store> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Applies a table that is newer than the one in force.
     pub(crate) async fn put(&self, table: UncheckedTable) -> Result<Ack, Refusal> {
         let service = table.service().to_owned();
+        let checked = async {
+            let table = table.verify().map_err(Refused::Table)?;
+            if let Some(tls) = &table.tls {
+                self.plane.keys.ensure(tls).await.map_err(Refused::Certificate)?;
+            }
+            Ok(table)
+        };
         let _turn = self.turn.lock().await;
+        let table = checked.await.map_err(|refused| self.store().refusal(&service, refused))?;
         let prepared = self.store().prepare(table);
         self.apply(&service, prepared).await
     }
@@ -98,7 +139,14 @@ impl Keeper {
     /// Tries again what a disk or a port refused.
     pub(crate) async fn mend(&self) {
         self.save_missing().await;
-        self.store().bind_missing();
+        {
+            let mut store = self.store();
+            if !store.is_serving() {
+                return;
+            }
+            store.bind_missing();
+        }
+        self.plane.keys.mend().await;
     }
 
     async fn save_missing(&self) {
@@ -106,6 +154,9 @@ impl Keeper {
             return;
         }
         let _turn = self.turn.lock().await;
+        if !self.store().is_serving() {
+            return;
+        }
         let late = self.store().not_durable();
         for record in late {
             match self.save(&record).await {

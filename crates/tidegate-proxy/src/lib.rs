@@ -11,6 +11,8 @@
 pub mod wire;
 
 #[cfg(feature = "serve")]
+mod access;
+#[cfg(feature = "serve")]
 mod body;
 #[cfg(feature = "serve")]
 mod cohort;
@@ -21,19 +23,37 @@ mod disk;
 #[cfg(feature = "serve")]
 mod forward;
 #[cfg(feature = "serve")]
+mod frames;
+#[cfg(feature = "serve")]
+mod front;
+#[cfg(all(test, feature = "serve"))]
+mod fuzz;
+#[cfg(feature = "serve")]
 mod headers;
+#[cfg(feature = "serve")]
+mod health;
+mod http2;
 #[cfg(feature = "serve")]
 mod keep;
 #[cfg(feature = "serve")]
 mod lease;
 #[cfg(feature = "serve")]
 mod listen;
+mod meet;
+#[cfg(feature = "serve")]
+mod metrics;
+#[cfg(feature = "serve")]
+mod mirror;
+#[cfg(feature = "serve")]
+mod multiplex;
 #[cfg(feature = "serve")]
 mod refusal;
 #[cfg(feature = "serve")]
 mod route;
 #[cfg(feature = "serve")]
 mod serve;
+#[cfg(feature = "serve")]
+mod shard;
 #[cfg(feature = "serve")]
 mod stats;
 #[cfg(feature = "serve")]
@@ -43,9 +63,21 @@ mod tap;
 #[cfg(feature = "serve")]
 mod ticks;
 #[cfg(feature = "serve")]
+mod tls;
+#[cfg(feature = "serve")]
+mod upgrade;
+#[cfg(feature = "serve")]
 mod upstream;
 #[cfg(feature = "serve")]
 mod validate;
+#[cfg(feature = "serve")]
+mod workers;
+
+/// What counters are made of; the tests put others in their place.
+#[cfg(feature = "serve")]
+mod sync {
+    pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
+}
 
 #[cfg(feature = "serve")]
 pub use serve::{Config, Error, Timeouts, serve};

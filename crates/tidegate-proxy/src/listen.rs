@@ -5,23 +5,23 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::forward::{Client, respond};
+use crate::access::AccessLog;
+use crate::cohort::Key;
+use crate::meet::Meeting;
+use crate::mirror::Mirrors;
 use crate::route::Routing;
 use crate::serve::Timeouts;
-use crate::tap::{Gate, Tap};
-use crate::upstream;
-use crate::validate::HEAD_BYTES;
+use crate::tls::Keys;
+use crate::workers::{Seat, Workers};
 
 /// Client connections of the whole proxy; past it, new ones wait in the kernel's queue.
 const CONNECTIONS: usize = 16_384;
@@ -29,30 +29,62 @@ const CONNECTIONS: usize = 16_384;
 const BACKLOG: u32 = 1_024;
 /// Pause after an accept that failed: descriptors come back when connections end.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Read and write buffer of one connection. Must hold a whole request head.
-const BUFFER_BYTES: usize = 2 * HEAD_BYTES;
+
+/// What a plane is given from the state directory.
+#[derive(Debug)]
+pub(crate) struct Tools {
+    pub(crate) key: Key,
+    pub(crate) access: AccessLog,
+    pub(crate) keys: Keys,
+}
 
 /// What all connections share.
 #[derive(Debug)]
 pub(crate) struct Plane {
     pub(crate) routing: ArcSwap<Routing>,
     pub(crate) timeouts: Timeouts,
+    pub(crate) workers: Workers,
+    /// Signs cohort cookies.
+    pub(crate) key: Key,
+    pub(crate) access: Arc<AccessLog>,
+    pub(crate) mirrors: Mirrors,
     /// Connections and tunnels, to wait for at the end.
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the time to drain is over.
     pub(crate) cut: CancellationToken,
+    /// Certificates, and the answers to an ACME server's challenges.
+    pub(crate) keys: Keys,
+    /// Set when another process has taken over: each connection ends with its next answer, which
+    /// says so. Closing an idle one would meet a request that is on its way.
+    is_leaving: AtomicBool,
     connections: Arc<Semaphore>,
 }
 
 impl Plane {
-    pub(crate) fn new(timeouts: Timeouts) -> Self {
+    pub(crate) fn new(timeouts: Timeouts, workers: Workers, tools: Tools) -> Self {
+        let Tools { key, access, keys } = tools;
         Self {
             routing: ArcSwap::default(),
             timeouts,
+            workers,
+            key,
+            access: Arc::new(access),
+            mirrors: Mirrors::default(),
             tasks: TaskTracker::new(),
             cut: CancellationToken::new(),
+            keys,
+            is_leaving: AtomicBool::new(false),
             connections: Arc::new(Semaphore::new(CONNECTIONS)),
         }
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.is_leaving.load(Ordering::Relaxed)
+    }
+
+    /// Open client connections.
+    pub(crate) fn connections(&self) -> usize {
+        CONNECTIONS - self.connections.available_permits()
     }
 }
 
@@ -60,78 +92,128 @@ impl Plane {
 #[derive(Debug)]
 pub(crate) struct Listeners {
     plane: Arc<Plane>,
-    open: HashMap<SocketAddr, CancellationToken>,
+    open: HashMap<SocketAddr, Open>,
+    /// Sockets that came with this process and that no table has asked for yet.
+    inherited: HashMap<SocketAddr, std::net::TcpListener>,
     /// Set when the proxy ends: no address is opened from then on.
     is_ending: bool,
 }
 
+#[derive(Debug)]
+struct Open {
+    /// To be given away; `None` once it was.
+    socket: Option<Arc<std::net::TcpListener>>,
+    /// Ends accepting.
+    deaf: CancellationToken,
+    /// Ends the connections as well, each after the request it is in.
+    stop: CancellationToken,
+}
+
 impl Listeners {
-    pub(crate) fn new(plane: Arc<Plane>) -> Self {
-        Self { plane, open: HashMap::new(), is_ending: false }
+    pub(crate) fn new(plane: Arc<Plane>, inherited: Vec<std::net::TcpListener>) -> Self {
+        let by_address = inherited.into_iter().filter_map(|socket| match socket.local_addr() {
+            Ok(address) => Some((address, socket)),
+            Err(error) => {
+                tracing::warn!(%error, "an inherited socket has no address");
+                None
+            }
+        });
+        let inherited = by_address.collect();
+        Self { plane, open: HashMap::new(), inherited, is_ending: false }
     }
 
     pub(crate) fn is_open(&self, address: SocketAddr) -> bool {
         self.open.contains_key(&address)
     }
 
-    /// Binds and begins to accept; does nothing for an address that is open, or at the end.
+    /// Binds, or takes the inherited socket, and begins to accept; does nothing for an address
+    /// that is open, or at the end.
     pub(crate) fn open(&mut self, address: SocketAddr) -> io::Result<()> {
         if self.is_ending || self.is_open(address) {
             return Ok(());
         }
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        // Connections of a proxy that was killed must not keep its successor from the port.
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        let listener = socket.listen(BACKLOG)?;
+        let socket = match self.inherited.remove(&address) {
+            Some(socket) => socket,
+            None => bind(address)?,
+        };
+        socket.set_nonblocking(true)?;
+        let socket = Arc::new(socket);
         let stop = self.plane.cut.child_token();
+        let deaf = stop.child_token();
+        let listener = TcpListener::from_std(socket.try_clone()?)?;
         let plane = Arc::clone(&self.plane);
-        self.plane.tasks.spawn(accept(plane, listener, address, stop.clone()));
-        self.open.insert(address, stop);
+        let stops = Stops { deaf: deaf.clone(), stop: stop.clone() };
+        self.plane.tasks.spawn(accept(plane, listener, address, stops));
+        self.open.insert(address, Open { socket: Some(socket), deaf, stop });
         Ok(())
     }
 
-    /// Stops accepting for good; requests in progress go on.
+    /// The open sockets, for another process to accept from as well.
+    pub(crate) fn sockets(&self) -> Vec<Arc<std::net::TcpListener>> {
+        self.open.values().filter_map(|open| open.socket.clone()).collect()
+    }
+
+    /// Stops accepting for good and ends every connection after the request it is in.
     pub(crate) fn end(&mut self) {
         self.is_ending = true;
         self.retain(|_| false);
     }
 
+    /// Leaves accepting to another process. Connections say goodbye with their next answer.
+    pub(crate) fn leave(&mut self) {
+        self.is_ending = true;
+        self.plane.is_leaving.store(true, Ordering::Relaxed);
+        self.inherited.clear();
+        for open in self.open.values_mut() {
+            open.deaf.cancel();
+            // A socket that nobody accepts from would keep callers waiting.
+            open.socket = None;
+        }
+    }
+
     /// Stops accepting on every address that is not in use, and lets its connections finish the
     /// request they are in.
     pub(crate) fn retain(&mut self, in_use: impl Fn(SocketAddr) -> bool) {
-        self.open.retain(|address, stop| {
+        self.open.retain(|address, open| {
             let keep = in_use(*address);
             if !keep {
-                stop.cancel();
+                open.stop.cancel();
             }
             keep
         });
     }
 }
 
-async fn accept(
-    plane: Arc<Plane>,
-    listener: TcpListener,
-    address: SocketAddr,
+fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Connections of a proxy that was killed must not keep its successor from the port.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
+}
+
+struct Stops {
+    deaf: CancellationToken,
     stop: CancellationToken,
-) {
+}
+
+async fn accept(plane: Arc<Plane>, listener: TcpListener, address: SocketAddr, stops: Stops) {
     loop {
         let Ok(permit) = Arc::clone(&plane.connections).acquire_owned().await else {
             return;
         };
         let accepted = tokio::select! {
-            () = stop.cancelled() => return,
+            () = stops.deaf.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
-        match accepted {
+        // Whoever serves it registers it with the runtime of its worker.
+        match accepted.and_then(|(socket, peer)| Ok((socket.into_std()?, peer))) {
             Ok((socket, peer)) => {
-                let gate = Arc::new(Gate::default());
-                let plane = Arc::clone(&plane);
-                let tasks = plane.tasks.clone();
-                let listen = address;
-                let client = Client { plane, listen, address: peer, gate, _permit: permit };
-                tasks.spawn(converse(Arc::new(client), socket, stop.clone()));
+                let (worker, seat) = plane.workers.least_busy();
+                let place = Place { _permit: permit, _seat: seat };
+                let meeting = Meeting { plane: Arc::clone(&plane), listen: address, place };
+                let stop = stops.stop.clone();
+                plane.tasks.spawn_on(meeting.converse(socket, peer, stop), &worker);
             }
             Err(error) => {
                 tracing::warn!(%address, %error, "cannot accept, pausing");
@@ -141,34 +223,9 @@ async fn accept(
     }
 }
 
-/// Serves one client connection to its end.
-async fn converse(client: Arc<Client>, socket: TcpStream, stop: CancellationToken) {
-    if let Err(error) = socket.set_nodelay(true).and_then(|()| upstream::keep_alive(&socket)) {
-        tracing::debug!(%error, "socket options");
-    }
-    let cut = client.plane.cut.clone();
-    let tap = TokioIo::new(Tap::new(socket, Arc::clone(&client.gate)));
-    let client_head = client.plane.timeouts.client_head;
-    let service = service_fn(move |request| respond(Arc::clone(&client), request));
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(client_head)
-        .max_header_size(HEAD_BYTES)
-        .max_buf_size(BUFFER_BYTES)
-        .serve_connection(tap, service)
-        .with_upgrades();
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = &mut connection => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                ended = &mut connection => ended,
-                () = cut.cancelled() => Ok(()),
-            }
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "client connection ended");
-    }
+/// A connection's place among all, and on its worker.
+#[derive(Debug)]
+pub(crate) struct Place {
+    _permit: OwnedSemaphorePermit,
+    _seat: Seat,
 }

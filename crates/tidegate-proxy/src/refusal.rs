@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
+use crate::tls::Problem;
 use crate::wire::{Override, Refusal, Route, TableError};
 
 #[derive(Debug, thiserror::Error)]
@@ -41,8 +42,14 @@ pub(crate) enum Refused {
         .route.host.as_deref().unwrap_or("any host, "), .route.path_prefix
     )]
     Route { route: Route, listen: SocketAddr, owner: String },
+    #[error("{address} is shared with service {owner}, which has other `tls` or `behind` there")]
+    Entrance { address: SocketAddr, owner: String },
+    #[error("{0}")]
+    Certificate(Problem),
     #[error("this proxy already holds {0} services")]
     Full(usize),
+    #[error("another proxy is taking over at this moment; ask again")]
+    Replaced,
 }
 
 impl Refused {
@@ -64,6 +71,9 @@ impl Refused {
             Self::Twin { .. } => "TG5016",
             Self::Route { .. } => "TG5017",
             Self::Full(_) => "TG5018",
+            Self::Replaced => "TG5040",
+            Self::Entrance { .. } => "TG5060",
+            Self::Certificate(_) => "TG5061",
         }
     }
 

@@ -3,16 +3,18 @@
 //! its place whole.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use http::header::{HeaderMap, HeaderValue};
 
-use crate::cohort;
+use crate::cohort::{self, Key};
+use crate::mirror;
 use crate::stats::RevisionStats;
+use crate::tls::Door;
 use crate::upstream::Endpoints;
-use crate::wire::{Cohort, Route, Share, Table, Weight};
+use crate::wire::{Behind, Cohort, Route, Share, Table, Weight};
 
 /// Everything the data plane serves at one moment.
 #[derive(Debug, Default)]
@@ -22,6 +24,9 @@ pub(crate) struct Routing {
 
 #[derive(Debug, Default)]
 struct Hosts {
+    /// Set where clients are met with TLS.
+    door: Option<Arc<Door>>,
+    behind: Option<Behind>,
     named: HashMap<String, Vec<Entry>>,
     any: Vec<Entry>,
 }
@@ -29,23 +34,44 @@ struct Hosts {
 #[derive(Debug)]
 struct Entry {
     prefix: String,
-    service: Arc<ServiceView>,
+    target: Target,
+}
+
+/// Where a request goes.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    /// To the revisions of a service.
+    Service(Arc<ServiceView>),
+    /// To the same host by HTTPS, on this port.
+    Https(u16),
 }
 
 impl Routing {
     /// Compiles the views of all services. The caller has checked that no two of them claim the
     /// same route.
-    pub(crate) fn new<'a>(views: impl Iterator<Item = (&'a Table, Arc<ServiceView>)>) -> Self {
+    pub(crate) fn new<'a>(
+        views: impl Iterator<Item = (&'a Table, Arc<ServiceView>)>,
+        doors: &HashMap<SocketAddr, Arc<Door>>,
+    ) -> Self {
         let mut routing = Self::default();
         for (table, view) in views {
-            let hosts = routing.listeners.entry(table.listen).or_default();
-            for route in &table.routes {
-                let entries = match &route.host {
-                    Some(host) => hosts.named.entry(host.clone()).or_default(),
-                    None => &mut hosts.any,
+            for entrance in entrances(table) {
+                let hosts = routing.listeners.entry(entrance.address).or_default();
+                hosts.behind.clone_from(&table.behind);
+                let target = if entrance.is_redirect {
+                    Target::Https(table.listen.port())
+                } else {
+                    hosts.door = doors.get(&entrance.address).cloned();
+                    Target::Service(Arc::clone(&view))
                 };
-                let service = Arc::clone(&view);
-                entries.push(Entry { prefix: route.path_prefix.clone(), service });
+                for route in &table.routes {
+                    let entries = match &route.host {
+                        Some(host) => hosts.named.entry(host.clone()).or_default(),
+                        None => &mut hosts.any,
+                    };
+                    let (prefix, target) = (route.path_prefix.clone(), target.clone());
+                    entries.push(Entry { prefix, target });
+                }
             }
         }
         for hosts in routing.listeners.values_mut() {
@@ -63,12 +89,18 @@ impl Routing {
         listen: SocketAddr,
         host: Option<&str>,
         path: &str,
-    ) -> Option<&Arc<ServiceView>> {
+    ) -> Option<&Target> {
         let hosts = self.listeners.get(&listen)?;
         let named = host.and_then(|host| hosts.named.get(host));
         let entries = named.into_iter().flatten().chain(&hosts.any);
         let mut matching = entries.filter(|entry| is_below(path, &entry.prefix));
-        matching.next().map(|entry| &entry.service)
+        matching.next().map(|entry| &entry.target)
+    }
+
+    /// How a connection to an address begins: with TLS or without, and who is believed.
+    pub(crate) fn entrance(&self, listen: SocketAddr) -> (Option<&Arc<Door>>, Option<&Behind>) {
+        let hosts = self.listeners.get(&listen);
+        (hosts.and_then(|h| h.door.as_ref()), hosts.and_then(|h| h.behind.as_ref()))
     }
 }
 
@@ -80,24 +112,72 @@ fn is_below(path: &str, prefix: &str) -> bool {
     }
 }
 
-/// The first route two tables both claim on one listen address.
-pub(crate) fn conflict<'a>(ours: &'a Table, other: &Table) -> Option<&'a Route> {
-    if ours.listen != other.listen || ours.service == other.service {
+/// An address where clients of a table come in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entrance {
+    pub(crate) address: SocketAddr,
+    /// Its requests are sent to HTTPS.
+    pub(crate) is_redirect: bool,
+    has_tls: bool,
+}
+
+/// The addresses of a table: one, or two with a redirect to HTTPS.
+pub(crate) fn entrances(table: &Table) -> impl Iterator<Item = Entrance> + use<> {
+    let has_tls = table.tls.is_some();
+    let redirect = table.tls.as_ref().and_then(|tls| tls.redirect_from);
+    let redirect = redirect.map(|address| Entrance { address, is_redirect: true, has_tls: false });
+    let first = Entrance { address: table.listen, is_redirect: false, has_tls };
+    std::iter::once(first).chain(redirect)
+}
+
+/// Why two tables cannot both be served.
+#[derive(Debug)]
+pub(crate) enum Conflict {
+    /// Both claim this route on this address.
+    Route(Route, SocketAddr),
+    /// They meet clients of this address in different ways.
+    Entrance(SocketAddr),
+}
+
+/// The first thing two tables do not agree on.
+pub(crate) fn conflict(ours: &Table, other: &Table) -> Option<Conflict> {
+    if ours.service == other.service {
         return None;
     }
-    let taken: BTreeSet<&Route> = other.routes.iter().collect();
-    ours.routes.iter().find(|route| taken.contains(route))
+    for mine in entrances(ours) {
+        for theirs in entrances(other).filter(|theirs| theirs.address == mine.address) {
+            if mine.has_tls != theirs.has_tls || ours.behind != other.behind {
+                return Some(Conflict::Entrance(mine.address));
+            }
+            let taken: BTreeSet<&Route> = other.routes.iter().collect();
+            if let Some(route) = ours.routes.iter().find(|route| taken.contains(route)) {
+                return Some(Conflict::Route(route.clone(), mine.address));
+            }
+        }
+    }
+    None
 }
 
 /// What a request needs to know about its service.
 #[derive(Debug)]
 pub(crate) struct ServiceView {
+    pub(crate) name: Arc<str>,
     cohort: Cohort,
     /// Upper bounds of the buckets, rising, with the index of the revision below each.
     split: Vec<(u16, usize)>,
     revisions: Vec<RevisionView>,
     preview: Option<(String, HashMap<Vec<u8>, usize>)>,
-    pub(crate) no_backend: Arc<AtomicU64>,
+    mirror: Option<(usize, Weight)>,
+    access_log: Option<Weight>,
+    pub(crate) counts: Arc<Counts>,
+}
+
+/// What is counted of a service beside its revisions.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    /// Requests that found no revision with a weight.
+    pub(crate) no_backend: AtomicU64,
+    pub(crate) mirror: Arc<mirror::Counts>,
 }
 
 /// What a request needs to know about its revision.
@@ -121,7 +201,7 @@ impl ServiceView {
         table: &Table,
         shares: &[Share],
         revisions: &BTreeMap<String, RevisionView>,
-        no_backend: Arc<AtomicU64>,
+        counts: Arc<Counts>,
     ) -> Self {
         let mut compiled = Vec::new();
         let mut index = HashMap::new();
@@ -145,11 +225,40 @@ impl ServiceView {
             });
             (preview.header.clone(), values.collect())
         });
-        Self { cohort: table.cohort.clone(), split, revisions: compiled, preview, no_backend }
+        let mirror = table.mirror.as_ref();
+        let mirror = mirror.and_then(|m| Some((*index.get(m.revision.as_str())?, m.share)));
+        Self {
+            name: Arc::from(table.service.as_str()),
+            cohort: table.cohort.clone(),
+            split,
+            revisions: compiled,
+            preview,
+            mirror,
+            access_log: table.access_log,
+            counts,
+        }
+    }
+
+    /// The revision that gets a copy of this request, if one does.
+    pub(crate) fn mirror(&self, serves: &RevisionView) -> Option<&RevisionView> {
+        let (revision, share) = self.mirror?;
+        let revision = self.revisions.get(revision)?;
+        let is_other = !Arc::ptr_eq(&revision.stats, &serves.stats);
+        (is_other && is_drawn(share)).then_some(revision)
+    }
+
+    /// Whether the access log has a line for this request.
+    pub(crate) fn is_logged(&self) -> bool {
+        self.access_log.is_some_and(is_drawn)
     }
 
     /// Picks the revision of a request; `None` while nothing has a weight.
-    pub(crate) fn choose(&self, headers: &HeaderMap) -> Option<Choice<'_>> {
+    pub(crate) fn choose(
+        &self,
+        headers: &HeaderMap,
+        client: IpAddr,
+        key: &Key,
+    ) -> Option<Choice<'_>> {
         if let Some((header, values)) = &self.preview
             && let Some(revision) = headers.get(header).and_then(|v| values.get(v.as_bytes()))
         {
@@ -159,7 +268,7 @@ impl ServiceView {
         // A single revision needs no cohort, so no cookie either: answers stay cacheable
         // outside a shift.
         let (bucket, set_cookie) = if self.split.len() > 1 {
-            let place = cohort::place(&self.cohort, headers);
+            let place = cohort::place(&self.cohort, key, headers, client);
             (place.bucket, place.set_cookie)
         } else {
             (0, None)
@@ -168,6 +277,11 @@ impl ServiceView {
         let revision = self.revisions.get(*revision)?;
         Some(Choice { revision, is_preview: false, set_cookie })
     }
+}
+
+/// Draws so many requests of 10,000.
+fn is_drawn(share: Weight) -> bool {
+    rand::random_range(0..cohort::BUCKETS) < share.basis_points()
 }
 
 /// Lowest buckets first. A revision that the fallback does not know, the candidate, takes the

@@ -1,17 +1,21 @@
-//! What requests leave behind: plain atomic counters per revision, one [`Flight`] a request.
+//! What requests leave behind: counters per revision and worker, one [`Flight`] a request.
 //! Nothing here takes a lock on the path of a request, and a request is never counted twice.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use http::StatusCode;
 use tidegate_judge::histogram::Cells;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::{AccessLog, Line};
+use crate::shard::Sharded;
+use crate::table::wall_ms;
 use crate::wire;
+use crate::workers::shard;
 
-// Counters say how many, never in which order: no other memory hangs on their values.
 const RELAXED: Ordering = Ordering::Relaxed;
 
 /// Why a request failed.
@@ -24,30 +28,52 @@ pub(crate) enum Failure {
     Reset,
 }
 
-/// A latency histogram on the cells of one policy.
+/// Places of the counters of one revision on a shard; the classes of [`Failure`] come first.
+const FAILURES: usize = 5;
+const STARTED: usize = 5;
+const SUCCEEDED: usize = 6;
+const ABANDONED: usize = 7;
+const STARTED_TOTAL: usize = 8;
+const IN_FLIGHT: usize = 9;
+const TUNNELS: usize = 10;
+const COUNTERS: usize = 11;
+
+/// A latency histogram on the cells of one policy, one copy a shard.
 #[derive(Debug)]
 struct Latency {
     cells: Cells,
     limits_ms: Vec<f64>,
-    counts: Box<[AtomicU32]>,
+    /// How many samples each shard holds, so that a quiet one is not searched.
+    samples: Sharded<1>,
+    counts: Box<[Box<[AtomicU32]>]>,
 }
 
 impl Latency {
-    fn new(limits_ms: &[f64]) -> Self {
+    fn new(limits_ms: &[f64], shards: usize) -> Self {
         let cells = Cells::new(limits_ms);
-        let counts = (0..cells.len()).map(|_| AtomicU32::new(0)).collect();
-        Self { cells, limits_ms: limits_ms.to_vec(), counts }
+        let copy = |_| (0..cells.len()).map(|_| AtomicU32::new(0)).collect();
+        let counts = (0..shards.max(1)).map(copy).collect();
+        Self { samples: Sharded::new(shards), limits_ms: limits_ms.to_vec(), counts, cells }
     }
 
-    fn record(&self, elapsed_ms: f64) {
-        if let Some(count) = self.counts.get(self.cells.index(elapsed_ms)) {
+    fn record(&self, shard: usize, elapsed_ms: f64) {
+        let copy = self.counts.get(shard % self.counts.len());
+        if let Some(count) = copy.and_then(|copy| copy.get(self.cells.index(elapsed_ms))) {
             count.fetch_add(1, RELAXED);
+            self.samples.add(shard, 0, 1);
         }
     }
 
     fn take(&self) -> Vec<(u16, u32)> {
-        let taken =
-            self.counts.iter().enumerate().map(|(cell, count)| (cell, count.swap(0, RELAXED)));
+        if self.samples.take(0) == 0 {
+            return Vec::new();
+        }
+        let of_cell = |cell: usize| -> u32 {
+            let counts = self.counts.iter().filter_map(|copy| copy.get(cell));
+            let filled = counts.filter(|count| count.load(RELAXED) > 0);
+            filled.map(|count| count.swap(0, RELAXED)).sum()
+        };
+        let taken = (0..self.cells.len()).map(|cell| (cell, of_cell(cell)));
         let filled = taken.filter(|(_, count)| *count > 0);
         filled.filter_map(|(cell, count)| Some((u16::try_from(cell).ok()?, count))).collect()
     }
@@ -58,30 +84,20 @@ impl Latency {
 #[derive(Debug)]
 pub(crate) struct RevisionStats {
     pub(crate) revision: String,
-    started: AtomicU64,
-    succeeded: AtomicU64,
-    abandoned: AtomicU64,
-    failures: [AtomicU64; 5],
+    counters: Sharded<COUNTERS>,
+    shards: usize,
     latency: ArcSwap<Latency>,
-    started_total: AtomicU64,
-    in_flight: AtomicU64,
-    tunnels: AtomicU64,
     /// Cancelled to cut the tunnels open at that time.
     cut: ArcSwap<CancellationToken>,
 }
 
 impl RevisionStats {
-    pub(crate) fn new(revision: &str, limits_ms: &[f64]) -> Self {
+    pub(crate) fn new(revision: &str, limits_ms: &[f64], shards: usize) -> Self {
         Self {
             revision: revision.to_owned(),
-            started: AtomicU64::new(0),
-            succeeded: AtomicU64::new(0),
-            abandoned: AtomicU64::new(0),
-            failures: Default::default(),
-            latency: ArcSwap::from_pointee(Latency::new(limits_ms)),
-            started_total: AtomicU64::new(0),
-            in_flight: AtomicU64::new(0),
-            tunnels: AtomicU64::new(0),
+            counters: Sharded::new(shards),
+            shards,
+            latency: ArcSwap::from_pointee(Latency::new(limits_ms, shards)),
             cut: ArcSwap::from_pointee(CancellationToken::new()),
         }
     }
@@ -90,20 +106,20 @@ impl RevisionStats {
     /// the samples of requests that are recording in this very moment are lost.
     pub(crate) fn set_limits(&self, limits_ms: &[f64]) {
         if self.latency.load().limits_ms != limits_ms {
-            self.latency.store(Arc::new(Latency::new(limits_ms)));
+            self.latency.store(Arc::new(Latency::new(limits_ms, self.shards)));
         }
     }
 
     /// Takes what has been counted since the last call.
     pub(crate) fn take(&self) -> wire::RevisionTick {
-        let [status_5xx, grpc, connect, timeout, reset] =
-            std::array::from_fn(|class| self.failures[class].swap(0, RELAXED));
+        let [status_5xx, grpc, connect, timeout, reset]: [u64; FAILURES] =
+            std::array::from_fn(|class| self.counters.take(class));
         let failures = wire::Failures { status_5xx, grpc, connect, timeout, reset };
         wire::RevisionTick {
             revision: self.revision.clone(),
-            started: self.started.swap(0, RELAXED),
-            requests: self.succeeded.swap(0, RELAXED) + failures.total(),
-            abandoned: self.abandoned.swap(0, RELAXED),
+            started: self.counters.take(STARTED),
+            requests: self.counters.take(SUCCEEDED) + failures.total(),
+            abandoned: self.counters.take(ABANDONED),
             failures,
             in_flight: self.in_flight(),
             tunnels: self.tunnels(),
@@ -112,20 +128,28 @@ impl RevisionStats {
     }
 
     pub(crate) fn in_flight(&self) -> u64 {
-        self.in_flight.load(RELAXED)
+        self.counters.sum(IN_FLIGHT)
     }
 
     pub(crate) fn tunnels(&self) -> u64 {
-        self.tunnels.load(RELAXED)
+        self.counters.sum(TUNNELS)
     }
 
     pub(crate) fn started_total(&self) -> u64 {
-        self.started_total.load(RELAXED)
+        self.counters.sum(STARTED_TOTAL)
     }
 
     /// Cuts the tunnels that are open; later ones are not touched.
     pub(crate) fn cut_tunnels(&self) {
         self.cut.swap(Arc::new(CancellationToken::new())).cancel();
+    }
+
+    fn count(&self, counter: usize) {
+        self.counters.add(shard(), counter, 1);
+    }
+
+    fn leave(&self, counter: usize) {
+        self.counters.sub(shard(), counter, 1);
     }
 }
 
@@ -139,16 +163,36 @@ pub(crate) struct Flight {
     counted: bool,
     has_head: bool,
     settled: bool,
+    note: Option<Box<Note>>,
+}
+
+/// A request whose line will be in the access log.
+#[derive(Debug)]
+pub(crate) struct Note {
+    pub(crate) log: Arc<AccessLog>,
+    pub(crate) line: Line,
 }
 
 impl Flight {
     pub(crate) fn begin(stats: Arc<RevisionStats>, begun: Instant, counted: bool) -> Self {
-        stats.in_flight.fetch_add(1, RELAXED);
+        stats.count(IN_FLIGHT);
         if counted {
-            stats.started.fetch_add(1, RELAXED);
-            stats.started_total.fetch_add(1, RELAXED);
+            stats.count(STARTED);
+            stats.count(STARTED_TOTAL);
         }
-        Self { stats, begun, counted, has_head: false, settled: false }
+        Self { stats, begun, counted, has_head: false, settled: false, note: None }
+    }
+
+    /// Has this request in the access log when it is over.
+    pub(crate) fn remember(&mut self, note: Note) {
+        self.note = Some(Box::new(note));
+    }
+
+    /// What the client is answered with.
+    pub(crate) fn status(&mut self, status: StatusCode) {
+        if let Some(note) = &mut self.note {
+            note.line.status = Some(status.as_u16());
+        }
     }
 
     /// The response head came: latency ends here.
@@ -163,33 +207,34 @@ impl Flight {
             self.record_latency();
         }
         self.has_head = true;
-        self.settle(|stats| &stats.failures[failure as usize]);
+        self.settle(failure as usize);
     }
 
     /// The response was complete, or as complete as its client wanted it.
     pub(crate) fn succeed(&mut self) {
-        self.settle(|stats| &stats.succeeded);
+        self.settle(SUCCEEDED);
     }
 
     /// The request became a tunnel, which is a success of the request.
     pub(crate) fn into_tunnel(mut self) -> Tunnel {
         self.succeed();
         let stats = Arc::clone(&self.stats);
-        stats.tunnels.fetch_add(1, RELAXED);
+        stats.count(TUNNELS);
         let cut = CancellationToken::clone(&stats.cut.load());
         Tunnel { stats, cut }
     }
 
-    fn settle(&mut self, counter: impl FnOnce(&RevisionStats) -> &AtomicU64) {
+    fn settle(&mut self, counter: usize) {
         if self.counted && !self.settled {
-            counter(&self.stats).fetch_add(1, RELAXED);
+            self.stats.count(counter);
         }
         self.settled = true;
     }
 
     fn record_latency(&self) {
         if self.counted {
-            self.stats.latency.load().record(self.begun.elapsed().as_secs_f64() * 1_000.0);
+            let elapsed_ms = self.begun.elapsed().as_secs_f64() * 1_000.0;
+            self.stats.latency.load().record(shard(), elapsed_ms);
         }
     }
 }
@@ -200,9 +245,15 @@ impl Drop for Flight {
             self.succeed();
         } else {
             self.record_latency();
-            self.settle(|stats| &stats.abandoned);
+            self.settle(ABANDONED);
         }
-        self.stats.in_flight.fetch_sub(1, RELAXED);
+        self.stats.leave(IN_FLIGHT);
+        if let Some(note) = self.note.take() {
+            let Note { log, mut line } = *note;
+            line.at_ms = wall_ms();
+            line.duration_ms = self.begun.elapsed().as_secs_f64() * 1_000.0;
+            log.tell(line);
+        }
     }
 }
 
@@ -215,6 +266,6 @@ pub(crate) struct Tunnel {
 
 impl Drop for Tunnel {
     fn drop(&mut self) {
-        self.stats.tunnels.fetch_sub(1, RELAXED);
+        self.stats.leave(TUNNELS);
     }
 }

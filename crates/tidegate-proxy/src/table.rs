@@ -3,23 +3,25 @@
 //! reads the routing this module publishes.
 
 mod held;
+mod succession;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
 use crate::disk::Record;
 use crate::lease;
 use crate::listen::{Listeners, Plane};
+use crate::metrics::Snapshot;
 use crate::refusal::Refused;
-use crate::route::{self, Routing};
-use crate::stats::RevisionStats;
+use crate::route::{self, Conflict, Routing};
+use crate::upgrade::{Heirloom, Order};
 use crate::wire::{
-    Ack, LeaseOutcome, LeaseRenewal, OverrideKind, Refusal, StatusReport, Table, Ticks,
-    UncheckedTable, limits,
+    Ack, LeaseOutcome, LeaseRenewal, OverrideKind, Refusal, StatusReport, Table, Ticks, limits,
 };
 use held::Held;
 
@@ -36,6 +38,22 @@ pub(crate) struct Store {
     services: BTreeMap<String, Held>,
     highest_epoch: u64,
     started_at_ms: u64,
+    standing: Standing,
+    /// How long the last tick took to cut.
+    pulse_took: Duration,
+    /// The proxy whose place this one took, while it still lives.
+    elder: Option<UnboundedSender<Order>>,
+}
+
+/// What this proxy may do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Standing {
+    /// Everything.
+    Serving,
+    /// A newcomer is taking over: nothing is written and no tick is cut.
+    Frozen,
+    /// Another has taken over: what is in progress ends, by its tables.
+    Retired,
 }
 
 /// What to do with a table that is valid.
@@ -47,13 +65,35 @@ enum Admission {
 
 impl Store {
     /// Serves what was loaded at once.
-    pub(crate) fn new(records: Vec<Record>, plane: Arc<Plane>) -> Self {
+    pub(crate) fn new(
+        records: Vec<Record>,
+        plane: Arc<Plane>,
+        sockets: Vec<TcpListener>,
+        heirlooms: Vec<Heirloom>,
+    ) -> Self {
         let started_at_ms = wall_ms();
-        let hold = |record: Record| (record.service.clone(), Held::new(record, started_at_ms));
-        let services: BTreeMap<_, _> = records.into_iter().map(hold).collect();
-        let listeners = Listeners::new(Arc::clone(&plane));
+        let workers = plane.workers.count();
+        let hold =
+            |record: Record| (record.service.clone(), Held::new(record, started_at_ms, workers));
+        let mut services: BTreeMap<_, _> = records.into_iter().map(hold).collect();
+        for heirloom in heirlooms {
+            if let Some(held) = services.get_mut(&heirloom.service) {
+                held.inherit(heirloom);
+            }
+        }
+        let listeners = Listeners::new(Arc::clone(&plane), sockets);
         let highest_epoch = services.values().map(|held| held.record.epoch).max().unwrap_or(0);
-        let mut store = Self { plane, listeners, services, highest_epoch, started_at_ms };
+        let standing = Standing::Serving;
+        let mut store = Self {
+            plane,
+            listeners,
+            services,
+            highest_epoch,
+            started_at_ms,
+            standing,
+            pulse_took: Duration::ZERO,
+            elder: None,
+        };
         store.publish();
         store.bind_missing();
         store
@@ -61,13 +101,14 @@ impl Store {
 
     /// Admits a table and opens its address. Gives the record to make durable, or `None` when
     /// the table is applied already.
-    pub(crate) fn prepare(&mut self, unchecked: UncheckedTable) -> Result<Option<Record>, Refused> {
-        let table = unchecked.verify().map_err(Refused::Table)?;
+    pub(crate) fn prepare(&mut self, table: Table) -> Result<Option<Record>, Refused> {
+        self.may_change()?;
         if self.admit(&table)? == Admission::AlreadyApplied {
             return Ok(None);
         }
-        let address = table.listen;
-        self.listeners.open(address).map_err(|source| Refused::Listen { address, source })?;
+        for route::Entrance { address, .. } in route::entrances(&table) {
+            self.listeners.open(address).map_err(|source| Refused::Listen { address, source })?;
+        }
         let held = self.services.get(&table.service);
         Ok(Some(Record {
             service: table.service.clone(),
@@ -114,9 +155,15 @@ impl Store {
             return Err(Refused::Full(self.services.len()));
         }
         for other in self.services.values().filter_map(|held| held.record.table.as_ref()) {
-            if let Some(route) = route::conflict(table, other) {
-                let owner = other.service.clone();
-                return Err(Refused::Route { route: route.clone(), listen: other.listen, owner });
+            let owner = other.service.clone();
+            match route::conflict(table, other) {
+                None => {}
+                Some(Conflict::Route(route, listen)) => {
+                    return Err(Refused::Route { route, listen, owner });
+                }
+                Some(Conflict::Entrance(address)) => {
+                    return Err(Refused::Entrance { address, owner });
+                }
             }
         }
         Ok(Admission::Apply)
@@ -129,6 +176,7 @@ impl Store {
         service: &str,
         offered: (u64, u64),
     ) -> Result<Option<Record>, Refused> {
+        self.may_change()?;
         let record = &self.services.get(service).ok_or(Refused::NoService)?.record;
         let applied = (record.epoch, record.generation);
         if record.table.is_none() && offered == applied {
@@ -158,17 +206,25 @@ impl Store {
             self.close_unused();
             return Err(Refused::Override(Box::new(given)));
         }
+        self.put_in_force(record);
+        self.close_unused();
+        Ok(())
+    }
+
+    fn put_in_force(&mut self, record: Record) {
         self.highest_epoch = self.highest_epoch.max(record.epoch);
-        match self.services.get_mut(&record.service) {
+        let service = record.service.clone();
+        match self.services.get_mut(&service) {
+            Some(held) if self.standing == Standing::Retired => held.follow(record),
             Some(held) => held.enter(record),
             None => {
-                let held = Held::new(record, self.started_at_ms);
-                self.services.insert(held.record.service.clone(), held);
+                let workers = self.plane.workers.count();
+                let held = Held::new(record, self.started_at_ms, workers);
+                self.services.insert(service.clone(), held);
             }
         }
         self.publish();
-        self.close_unused();
-        Ok(())
+        self.tell_elder(&service);
     }
 
     /// Leaves the split of a table for its fallback, at once.
@@ -179,9 +235,13 @@ impl Store {
         actor: &str,
         reason: String,
     ) -> Result<(), Refused> {
+        if self.standing == Standing::Retired {
+            return Err(Refused::Replaced);
+        }
         let held = self.services.get_mut(service).ok_or(Refused::NoService)?;
         held.override_split(kind, actor, reason)?;
         self.publish();
+        self.tell_elder(service);
         Ok(())
     }
 
@@ -189,8 +249,9 @@ impl Store {
     pub(crate) fn renew(&mut self, renewals: Vec<LeaseRenewal>) -> Vec<LeaseOutcome> {
         let outcomes = renewals.into_iter().map(|renewal| {
             let offered = (renewal.epoch, renewal.generation);
-            let held = self.services.get_mut(&renewal.service);
-            let renewed = held.ok_or(Refused::NoService).and_then(|held| held.renew(offered));
+            let allowed = self.may_change();
+            let held = self.services.get_mut(&renewal.service).ok_or(Refused::NoService);
+            let renewed = allowed.and(held).and_then(|held| held.renew(offered));
             let (left_ms, refusal) = match renewed {
                 Ok(left_ms) => (left_ms, None),
                 Err(refused) => (None, Some(self.refusal(&renewal.service, refused))),
@@ -203,7 +264,12 @@ impl Store {
     pub(crate) fn status(&self) -> StatusReport {
         let services = self.services.values().filter_map(|held| {
             let table = held.record.table.as_ref()?;
-            Some(held.status(table, self.listeners.is_open(table.listen)))
+            let mut entrances = route::entrances(table);
+            let listening = entrances.all(|entrance| self.listeners.is_open(entrance.address));
+            let mut status = held.status(table, listening);
+            let tls = table.tls.as_ref();
+            status.certificates = tls.map(|tls| self.plane.keys.status(tls)).unwrap_or_default();
+            Some(status)
         });
         StatusReport {
             pid: std::process::id(),
@@ -213,18 +279,26 @@ impl Store {
         }
     }
 
+    pub(crate) fn metrics(&self) -> Snapshot {
+        let held = self.services.values().filter(|held| held.record.table.is_some());
+        let (services, revisions): (Vec<_>, Vec<_>) = held.map(Held::metrics).unzip();
+        Snapshot {
+            pulse_seconds: self.pulse_took.as_secs_f64(),
+            connections: self.plane.connections(),
+            access_log_lost: self.plane.access.lost(),
+            services,
+            revisions: revisions.into_iter().flatten().collect(),
+        }
+    }
+
     pub(crate) fn ticks(&self, service: &str, after: u64) -> Result<Ticks, Refusal> {
         let held = self.services.get(service).filter(|held| held.record.table.is_some());
         let held = held.ok_or_else(|| self.refusal(service, Refused::NoService))?;
         Ok(held.ring.after(service, after))
     }
 
-    /// The counters of a revision that may be emptied; `None` when there is nothing to empty.
-    pub(crate) fn drainable(
-        &self,
-        service: &str,
-        revision: &str,
-    ) -> Result<Option<Arc<RevisionStats>>, Refusal> {
+    /// Requests and tunnels on a revision that may be emptied.
+    pub(crate) fn drainable(&self, service: &str, revision: &str) -> Result<(u64, u64), Refusal> {
         let refuse = |refused| Err(self.refusal(service, refused));
         let Some(held) = self.services.get(service) else {
             return refuse(Refused::NoService);
@@ -235,12 +309,15 @@ impl Store {
                 let basis_points = share.weight.basis_points();
                 refuse(Refused::InUse { revision: revision.to_owned(), basis_points })
             }
-            _ => Ok(held.stats(revision)),
+            _ => Ok(held.load(revision)),
         }
     }
 
     /// Once a tick: closes the tick of every service, ends leases and pulls brakes.
     pub(crate) fn pulse(&mut self) {
+        if self.standing != Standing::Serving {
+            return;
+        }
         let now = Instant::now();
         let mut overrides = Vec::new();
         let count = self.services.len();
@@ -262,6 +339,7 @@ impl Store {
                 tracing::error!(%service, %refused, code = refused.code(), "cannot go back");
             }
         }
+        self.pulse_took = now.elapsed();
     }
 
     /// The records in force that are not on disk.
@@ -299,7 +377,7 @@ impl Store {
 
     fn addresses(&self) -> Vec<SocketAddr> {
         let tables = self.services.values().filter_map(|held| held.record.table.as_ref());
-        tables.map(|table| table.listen).collect()
+        tables.flat_map(route::entrances).map(|entrance| entrance.address).collect()
     }
 
     /// Requests that arrive from here on follow the tables as they stand.
@@ -307,7 +385,9 @@ impl Store {
         let views = self.services.values().filter_map(|held| {
             Some((held.record.table.as_ref()?, Arc::clone(held.view.as_ref()?)))
         });
-        self.plane.routing.store(Arc::new(Routing::new(views)));
+        let tables = self.services.values().filter_map(|held| held.record.table.as_ref());
+        let doors = self.plane.keys.publish(tables);
+        self.plane.routing.store(Arc::new(Routing::new(views, &doors)));
     }
 
     /// The state of a service after a request about it.

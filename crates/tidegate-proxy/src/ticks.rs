@@ -24,6 +24,17 @@ impl Ring {
         Self { ticks: VecDeque::new(), bytes: 0, next: first }
     }
 
+    /// Goes on with kept ticks, oldest first.
+    pub(crate) fn resume(next: u64, ticks: Vec<Tick>) -> Self {
+        let bytes = ticks.iter().map(bytes_of).sum();
+        Self { ticks: ticks.into(), bytes, next }
+    }
+
+    /// Oldest first.
+    pub(crate) fn oldest(&self) -> impl Iterator<Item = &Tick> {
+        self.ticks.iter()
+    }
+
     /// Keeps a tick and gives it its number.
     pub(crate) fn push(&mut self, mut tick: Tick) {
         tick.seq = self.next;

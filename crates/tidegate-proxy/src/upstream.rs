@@ -7,12 +7,15 @@
 
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use http::header::{HeaderValue, TRANSFER_ENCODING};
 use http::{Method, Request, Response};
+use http_body::Body;
 use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustix::net::sockopt;
@@ -20,17 +23,19 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::body::Upload;
+use crate::health::Health;
+use crate::multiplex::{self, Stream, Streams};
 use crate::stats::Failure;
+use crate::wire::Protocol;
+use crate::workers::shard;
 
 /// An idle connection is not reused after this time. Node.js closes idle ones after five
 /// seconds, and a request must not meet that close on its way.
 const IDLE_MAX: Duration = Duration::from_secs(4);
 /// The same for requests that could not be repeated if they met it.
 const IDLE_MAX_UNREPEATABLE: Duration = Duration::from_secs(1);
-/// Idle connections kept for one endpoint; more are closed.
+/// Idle connections a worker keeps for one endpoint; more are closed.
 const IDLE_CONNECTIONS: usize = 256;
-/// How long an endpoint that refused a connection is passed over while others are there.
-const REST: Duration = Duration::from_secs(1);
 /// Silence after which the kernel asks a peer whether it lives; its own default is two hours.
 const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(60);
 /// Attempts at one request, connection failures included.
@@ -40,12 +45,13 @@ const ATTEMPTS: usize = 3;
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     address: SocketAddr,
-    in_flight: AtomicUsize,
-    /// Milliseconds after `born` until which the endpoint rests.
-    resting_until: AtomicU64,
-    born: Instant,
-    /// Newest last. Held for a push or a pop only, never across an await.
-    idle: Mutex<Vec<Idle>>,
+    protocol: Protocol,
+    pub(crate) health: Health,
+    /// Those of each worker, which alone takes and gives back: newest last. Held for a push or a
+    /// pop only, never across an await; a sweep is the only other visitor.
+    idle: Box<[Mutex<Vec<Idle>>]>,
+    /// Those of an endpoint that takes many requests on one.
+    streams: Streams,
 }
 
 #[derive(Debug)]
@@ -55,44 +61,46 @@ struct Idle {
 }
 
 impl Endpoint {
-    pub(crate) fn new(address: SocketAddr) -> Self {
+    pub(crate) fn new(address: SocketAddr, protocol: Protocol, workers: usize) -> Self {
         Self {
             address,
-            in_flight: AtomicUsize::new(0),
-            resting_until: AtomicU64::new(0),
-            born: Instant::now(),
-            idle: Mutex::new(Vec::new()),
+            protocol,
+            health: Health::new(),
+            idle: (0..workers.max(1)).map(|_| Mutex::default()).collect(),
+            streams: Streams::default(),
         }
+    }
+
+    pub(crate) const fn protocol(&self) -> Protocol {
+        self.protocol
     }
 
     /// Closes idle connections that are too old or gone, and says how many stay.
     pub(crate) fn sweep(&self) -> u64 {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < IDLE_MAX);
-        idle.len() as u64
+        let of_worker = |pool: &Mutex<Vec<Idle>>| {
+            let mut idle = pool.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < IDLE_MAX);
+            idle.len() as u64
+        };
+        self.idle.iter().map(of_worker).sum::<u64>() + self.streams.sweep()
     }
 
-    fn age_ms(&self) -> u64 {
-        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    fn is_resting(&self) -> bool {
-        let until = self.resting_until.load(Ordering::Relaxed);
-        until > 0 && self.age_ms() < until
-    }
-
-    fn rest(&self) {
-        let until = self.age_ms() + u64::try_from(REST.as_millis()).unwrap_or_default();
-        self.resting_until.store(until, Ordering::Relaxed);
+    /// This worker's idle connections.
+    fn pool(&self) -> MutexGuard<'_, Vec<Idle>> {
+        self.idle[shard() % self.idle.len()].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The newest idle connection that can take a request. One that was just given back may
     /// still be finishing; it is left for the next request.
     fn idle_link(self: &Arc<Self>, idle_max: Duration) -> Option<Link> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.protocol == Protocol::H2c {
+            let sender = Sender::H2c(self.streams.find()?);
+            return Some(Link { sender, seat: Seat::take(self), reused: true });
+        }
+        let mut idle = self.pool();
         let fresh = |idle: &Idle| idle.sender.is_ready() && idle.since.elapsed() < idle_max;
         let newest = idle.iter().rposition(fresh)?;
-        let sender = idle.remove(newest).sender;
+        let sender = Sender::Http1(idle.remove(newest).sender);
         Some(Link { sender, seat: Seat::take(self), reused: true })
     }
 
@@ -104,7 +112,17 @@ impl Endpoint {
         if let Err(error) = socket.set_nodelay(true).and_then(|()| keep_alive(&socket)) {
             tracing::debug!(endpoint = %self.address, %error, "socket options");
         }
-        let (sender, connection) = http1::handshake(TokioIo::new(socket)).await.ok()?;
+        if self.protocol == Protocol::H2c {
+            let stream = timeout(within, self.streams.begin(socket)).await.ok()?.ok()?;
+            return Some(Link { sender: Sender::H2c(stream), seat, reused: false });
+        }
+        let (sender, connection) = http1::Builder::new()
+            // A request head goes out in one plain write; an upload is copied, which costs less
+            // than a list of pieces for each of the many small requests.
+            .writev(false)
+            .handshake(TokioIo::new(socket))
+            .await
+            .ok()?;
         let address = self.address;
         tokio::spawn(async move {
             // An error here has reached the request on the connection, which counts it.
@@ -112,7 +130,7 @@ impl Endpoint {
                 tracing::debug!(endpoint = %address, %error, "connection ended");
             }
         });
-        Some(Link { sender, seat, reused: false })
+        Some(Link { sender: Sender::Http1(sender), seat, reused: false })
     }
 }
 
@@ -122,27 +140,33 @@ pub(crate) fn keep_alive(socket: &TcpStream) -> std::io::Result<()> {
     Ok(sockopt::set_tcp_keepidle(socket, KEEP_ALIVE_AFTER)?)
 }
 
-/// A request's place on an endpoint; endpoints with fewer of them are chosen first.
+/// A request's place on an endpoint.
 #[derive(Debug)]
 struct Seat(Arc<Endpoint>);
 
 impl Seat {
     fn take(endpoint: &Arc<Endpoint>) -> Self {
-        endpoint.in_flight.fetch_add(1, Ordering::Relaxed);
+        endpoint.health.enter();
         Self(Arc::clone(endpoint))
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.health.leave();
     }
 }
 
-/// A connection to an endpoint, lent to one exchange.
+#[derive(Debug)]
+enum Sender {
+    Http1(SendRequest<Upload>),
+    H2c(Stream),
+}
+
+/// A connection to an endpoint, lent to one exchange, or a share of one.
 #[derive(Debug)]
 pub(crate) struct Link {
-    sender: SendRequest<Upload>,
+    sender: Sender,
     seat: Seat,
     reused: bool,
 }
@@ -150,12 +174,13 @@ pub(crate) struct Link {
 impl Link {
     /// Puts the connection back for the next request. Request and response must be complete.
     pub(crate) fn give_back(self) {
-        if self.sender.is_closed() {
-            return;
-        }
-        let mut idle = self.seat.0.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let sender = match self.sender {
+            Sender::Http1(sender) if !sender.is_closed() => sender,
+            Sender::Http1(_) | Sender::H2c(_) => return,
+        };
+        let mut idle = self.seat.0.pool();
         if idle.len() < IDLE_CONNECTIONS {
-            idle.push(Idle { sender: self.sender, since: Instant::now() });
+            idle.push(Idle { sender, since: Instant::now() });
         }
     }
 
@@ -167,13 +192,14 @@ impl Link {
         within: Duration,
     ) -> Result<Response<Incoming>, Lost> {
         let upload = request.body().progress();
-        let mut answer = pin!(self.sender.try_send_request(request));
+        let mut answer = pin!(self.sender.try_send(request));
         loop {
             match timeout_at(Instant::now() + within, &mut answer).await {
                 Ok(Ok(response)) => return Ok(response),
                 Ok(Err(mut error)) => {
                     let unsent = error.take_message().map(Box::new);
-                    return Err(Lost::Broken { unsent });
+                    let untouched = multiplex::is_untouched(error.error());
+                    return Err(Lost::Broken { unsent, untouched });
                 }
                 Err(_) if upload.as_ref().is_some_and(|progress| !progress.is_complete()) => {}
                 Err(_) => return Err(Lost::Late),
@@ -185,8 +211,31 @@ impl Link {
 enum Lost {
     /// No response head in time.
     Late,
-    /// The connection broke before the response head; `unsent` when no byte had left.
-    Broken { unsent: Option<Box<Request<Upload>>> },
+    /// The connection broke before the response head; `unsent` when no byte had left,
+    /// `untouched` when the endpoint said that it did not look at the request.
+    Broken { unsent: Option<Box<Request<Upload>>>, untouched: bool },
+}
+
+impl Sender {
+    async fn try_send(
+        &mut self,
+        mut request: Request<Upload>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<Upload>>> {
+        match self {
+            Self::Http1(sender) => {
+                if request.body().size_hint().exact().is_none() {
+                    // hyper sends no body of unknown length with a GET unless told to.
+                    let chunked = HeaderValue::from_static("chunked");
+                    request.headers_mut().insert(TRANSFER_ENCODING, chunked);
+                }
+                sender.try_send_request(request).await
+            }
+            Self::H2c(stream) => {
+                multiplex::shape(&mut request);
+                stream.sender.try_send_request(request).await
+            }
+        }
+    }
 }
 
 /// The instances of one revision.
@@ -202,15 +251,18 @@ impl Endpoints {
         Self { list, turn: AtomicUsize::new(0) }
     }
 
-    /// The endpoint with the fewest requests, rested ones first. One that failed this request
+    /// The endpoint that is cheapest to ask, rested ones first. One that failed this request
     /// already comes last, but it comes: with a single instance a second try is the only other
     /// one there is.
     fn pick(&self, failed: &[SocketAddr]) -> Option<&Arc<Endpoint>> {
+        if let [only] = self.list.as_slice() {
+            return Some(only);
+        }
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.list.len().max(1);
         let (late, early) = self.list.split_at(turn);
         early.iter().chain(late).min_by_key(|endpoint| {
             let has_failed = failed.contains(&endpoint.address);
-            (has_failed, endpoint.is_resting(), endpoint.in_flight.load(Ordering::Relaxed))
+            (has_failed, endpoint.health.is_resting(), endpoint.health.cost())
         })
     }
 }
@@ -250,23 +302,40 @@ pub(crate) async fn exchange(
             None => match endpoint.new_link(waits.connect).await {
                 Some(link) => link,
                 None => {
-                    endpoint.rest();
+                    endpoint.health.refused();
                     failed.push(endpoint.address);
                     continue;
                 }
             },
         };
-        let spare = (link.reused && repeatable).then(|| copy_head(&request));
+        let is_h2c = endpoint.protocol == Protocol::H2c;
+        let spare =
+            ((link.reused && repeatable) || (is_h2c && bodiless)).then(|| copy_head(&request));
+        let sent = Instant::now();
         match link.send(request, waits.head).await {
-            Ok(response) => return Ok(Answer { response, link }),
-            Err(Lost::Late) => return Err(Failure::Timeout),
-            Err(Lost::Broken { unsent }) => {
+            Ok(response) => {
+                if response.status().is_server_error() {
+                    endpoint.health.failed();
+                } else {
+                    endpoint.health.answered(sent.elapsed());
+                }
+                return Ok(Answer { response, link });
+            }
+            Err(Lost::Late) => {
+                endpoint.health.failed();
+                return Err(Failure::Timeout);
+            }
+            Err(Lost::Broken { unsent, untouched }) => {
                 outcome = Failure::Reset;
                 // On a new connection an unsent request means that the endpoint hangs up.
+                if !link.reused {
+                    endpoint.health.failed();
+                }
                 if unsent.is_some() && !link.reused {
-                    endpoint.rest();
+                    endpoint.health.refused();
                     failed.push(endpoint.address);
                 }
+                let spare = spare.filter(|_| untouched || (link.reused && repeatable));
                 request = unsent.map(|unsent| *unsent).or(spare).ok_or(Failure::Reset)?;
                 may_reuse = false;
             }
@@ -276,13 +345,11 @@ pub(crate) async fn exchange(
 }
 
 fn is_idempotent(method: &Method) -> bool {
-    matches!(
-        *method,
-        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
-    )
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
 }
 
-fn copy_head(request: &Request<Upload>) -> Request<Upload> {
+/// The request without a body.
+pub(crate) fn copy_head(request: &Request<Upload>) -> Request<Upload> {
     let mut copy = Request::new(Upload::Empty);
     copy.method_mut().clone_from(request.method());
     copy.uri_mut().clone_from(request.uri());

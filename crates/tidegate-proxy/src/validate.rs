@@ -9,6 +9,8 @@
 //! Where a head or a chunk is refused, the byte at fault is replaced by NUL, which no part of a
 //! head or a chunk size may hold: hyper answers 400 in its turn and closes.
 
+use http::HeaderMap;
+
 /// Longest request head, in bytes. Browsers stay below 16 KiB.
 pub(crate) const HEAD_BYTES: usize = 32 * 1_024;
 /// Most header lines of one head; hyper's own limit without a heap allocation a request.
@@ -191,7 +193,7 @@ impl Guard {
 }
 
 /// Trailers that would change how a request is framed, routed or allowed.
-const TRAILERS_REFUSED: [&[u8]; 8] = [
+pub(crate) const TRAILERS_REFUSED: [&[u8]; 8] = [
     b"authorization",
     b"content-length",
     b"connection",
@@ -344,10 +346,11 @@ fn request_line(line: &[u8]) -> Result<(&[u8], &[u8], bool), Ambiguous> {
     }
 }
 
-/// Accepts `/path`, `*` for OPTIONS, and `http://host/path` where it agrees with `Host`.
-fn check_target(method: &[u8], target: &[u8], host: Option<&[u8]>) -> Result<(), Ambiguous> {
-    if method == b"CONNECT" {
-        return Err(Ambiguous("CONNECT"));
+/// Accepts `/path`, and `*` for OPTIONS. CONNECT would make the proxy an open one, and TRACE
+/// sends a stranger back what only the proxy and the application should see.
+pub(crate) fn path(method: &[u8], target: &[u8]) -> Result<(), Ambiguous> {
+    if matches!(method, b"CONNECT" | b"TRACE") {
+        return Err(Ambiguous("CONNECT or TRACE"));
     }
     if !target.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#') {
         return Err(Ambiguous("a character in the request target"));
@@ -355,12 +358,46 @@ fn check_target(method: &[u8], target: &[u8], host: Option<&[u8]>) -> Result<(),
     if target.starts_with(b"/") || (target == b"*" && method == b"OPTIONS") {
         return Ok(());
     }
-    let rest = target.strip_prefix(b"http://").ok_or(Ambiguous("request target"))?;
+    Err(Ambiguous("request target"))
+}
+
+/// Accepts what [`path`] accepts, and `http://host/path` where it agrees with `Host`.
+fn check_target(method: &[u8], target: &[u8], host: Option<&[u8]>) -> Result<(), Ambiguous> {
+    let after_scheme = target.strip_prefix(b"http://").or_else(|| target.strip_prefix(b"https://"));
+    let Some(rest) = after_scheme else {
+        return path(method, target);
+    };
+    // The characters of the whole target, and the method.
+    path(method, &[b"/", rest].concat())?;
     let end = rest.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
     match host {
         Some(host) if host.eq_ignore_ascii_case(&rest[..end]) => Ok(()),
         _ => Err(Ambiguous("request target and Host disagree")),
     }
+}
+
+/// The header lines of a request that came without a head in bytes, as in HTTP/2.
+pub(crate) fn fields(headers: &HeaderMap) -> Result<(), Ambiguous> {
+    if headers.len() > HEADER_LINES {
+        return Err(Ambiguous("too many header lines"));
+    }
+    let mut seen = Seen::default();
+    for (name, value) in headers {
+        let value = value.as_bytes();
+        if value.trim_ascii().len() != value.len() {
+            return Err(Ambiguous("white space around a header value"));
+        }
+        seen.header(name.as_str().as_bytes(), value)?;
+    }
+    if seen.chunked || !seen.connection.is_empty() || seen.upgrade.is_some() {
+        return Err(Ambiguous("a header that belongs to one connection of HTTP/1.1"));
+    }
+    Ok(())
+}
+
+/// Accepts what may stand in `Host`.
+pub(crate) fn authority(host: &[u8]) -> Result<(), Ambiguous> {
+    if is_authority(host) { Ok(()) } else { Err(Ambiguous("Host")) }
 }
 
 /// A host name or an address in brackets, and a port; no user, nothing encoded.

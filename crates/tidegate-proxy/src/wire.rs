@@ -10,19 +10,22 @@
 //! | `GET /v1/ticks?service=S&after=SEQ` | - | [`Ticks`] |
 //! | `POST /v1/rollback` | [`RollbackRequest`] | [`Ack`] with the override |
 //! | `POST /v1/drain` | [`DrainRequest`] | [`Drained`] |
+//! | `GET /metrics` | - | OpenMetrics text |
 //!
 //! Every other status than 200 carries a [`Refusal`]. Service keys contain `/`; in a path or a
 //! query they are percent-encoded ([`encode_service`]).
 
 mod check;
 mod checksum;
+mod edge;
 mod table;
 
 use serde::{Deserialize, Serialize};
 
+pub use edge::{Acme, Behind, Certificate, CertificateStatus, IpNet, Protocol, Speaks, Tls};
 pub use table::{
-    Backend, BrakeRule, Cohort, Preview, Route, Share, Table, TableError, TableParts,
-    UncheckedTable, Weight, limits,
+    Backend, BrakeRule, Cohort, CohortBy, Mirror, Preview, Route, Share, Table, TableError,
+    TableParts, UncheckedTable, Weight, limits,
 };
 
 /// Where a table is put.
@@ -35,6 +38,8 @@ pub const PATH_LEASE: &str = "/v1/lease";
 pub const PATH_TICKS: &str = "/v1/ticks";
 /// Where a person rolls back without a control plane.
 pub const PATH_ROLLBACK: &str = "/v1/rollback";
+/// Where metrics are read, here and on the listener for them.
+pub const PATH_METRICS: &str = "/metrics";
 /// Where a revision without traffic is emptied of its tunnels.
 pub const PATH_DRAIN: &str = "/v1/drain";
 
@@ -163,6 +168,9 @@ pub struct Status {
     /// Milliseconds until the lease ends; absent when the table has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_left_ms: Option<u64>,
+    /// The certificates of the table; empty without TLS.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateStatus>,
     /// Every revision of the table, and every other one that still has requests or tunnels.
     pub revisions: Vec<RevisionStatus>,
 }
@@ -203,6 +211,16 @@ pub struct Failures {
 }
 
 impl Failures {
+    /// Adds the counts of others.
+    pub const fn add(&mut self, other: Self) {
+        let Self { status_5xx, grpc, connect, timeout, reset } = other;
+        self.status_5xx += status_5xx;
+        self.grpc += grpc;
+        self.connect += connect;
+        self.timeout += timeout;
+        self.reset += reset;
+    }
+
     /// All failed requests.
     #[must_use]
     pub const fn total(&self) -> u64 {
@@ -234,6 +252,27 @@ pub struct RevisionTick {
     /// table this tick names. A timeout counts with the time waited, and so does an abandoned
     /// request; a broken or refused connection has no latency.
     pub latency: Vec<(u16, u32)>,
+}
+
+impl RevisionTick {
+    /// Adds the counts of another process for the same revision; the gauges become the other's.
+    /// Both histograms must have the same cells.
+    pub fn add(&mut self, other: Self) {
+        let Self { revision, started, requests, abandoned, failures, in_flight, tunnels, latency } =
+            other;
+        self.revision = revision;
+        self.started += started;
+        self.requests += requests;
+        self.abandoned += abandoned;
+        self.failures.add(failures);
+        (self.in_flight, self.tunnels) = (in_flight, tunnels);
+        for (cell, count) in latency {
+            match self.latency.binary_search_by_key(&cell, |(cell, _)| *cell) {
+                Ok(at) => self.latency[at].1 += count,
+                Err(at) => self.latency.insert(at, (cell, count)),
+            }
+        }
+    }
 }
 
 /// What one service did in one tick. A tick belongs to exactly one table: applying a table cuts

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use tidegate_core::plan::Route;
 
 use crate::codes;
+use crate::edge;
 use crate::fields::{Field, Fields, shorten};
 use crate::probe::{is_header, request_path};
 use crate::read;
@@ -24,6 +25,8 @@ pub(crate) fn route(field: Option<&Field<'_>>, report: &mut Report<'_>) -> Route
         path: "/".to_owned(),
         preview_header: None,
         sticky: true,
+        tls: None,
+        behind: None,
     };
     let Some(field) = field else { return route };
     let mut fields = Fields::of(field, report);
@@ -36,13 +39,16 @@ pub(crate) fn route(field: Option<&Field<'_>>, report: &mut Report<'_>) -> Route
     }
     route.preview_header = fields.get("preview").and_then(|field| header(&field, report));
     route.sticky = read::flag(fields.get("sticky"), true, report);
+    let tls = fields.get("tls");
+    route.tls = tls.and_then(|field| edge::tls(&field, route.host.as_deref(), report));
+    route.behind = fields.get("behind").and_then(|field| edge::behind(&field, report));
     // Other engines for traffic, by the names under which the format knows them.
-    let engines = ["alb", "nginx", "haproxy", "envoy", "gateway", "dns", "tls"];
+    let engines = ["alb", "nginx", "haproxy", "envoy", "gateway", "dns"];
     fields.finish(&engines, report);
     route
 }
 
-fn address(field: &Field<'_>, report: &mut Report<'_>) -> Option<String> {
+pub(crate) fn address(field: &Field<'_>, report: &mut Report<'_>) -> Option<String> {
     let text = read::text(field, report)?;
     let address = text.parse::<SocketAddr>().ok().filter(|address| address.port() != 0);
     if address.is_none() {

@@ -22,6 +22,10 @@ mod text;
 mod view;
 mod wire;
 
+/// What a request allocates is freed on the same core: docs/adr/0035-a-runtime-a-core.md.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = match cli::parse() {
         Ok(cli) => cli,

@@ -55,7 +55,10 @@ pub(crate) async fn graph(dir: &StateDir) -> Result<Graph, Failure> {
 }
 
 /// The command line that starts the proxy of a state directory.
-fn proxy_command(dir: &StateDir) -> Result<Vec<OsString>, Failure> {
+///
+/// # Errors
+/// [`Failure`] when this program does not know where it is.
+pub(crate) fn proxy_command(dir: &StateDir) -> Result<Vec<OsString>, Failure> {
     let mut command = own_command(&["proxy", "run", "--state-dir"])?;
     command.push(dir.path().into());
     Ok(command)

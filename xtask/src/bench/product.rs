@@ -58,9 +58,24 @@ impl Product {
         Ok(())
     }
 
+    /// Builds the data plane as it is published, and what loads it.
+    ///
+    /// # Errors
+    /// When something does not compile.
+    pub(crate) fn build_proxy(&self) -> anyhow::Result<()> {
+        let package = ["--package", "tidegate-proxy"];
+        self.build_as("dist", &[&package[..], &["--example", "bench_proxy"]].concat())?;
+        let loaders = ["--example", "bench_load", "--example", "bench_shift"];
+        self.build_as("release", &[&package[..], &loaders].concat())
+    }
+
     fn cargo(&self, arguments: &[&str]) -> anyhow::Result<()> {
+        self.build_as("release", arguments)
+    }
+
+    fn build_as(&self, profile: &str, arguments: &[&str]) -> anyhow::Result<()> {
         let status = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--release"])
+            .args(["build", "--quiet", "--profile", profile])
             .args(arguments)
             .current_dir(&self.root)
             .status()
@@ -74,6 +89,11 @@ impl Product {
     /// The path of `tidegate`.
     pub(crate) fn tidegate(&self) -> PathBuf {
         self.target.join("release/tidegate")
+    }
+
+    /// The path of an example as it is published.
+    pub(crate) fn dist_example(&self, name: &str) -> PathBuf {
+        self.target.join("dist/examples").join(name)
     }
 
     /// The path of an example.

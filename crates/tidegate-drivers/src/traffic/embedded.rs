@@ -7,6 +7,7 @@
 //! another table for a confirmation of this one.
 
 pub(super) mod client;
+mod edge;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -200,6 +201,14 @@ pub async fn served(socket: &Path) -> Result<Vec<Scope>, Failure> {
     Ok(scopes.collect::<BTreeSet<_>>().into_iter().collect())
 }
 
+/// What the proxy counted since it began, as OpenMetrics text.
+///
+/// # Errors
+/// [`Failure`] when the proxy does not answer.
+pub async fn metrics(socket: &Path) -> Result<String, Failure> {
+    Client::new(socket.to_owned()).text(wire::PATH_METRICS).await
+}
+
 /// Sends every part of a service back to the fallback of its table at once. Needs the proxy's
 /// socket and nothing else: no server, no database. `announce` is told each call before it is
 /// made.
@@ -226,7 +235,11 @@ pub async fn emergency(
         };
         let path = wire::PATH_ROLLBACK;
         announce(&format!("POST {path} {} at {}", request.service, socket.display()));
-        let answer: Result<wire::Ack, Failure> = client.post(path, &request).await;
+        let mut answer: Result<wire::Ack, Failure> = client.post(path, &request).await;
+        // Another proxy took over in this moment: the same order to the one that serves now.
+        if answer.as_ref().is_err_and(|failure| failure.code == "TG5040") {
+            answer = client.post(path, &request).await;
+        }
         let result = answer.map(|ack| {
             let own = || "the table's own shares".to_owned();
             ack.in_override.map_or_else(own, |held| shares_in_words(&held.split))

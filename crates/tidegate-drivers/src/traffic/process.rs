@@ -1,7 +1,7 @@
 //! The proxy as a process of its own: adopted when it runs, started when it does not.
 //!
-//! It must never stop a proxy, and never start a second one while the first may live: a proxy
-//! that accepts a connection is alive, however slow its answer.
+//! It must never stop a proxy, and never start a second one while the first may live, but for one
+//! that takes its place: a proxy that accepts a connection is alive, however slow its answer.
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
@@ -27,6 +27,8 @@ use super::embedded::client::Client;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a new proxy may take to open its socket: it loads its tables and listens first.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long one may take to replace another: both sides wait for each other's word for 10 s.
+const REPLACE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often a new proxy's socket is tried.
 const START_POLL: Duration = Duration::from_millis(10);
 /// The proxy's log begins anew beyond this, in bytes, when a proxy is started.
@@ -41,6 +43,15 @@ pub struct Running {
     pub pid: u32,
     /// Whether this call started it.
     pub started: bool,
+}
+
+/// One proxy took the place of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replaced {
+    /// The process that drains.
+    pub before: u32,
+    /// The process that serves.
+    pub now: u32,
 }
 
 /// Looks after one proxy.
@@ -73,6 +84,12 @@ impl ProxyProcess {
     pub async fn ensure_running(&self) -> Result<Running, Failure> {
         let mut child = self.child.lock().await;
         if self.listens().await? {
+            // One of ours that gave way to another has ended by now, maybe: it is collected.
+            if let Some(ended) = child.as_mut()
+                && matches!(ended.try_wait(), Ok(Some(_)))
+            {
+                *child = None;
+            }
             return self.running(false).await;
         }
         // Nobody listens. One of ours may be starting, or about to end.
@@ -87,6 +104,31 @@ impl ProxyProcess {
         *child = Some(started);
         up?;
         self.running(true).await
+    }
+
+    /// Starts the command, which takes the place of the proxy that runs, and waits until it
+    /// serves. The other one goes on until then, and for good when this fails.
+    ///
+    /// # Errors
+    /// [`Failure`] `TG5901` when no proxy answers, `TG5905` with the last words of one that did
+    /// not come up.
+    pub async fn replace(&self) -> Result<Replaced, Failure> {
+        let before = self.running(false).await?.pid;
+        let mut started = self.start().map_err(|error| self.failed(&error.to_string()))?;
+        let Some(now) = started.id() else { return Err(self.failed("it ended at once")) };
+        let deadline = Instant::now() + REPLACE_TIMEOUT;
+        loop {
+            // Around the moment of the change an answer may fail; the next one counts.
+            if self.running(false).await.is_ok_and(|running| running.pid == now) {
+                return Ok(Replaced { before, now });
+            }
+            match started.try_wait() {
+                Ok(None) if Instant::now() < deadline => tokio::time::sleep(START_POLL).await,
+                Ok(None) => return Err(self.failed("it did not take over in time")),
+                Ok(Some(status)) => return Err(self.failed(&crate::once::words(status))),
+                Err(error) => return Err(self.failed(&error.to_string())),
+            }
+        }
     }
 
     async fn running(&self, started: bool) -> Result<Running, Failure> {

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal};
 use tidegate_core::effect::RouteTable;
 use tidegate_core::event::OverrideKind;
 use tidegate_core::ids::{PartName, SlotName};
-use tidegate_core::plan::Route;
+use tidegate_core::plan::{Protocol, Route};
 use tidegate_core::state::Backend;
 use tidegate_core::weight::{Split, Weight};
 use tidegate_drivers::traffic::{Embedded, ProxyProcess, emergency, served};
@@ -59,6 +59,8 @@ impl Gate {
                 path: "/".to_owned(),
                 preview_header: Some("x-preview".to_owned()),
                 sticky: false,
+                tls: None,
+                behind: None,
             },
             split: Some(Split::between(&slot("south"), &slot("north"), weight)),
             backends,
@@ -121,7 +123,8 @@ async fn backend(name: &'static str, revision: &str) -> Backend {
             });
         }
     });
-    Backend { slot: slot(name), revision: revision.to_owned(), endpoints: vec![endpoint] }
+    let protocol = Protocol::Http1;
+    Backend { slot: slot(name), revision: revision.to_owned(), endpoints: vec![endpoint], protocol }
 }
 
 async fn start(gate: &Gate) -> u32 {

@@ -8,7 +8,7 @@ use tidegate_core::digest::Digest;
 use tidegate_core::ids::{DeploymentId, EnvironmentName, PartName, Scope, ServiceName, SlotName};
 use tidegate_core::plan::{
     Ask, Bake, Comparison, Floor, HoldEnd, KeepPrevious, Limits, Metric, Otherwise, Part, PartKind,
-    Plan, Probe, Release, Required, Route, Rule, Run, Smoke, SmokeRun, Traffic,
+    Plan, Probe, Protocol, Release, Required, Route, Rule, Run, Smoke, SmokeRun, Traffic,
 };
 use tidegate_core::weight::Weight;
 
@@ -84,6 +84,8 @@ fn route(path: &str) -> Route {
         path: path.to_owned(),
         preview_header: None,
         sticky: true,
+        tls: None,
+        behind: None,
     }
 }
 
@@ -97,6 +99,7 @@ fn part(name_text: &str, kind: PartKind) -> Part {
             argv: vec!["./run".to_owned()],
             env: BTreeMap::new(),
             port_env: "PORT".to_owned(),
+            protocol: Protocol::Http1,
             grace: SignedDuration::from_secs(5),
             memory_max: None,
             log_bytes_max: 1 << 20,

@@ -1,20 +1,23 @@
 //! One service in the store: its record, what is compiled from it, and its running tick. Nothing
 //! here touches disk or sockets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tidegate_judge::histogram::Cells;
 use tokio::time::Instant;
 
 use super::wall_ms;
 use crate::disk::Record;
+use crate::metrics::{OfRevision, OfService, Totals};
 use crate::refusal::Refused;
-use crate::route::{RevisionView, ServiceView};
+use crate::route::{Counts, RevisionView, ServiceView};
 use crate::stats::RevisionStats;
 use crate::ticks::Ring;
+use crate::upgrade::{Heirloom, Residue};
 use crate::upstream::{Endpoint, Endpoints};
 use crate::wire::{
     Override, OverrideKind, RevisionStatus, RevisionTick, Share, Status, Table, Tick,
@@ -30,7 +33,13 @@ pub(super) struct Held {
     /// False while the record in force is not on disk.
     pub(super) is_durable: bool,
     live: BTreeMap<String, Live>,
-    no_backend: Arc<AtomicU64>,
+    /// What each revision did since this process began, as long as it is named or in use.
+    totals: BTreeMap<String, Totals>,
+    no_backend_total: u64,
+    workers: usize,
+    /// What the elder proxy counted and no tick has yet, by revision; its gauges are its last.
+    elder: BTreeMap<String, RevisionTick>,
+    pub(super) counts: Arc<Counts>,
     tick_began: Instant,
     lease_ends: Option<Instant>,
 }
@@ -44,7 +53,7 @@ struct Live {
 
 impl Held {
     /// Holds a record that is on disk.
-    pub(super) fn new(record: Record, first_tick: u64) -> Self {
+    pub(super) fn new(record: Record, first_tick: u64, workers: usize) -> Self {
         let mut held = Self {
             record,
             view: None,
@@ -52,7 +61,11 @@ impl Held {
             trial_since: 0,
             is_durable: true,
             live: BTreeMap::new(),
-            no_backend: Arc::default(),
+            totals: BTreeMap::new(),
+            no_backend_total: 0,
+            workers,
+            elder: BTreeMap::new(),
+            counts: Arc::default(),
             tick_began: Instant::now(),
             lease_ends: None,
         };
@@ -67,6 +80,11 @@ impl Held {
         if self.record.in_override.is_some() {
             self.trial_since = self.ring.next();
         }
+        self.follow(record);
+    }
+
+    /// Serves by a record without a tick of its own: a successor has the ticks.
+    pub(super) fn follow(&mut self, record: Record) {
         self.record = record;
         self.is_durable = true;
         self.begin_lease();
@@ -131,16 +149,87 @@ impl Held {
         self.live.get(revision).map(|live| Arc::clone(&live.stats))
     }
 
+    /// Requests and tunnels in progress on a revision, the elder's included.
+    pub(super) fn load(&self, revision: &str) -> (u64, u64) {
+        let own = self.live.get(revision);
+        let (requests, tunnels) =
+            own.map_or((0, 0), |live| (live.stats.in_flight(), live.stats.tunnels()));
+        let elder = self.elder.get(revision).map_or((0, 0), |e| (e.in_flight, e.tunnels));
+        (requests + elder.0, tunnels + elder.1)
+    }
+
+    /// What a successor needs and no disk has.
+    pub(super) fn heirloom(&self) -> Heirloom {
+        Heirloom {
+            service: self.record.service.clone(),
+            lease_left_ms: self.lease_left_ms(),
+            trial_since: self.trial_since,
+            next_tick: self.ring.next(),
+            ticks: self.ring.oldest().cloned().collect(),
+        }
+    }
+
+    /// Goes on where the elder is.
+    pub(super) fn inherit(&mut self, heirloom: Heirloom) {
+        let Heirloom { service: _, lease_left_ms, trial_since, next_tick, ticks } = heirloom;
+        self.ring = Ring::resume(next_tick, ticks);
+        self.trial_since = trial_since;
+        self.lease_ends = lease_left_ms.map(|ms| Instant::now() + Duration::from_millis(ms));
+    }
+
+    /// Counts that a successor's ticks must have.
+    pub(super) fn residue(&mut self) -> Residue {
+        let table = self.record.table.as_ref();
+        Residue {
+            service: self.record.service.clone(),
+            no_backend: self.counts.no_backend.swap(0, Ordering::Relaxed),
+            limits_ms: table.map(|table| table.limits_ms.clone()).unwrap_or_default(),
+            revisions: take_counts(&self.live, &mut self.elder),
+        }
+    }
+
+    /// Counts of the elder, for the running tick.
+    pub(super) fn absorb(&mut self, residue: Residue) {
+        let limits_ms = self.record.table.as_ref().map(|table| table.limits_ms.as_slice());
+        let same_cells = limits_ms == Some(residue.limits_ms.as_slice());
+        self.counts.no_backend.fetch_add(residue.no_backend, Ordering::Relaxed);
+        for mut counted in residue.revisions {
+            if !same_cells {
+                // Cells of another policy mean other latencies.
+                counted.latency.clear();
+            }
+            self.elder.entry(counted.revision.clone()).or_default().add(counted);
+        }
+    }
+
+    /// The elder is gone, and with it what was in progress there.
+    pub(super) fn forget_elder(&mut self) {
+        for counted in self.elder.values_mut() {
+            (counted.in_flight, counted.tunnels) = (0, 0);
+        }
+    }
+
+    fn lease_left_ms(&self) -> Option<u64> {
+        let left = self.lease_ends?.saturating_duration_since(Instant::now());
+        Some(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
+    }
+
     /// Ends the running tick under the table it ran under.
     pub(super) fn cut_tick(&mut self) {
         let began = std::mem::replace(&mut self.tick_began, Instant::now());
         let Some(table) = &self.record.table else {
             return;
         };
-        let revisions = self.live.iter().map(|(name, live)| (name, live.stats.take()));
-        let told = revisions.filter(|(name, tick)| {
+        let revisions = take_counts(&self.live, &mut self.elder);
+        let no_backend = self.counts.no_backend.swap(0, Ordering::Relaxed);
+        self.no_backend_total += no_backend;
+        let cells = Cells::new(&table.limits_ms);
+        for tick in revisions.iter().filter(|tick| tick.started + tick.requests > 0) {
+            self.totals.entry(tick.revision.clone()).or_default().add(tick, &cells);
+        }
+        let told = revisions.into_iter().filter(|tick| {
             let idle = RevisionTick { revision: tick.revision.clone(), ..RevisionTick::default() };
-            table.backend(name).is_some() || *tick != idle
+            table.backend(&tick.revision).is_some() || *tick != idle
         });
         self.ring.push(Tick {
             service: self.record.service.clone(),
@@ -150,8 +239,8 @@ impl Held {
             epoch: self.record.epoch,
             generation: self.record.generation,
             override_sequence: self.record.in_override.as_ref().map(|held| held.sequence),
-            no_backend: self.no_backend.swap(0, Ordering::Relaxed),
-            revisions: told.map(|(_, tick)| tick).collect(),
+            no_backend,
+            revisions: told.collect(),
         });
     }
 
@@ -165,18 +254,25 @@ impl Held {
             let named = table.is_some_and(|table| table.backend(revision).is_some());
             named || live.stats.in_flight() > 0 || live.stats.tunnels() > 0
         });
+        let (live, elder) = (&self.live, &self.elder);
+        self.totals
+            .retain(|revision, _| live.contains_key(revision) || elder.contains_key(revision));
     }
 
     pub(super) fn status(&self, table: &Table, listening: bool) -> Status {
-        let now = Instant::now();
-        let left = self.lease_ends.map(|ends| ends.saturating_duration_since(now));
-        let revisions = self.live.iter().map(|(revision, live)| RevisionStatus {
-            revision: revision.clone(),
-            slot: table.backend(revision).map(|backend| backend.slot.clone()),
-            in_flight: live.stats.in_flight(),
-            tunnels: live.stats.tunnels(),
-            idle_connections: live.endpoints.values().map(|endpoint| endpoint.sweep()).sum(),
-            requests_total: live.stats.started_total(),
+        let names: BTreeSet<&String> = self.live.keys().chain(self.elder.keys()).collect();
+        let revisions = names.into_iter().map(|revision| {
+            let live = self.live.get(revision);
+            let endpoints = live.into_iter().flat_map(|live| live.endpoints.values());
+            let (in_flight, tunnels) = self.load(revision);
+            RevisionStatus {
+                revision: revision.clone(),
+                slot: table.backend(revision).map(|backend| backend.slot.clone()),
+                in_flight,
+                tunnels,
+                idle_connections: endpoints.map(|endpoint| endpoint.sweep()).sum(),
+                requests_total: live.map_or(0, |live| live.stats.started_total()),
+            }
         });
         Status {
             service: self.record.service.clone(),
@@ -189,9 +285,43 @@ impl Held {
             shares_set: table.shares(),
             shares_in_force: self.shares_in_force(),
             in_override: self.record.in_override.clone(),
-            lease_left_ms: left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
+            lease_left_ms: self.lease_left_ms(),
+            certificates: Vec::new(),
             revisions: revisions.collect(),
         }
+    }
+
+    /// What the metrics say of the service and of its revisions.
+    pub(super) fn metrics(&self) -> (OfService, Vec<OfRevision>) {
+        let service = &self.record.service;
+        let shares = self.shares_in_force();
+        let weight = |revision: &str| {
+            let share = shares.iter().find(|share| share.revision == revision);
+            share.map_or(0, |share| share.weight.basis_points())
+        };
+        let revisions = self.live.iter().map(|(revision, live)| {
+            let (in_flight, tunnels) = self.load(revision);
+            let ejected = live.endpoints.values().filter(|endpoint| endpoint.health.is_resting());
+            OfRevision {
+                service: service.clone(),
+                revision: revision.clone(),
+                weight_basis_points: weight(revision),
+                in_flight,
+                tunnels,
+                endpoints_ejected: ejected.count() as u64,
+                totals: self.totals.get(revision).cloned().unwrap_or_default(),
+            }
+        });
+        let mirror = &self.counts.mirror;
+        let of_service = OfService {
+            service: service.clone(),
+            generation: self.record.generation,
+            is_overridden: self.record.in_override.is_some(),
+            no_backend: self.no_backend_total,
+            mirrored: [&mirror.answered, &mirror.failed, &mirror.dropped]
+                .map(|count| count.load(Ordering::Relaxed)),
+        };
+        (of_service, revisions.collect())
     }
 
     fn begin_lease(&mut self) {
@@ -209,20 +339,49 @@ impl Held {
         let mut views = BTreeMap::new();
         for backend in &table.backends {
             let live = self.live.entry(backend.revision.clone()).or_insert_with(|| Live {
-                stats: Arc::new(RevisionStats::new(&backend.revision, &table.limits_ms)),
+                stats: Arc::new(RevisionStats::new(
+                    &backend.revision,
+                    &table.limits_ms,
+                    self.workers,
+                )),
                 endpoints: BTreeMap::new(),
             });
             live.stats.set_limits(&table.limits_ms);
-            live.endpoints.retain(|address, _| backend.endpoints.contains(address));
+            live.endpoints.retain(|address, endpoint| {
+                backend.endpoints.contains(address) && endpoint.protocol() == backend.protocol
+            });
             let list = backend.endpoints.iter().map(|address| {
-                let new = || Arc::new(Endpoint::new(*address));
+                let new = || Arc::new(Endpoint::new(*address, backend.protocol, self.workers));
                 Arc::clone(live.endpoints.entry(*address).or_insert_with(new))
             });
             let endpoints = Arc::new(Endpoints::new(list.collect()));
             let stats = Arc::clone(&live.stats);
             views.insert(backend.revision.clone(), RevisionView { endpoints, stats });
         }
-        let no_backend = Arc::clone(&self.no_backend);
-        self.view = Some(Arc::new(ServiceView::new(table, &shares, &views, no_backend)));
+        let counts = Arc::clone(&self.counts);
+        self.view = Some(Arc::new(ServiceView::new(table, &shares, &views, counts)));
     }
+}
+
+/// Takes what the revisions counted since the last call, and what the elder said since.
+fn take_counts(
+    live: &BTreeMap<String, Live>,
+    elder: &mut BTreeMap<String, RevisionTick>,
+) -> Vec<RevisionTick> {
+    let mut counts: BTreeMap<&str, RevisionTick> =
+        live.iter().map(|(name, live)| (name.as_str(), live.stats.take())).collect();
+    for (name, said) in elder.iter_mut() {
+        let (in_flight, tunnels) = (said.in_flight, said.tunnels);
+        let said = std::mem::replace(
+            said,
+            RevisionTick { revision: name.clone(), in_flight, tunnels, ..RevisionTick::default() },
+        );
+        let sum = counts.entry(name.as_str()).or_default();
+        let own = (sum.in_flight, sum.tunnels);
+        sum.add(said);
+        (sum.in_flight, sum.tunnels) = (own.0 + in_flight, own.1 + tunnels);
+    }
+    let counts = counts.into_values().collect();
+    elder.retain(|_, said| said.in_flight + said.tunnels > 0);
+    counts
 }

@@ -4,18 +4,32 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::Store;
-use crate::listen::Plane;
+use crate::access::AccessLog;
+use crate::cohort::Key;
+use crate::listen::{Plane, Tools};
 use crate::refusal::Refused;
 use crate::serve::Timeouts;
+use crate::tls::Keys;
 use crate::wire::{
-    Backend, Cohort, OverrideKind, Route, Share, Table, TableParts, UncheckedTable, Weight,
+    Backend, Cohort, CohortBy, OverrideKind, Protocol, Route, Share, Table, TableParts, Weight,
 };
+use crate::workers::Workers;
+
+fn plane() -> Arc<Plane> {
+    let state = tempfile::tempdir().unwrap();
+    let tools = Tools {
+        key: Key::new([1; Key::BYTES]),
+        access: AccessLog::start(state.path()).unwrap(),
+        keys: Keys::new(state.path()),
+    };
+    Arc::new(Plane::new(Timeouts::default(), Workers::start(1).unwrap(), tools))
+}
 
 fn free_address() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-fn table(listen: SocketAddr, generation: u64) -> UncheckedTable {
+fn table(listen: SocketAddr, generation: u64) -> Table {
     let parts = TableParts {
         service: "shop/web".into(),
         epoch: 1,
@@ -27,22 +41,31 @@ fn table(listen: SocketAddr, generation: u64) -> UncheckedTable {
             slot: "a".into(),
             weight: Weight::FULL,
             endpoints: vec![listen],
+            protocol: Protocol::Http1,
         }],
         preview: None,
-        cohort: Cohort { cookie: "tidegate".into(), seed: "s".into(), enabled: true },
+        cohort: Cohort {
+            cookie: "tidegate".into(),
+            seed: "s".into(),
+            enabled: true,
+            by: CohortBy::Cookie,
+        },
         fallback: Some(vec![Share { revision: "r1".into(), weight: Weight::FULL }]),
         lease_ms: None,
         brake: Vec::new(),
         limits_ms: Vec::new(),
         acknowledges_override: None,
+        mirror: None,
+        access_log: None,
+        tls: None,
+        behind: None,
     };
-    let sealed = serde_json::to_string(&Table::seal(parts).unwrap()).unwrap();
-    serde_json::from_str(&sealed).unwrap()
+    Table::seal(parts).unwrap()
 }
 
 #[tokio::test]
 async fn an_override_during_the_write_of_a_table_stands_and_the_disk_is_put_right() {
-    let mut store = Store::new(Vec::new(), Arc::new(Plane::new(Timeouts::default())));
+    let mut store = Store::new(Vec::new(), plane(), Vec::new(), Vec::new());
     let listen = free_address();
     let first = store.prepare(table(listen, 1)).unwrap().unwrap();
     store.enter(first).unwrap();
@@ -65,7 +88,7 @@ async fn an_override_during_the_write_of_a_table_stands_and_the_disk_is_put_righ
 
 #[tokio::test]
 async fn an_ending_store_opens_no_address() {
-    let mut store = Store::new(Vec::new(), Arc::new(Plane::new(Timeouts::default())));
+    let mut store = Store::new(Vec::new(), plane(), Vec::new(), Vec::new());
     let listen = free_address();
     let first = store.prepare(table(listen, 1)).unwrap().unwrap();
     store.enter(first).unwrap();

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use super::table::{Share, TableError, TableParts, Weight, limits};
+use super::edge;
+use super::table::{CohortBy, Share, TableError, TableParts, Weight, limits};
 
 /// The first rule that the parts break.
 pub(super) fn check(parts: &TableParts) -> Result<(), TableError> {
@@ -11,9 +12,13 @@ pub(super) fn check(parts: &TableParts) -> Result<(), TableError> {
     check_routes(parts)?;
     check_backends(parts)?;
     check_preview(parts)?;
+    if let Some(mirror) = &parts.mirror {
+        check_reachable(parts, "the mirror", &mirror.revision)?;
+    }
     if let Some(fallback) = &parts.fallback {
         check_fallback(parts, fallback)?;
     }
+    edge::check(parts)?;
     check_rules(parts)
 }
 
@@ -55,6 +60,9 @@ fn check_names(parts: &TableParts) -> Result<(), TableError> {
     name("service", &parts.service)?;
     token("cohort cookie", &parts.cohort.cookie)?;
     text("cohort seed", &parts.cohort.seed, |b| b.is_ascii_graphic())?;
+    if let CohortBy::Header(header) = &parts.cohort.by {
+        token("cohort header", header)?;
+    }
     count("backends", parts.backends.len(), 0, limits::BACKENDS)?;
     let mut seen = BTreeSet::new();
     for backend in &parts.backends {

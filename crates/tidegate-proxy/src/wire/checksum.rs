@@ -3,18 +3,19 @@
 
 use sha2::{Digest, Sha256};
 
-use super::table::{Share, TableParts};
+use super::edge;
+use super::table::{CohortBy, Share, TableParts};
 
 /// Feeds a hash so that no two different tables feed the same bytes: every text carries its
 /// length, every list its count, every option a mark.
-struct Canonical(Sha256);
+pub(super) struct Canonical(Sha256);
 
 impl Canonical {
     fn number(&mut self, value: u64) {
         self.0.update(value.to_be_bytes());
     }
 
-    fn count(&mut self, value: usize) {
+    pub(super) fn count(&mut self, value: usize) {
         self.number(value as u64);
     }
 
@@ -24,12 +25,12 @@ impl Canonical {
         self.text(&format!("{value:.3}"));
     }
 
-    fn text(&mut self, value: &str) {
+    pub(super) fn text(&mut self, value: &str) {
         self.count(value.len());
         self.0.update(value.as_bytes());
     }
 
-    fn optional<T>(&mut self, value: Option<T>, feed: impl FnOnce(&mut Self, T)) {
+    pub(super) fn optional<T>(&mut self, value: Option<T>, feed: impl FnOnce(&mut Self, T)) {
         self.number(u64::from(value.is_some()));
         if let Some(value) = value {
             feed(self, value);
@@ -61,6 +62,10 @@ pub(super) fn checksum(parts: &TableParts) -> String {
         brake,
         limits_ms,
         acknowledges_override,
+        mirror,
+        access_log,
+        tls: _,
+        behind: _,
     } = parts;
     let mut hash = Canonical(Sha256::new());
     hash.text("tidegate route table 1");
@@ -107,5 +112,25 @@ pub(super) fn checksum(parts: &TableParts) -> String {
         hash.decimal(*limit);
     }
     hash.optional(*acknowledges_override, Canonical::number);
+    // What a table of the first release cannot say is fed only when it is said, so that the
+    // tables it left on disk keep their checksum. Each begins with a name of its own.
+    match &cohort.by {
+        CohortBy::Cookie => {}
+        CohortBy::Header(name) => {
+            hash.text("cohort by header");
+            hash.text(name);
+        }
+        CohortBy::Address => hash.text("cohort by address"),
+    }
+    if let Some(mirror) = mirror {
+        hash.text("mirror");
+        hash.text(&mirror.revision);
+        hash.number(u64::from(mirror.share.basis_points()));
+    }
+    if let Some(share) = access_log {
+        hash.text("access log");
+        hash.number(u64::from(share.basis_points()));
+    }
+    edge::feed(&mut hash, parts);
     hash.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

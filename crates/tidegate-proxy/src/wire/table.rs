@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::check;
 use super::checksum::checksum;
+use super::edge::{Behind, Protocol, Tls};
 
 /// Limits on what a table or a request may hold. Past one: a refusal, never a truncation.
 pub mod limits {
@@ -27,6 +28,10 @@ pub mod limits {
     pub const PREVIEWS: usize = 64;
     /// Local brake rules.
     pub const BRAKES: usize = 8;
+    /// Certificates of one service: one for each name and kind of key, and room.
+    pub const CERTIFICATES: usize = 16;
+    /// Networks of what stands in front of the proxy: a cloud's load balancers and a CDN.
+    pub const NETWORKS: usize = 256;
     /// Exact histogram edges; the judge accepts no more.
     pub const LIMITS_MS: usize = 16;
     /// Highest latency limit: one hour in milliseconds.
@@ -107,6 +112,9 @@ pub struct Backend {
     pub weight: Weight,
     /// Its instances. Must not be empty where the revision has a weight, here or in the fallback.
     pub endpoints: Vec<SocketAddr>,
+    /// What its instances speak.
+    #[serde(default, skip_serializing_if = "Protocol::is_default")]
+    pub protocol: Protocol,
 }
 
 /// A share of a split.
@@ -140,6 +148,39 @@ pub struct Cohort {
     pub seed: String,
     /// When false, each request is placed at random and no cookie is set.
     pub enabled: bool,
+    /// What tells clients apart.
+    #[serde(default, skip_serializing_if = "CohortBy::is_cookie")]
+    pub by: CohortBy,
+}
+
+/// What tells clients apart when they are placed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CohortBy {
+    /// A cookie that the proxy sets and signs.
+    #[default]
+    Cookie,
+    /// The value of this request header, lower-case; the address for requests without it. Who
+    /// sets the header chooses the side, so it belongs behind something that sets it.
+    Header(String),
+    /// The client's address; of an IPv6 address the first 64 bits.
+    Address,
+}
+
+impl CohortBy {
+    fn is_cookie(&self) -> bool {
+        *self == Self::Cookie
+    }
+}
+
+/// Copies of requests that another revision gets to see. Their answers are dropped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mirror {
+    /// The revision; requests that it serves anyway are not copied.
+    pub revision: String,
+    /// Share of the safe, bodiless requests (GET, HEAD, OPTIONS) that are copied.
+    pub share: Weight,
 }
 
 /// Go back to the fallback without asking anybody when a revision that gained weight over the
@@ -192,6 +233,19 @@ pub struct TableParts {
     /// Sequence of the override this table answers, if the maker knows of one.
     #[serde(default)]
     pub acknowledges_override: Option<u64>,
+    /// Who gets copies of requests, if anybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<Mirror>,
+    /// Share of the requests that the access log has a line for; absent means none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_log: Option<Weight>,
+    /// TLS towards clients; absent means plain HTTP. All services of one address agree on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+    /// What stands between clients and the proxy; absent means nothing that is believed. All
+    /// services of one address agree on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind: Option<Behind>,
 }
 
 /// A table as it comes from a socket or a disk, not believed yet.

@@ -2,7 +2,8 @@
 
 use http::Method;
 use tidegate_proxy::wire::{
-    self, BrakeRule, LeaseOutcome, LeaseRenewal, OverrideKind, Refusal, RollbackRequest, Table,
+    self, BrakeRule, CohortBy, LeaseOutcome, LeaseRenewal, OverrideKind, Refusal, RollbackRequest,
+    Table,
 };
 
 use crate::parts::{
@@ -109,15 +110,16 @@ async fn the_brake_fires_on_the_candidates_errors_only() {
     let rule = BrakeRule { errors_above_percent: 10.0, over_ms: 60_000, min_requests: 30 };
     let mut table = apps.shift(&proxy, 1, 5_000);
     table.brake = vec![rule];
+    table.cohort.by = CohortBy::Header("x-user".into());
     proxy.control.put(&seal(table)).await.unwrap();
 
-    // Find one client of each side; the buckets of these cookies are the same in every run.
+    // Find one client of each side; the buckets of these users are the same in every run.
     let mut client = Client::connect(proxy.listen).await;
     let (mut on_live, mut on_candidate) = (None, None);
     for id in 0_u64.. {
-        let cookie = format!("tidegate={id:032x}");
-        let reply = client.get("/", &[("cookie", &cookie)]).await;
-        *(if reply.body == "live" { &mut on_live } else { &mut on_candidate }) = Some(cookie);
+        let user = id.to_string();
+        let reply = client.get("/", &[("x-user", &user)]).await;
+        *(if reply.body == "live" { &mut on_live } else { &mut on_candidate }) = Some(user);
         if on_live.is_some() && on_candidate.is_some() {
             break;
         }
@@ -125,10 +127,10 @@ async fn the_brake_fires_on_the_candidates_errors_only() {
     let (on_live, on_candidate) = (on_live.unwrap(), on_candidate.unwrap());
     assert!(proxy.control.revision("candidate").await.requests_total <= 10);
     for _ in 0..40 {
-        client.get("/status/500", &[("cookie", &on_live)]).await;
+        client.get("/status/500", &[("x-user", &on_live)]).await;
     }
     for _ in 0..17 {
-        client.get("/status/503", &[("cookie", &on_candidate)]).await;
+        client.get("/status/503", &[("x-user", &on_candidate)]).await;
     }
     eventually("the ticks that saw them", || async {
         (proxy.control.sums("candidate").await.failures.status_5xx == 17).then_some(())
@@ -143,12 +145,12 @@ async fn the_brake_fires_on_the_candidates_errors_only() {
     assert!(proxy.control.status().await.in_override.is_none(), "too few requests to brake");
 
     for _ in 0..13 {
-        client.get("/status/503", &[("cookie", &on_candidate)]).await;
+        client.get("/status/503", &[("x-user", &on_candidate)]).await;
     }
     let given = overridden(&proxy.control).await;
     assert_eq!(given.kind, OverrideKind::Brake);
     assert!(given.reason.contains("candidate"), "{}", given.reason);
-    assert_eq!(client.get("/", &[("cookie", &on_candidate)]).await.body, "live");
+    assert_eq!(client.get("/", &[("x-user", &on_candidate)]).await.body, "live");
 
     // The errors that were answered for do not fire a second time.
     let mut table = apps.shift(&proxy, 2, 5_000);

@@ -8,11 +8,21 @@
     reason = "a test fails by panicking, also in what its parts are built from"
 )]
 
+mod certs;
+mod copies;
+mod counters;
 mod failures;
 mod fallback;
 mod fence;
+mod front;
+mod h2;
 mod heads;
+mod origins;
 mod parts;
+mod programs;
+mod replies;
 mod restart;
 mod split;
 mod streams;
+mod tls;
+mod upgrade;

@@ -21,8 +21,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tidegate_proxy::wire::{
-    self, Ack, Backend, Cohort, Refusal, RollbackRequest, Route, Share, StatusReport, Table,
-    TableParts, Ticks, Weight,
+    self, Ack, Backend, Cohort, CohortBy, Refusal, RollbackRequest, Route, Share, StatusReport,
+    Table, TableParts, Ticks, Weight,
 };
 use tidegate_proxy::{Config, Timeouts, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -183,6 +183,12 @@ pub(crate) struct Client {
     sender: SendRequest<Body>,
 }
 
+impl From<SendRequest<Body>> for Client {
+    fn from(sender: SendRequest<Body>) -> Self {
+        Self { sender }
+    }
+}
+
 impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let socket = TcpStream::connect(address).await.unwrap();
@@ -273,6 +279,17 @@ impl Control {
         self.call(Method::PUT, wire::PATH_TABLE, body).await
     }
 
+    /// `None` while nobody answers.
+    pub(crate) async fn report(&self) -> Option<StatusReport> {
+        let socket = UnixStream::connect(&self.0).await.ok()?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(socket)).await.ok()?;
+        tokio::spawn(connection);
+        let response = sender.send_request(get(wire::PATH_STATUS, &[])).await.ok()?;
+        let bytes = response.into_body().collect().await.ok()?.to_bytes();
+        serde_json::from_slice(&bytes).ok()
+    }
+
     pub(crate) async fn status(&self) -> wire::Status {
         let report: StatusReport =
             self.call(Method::GET, wire::PATH_STATUS, String::new()).await.unwrap();
@@ -326,7 +343,7 @@ impl Control {
 pub(crate) struct Proxy {
     pub(crate) control: Control,
     pub(crate) listen: SocketAddr,
-    pub(crate) state: tempfile::TempDir,
+    state: Option<tempfile::TempDir>,
     shutdown: CancellationToken,
     task: Option<JoinHandle<()>>,
 }
@@ -343,16 +360,24 @@ impl Proxy {
     }
 
     pub(crate) async fn start_with(timeouts: Timeouts) -> Self {
-        let state = tempfile::tempdir().unwrap();
+        Self::start_with_in(timeouts, tempfile::tempdir().unwrap()).await
+    }
+
+    /// A proxy that finds what another one left.
+    pub(crate) async fn start_in(state: tempfile::TempDir) -> Self {
+        Self::start_with_in(Timeouts::default(), state).await
+    }
+
+    async fn start_with_in(timeouts: Timeouts, state: tempfile::TempDir) -> Self {
         let control = Control(state.path().join("control.sock"));
         let mut config = Config::new(state.path().into(), control.0.clone());
         config.tick = TICK;
         config.timeouts = timeouts;
         let shutdown = CancellationToken::new();
         let stop = shutdown.clone();
-        let task = Some(tokio::spawn(async move { serve(config, stop).await.unwrap() }));
+        let task = Some(tokio::spawn(async move { serve(config, stop, |_| {}).await.unwrap() }));
         wait_for_socket(&control.0).await;
-        Self { control, listen: free_address(), state, shutdown, task }
+        Self { control, listen: free_address(), state: Some(state), shutdown, task }
     }
 
     /// A proxy that serves `table`.
@@ -369,9 +394,20 @@ impl Proxy {
         proxy
     }
 
-    pub(crate) async fn stop(mut self) {
+    /// Where it keeps its state.
+    pub(crate) fn directory(&self) -> &Path {
+        self.state.as_ref().unwrap().path()
+    }
+
+    pub(crate) async fn stop(self) {
+        self.stop_and_keep().await;
+    }
+
+    /// Stops it and leaves its state for another.
+    pub(crate) async fn stop_and_keep(mut self) -> (SocketAddr, tempfile::TempDir) {
         self.shutdown.cancel();
         timeout(PATIENCE, self.task.take().unwrap()).await.unwrap().unwrap();
+        (self.listen, self.state.take().unwrap())
     }
 }
 
@@ -400,6 +436,7 @@ pub(crate) fn parts(
         slot: format!("slot-{revision}"),
         weight: weight(*basis_points),
         endpoints: vec![*endpoint],
+        protocol: wire::Protocol::Http1,
     };
     TableParts {
         service: SERVICE.into(),
@@ -409,12 +446,21 @@ pub(crate) fn parts(
         routes: vec![Route { host: None, path_prefix: "/".into() }],
         backends: backends.iter().map(backend).collect(),
         preview: None,
-        cohort: Cohort { cookie: "tidegate".into(), seed: "seed".into(), enabled: true },
+        cohort: Cohort {
+            cookie: "tidegate".into(),
+            seed: "seed".into(),
+            enabled: true,
+            by: CohortBy::Cookie,
+        },
         fallback: None,
         lease_ms: None,
         brake: Vec::new(),
         limits_ms: vec![200.0, 500.0],
         acknowledges_override: None,
+        mirror: None,
+        access_log: None,
+        tls: None,
+        behind: None,
     }
 }
 

@@ -10,11 +10,12 @@ use tidegate_proxy::{Config, Error, serve};
 use tokio_util::sync::CancellationToken;
 
 use crate::parts::{
-    App, Client, Control, Proxy, TICK, eventually, fetch, free_address, impatient, parts, seal,
-    shift, wait_for_socket,
+    App, Client, Control, PATIENCE, Proxy, TICK, eventually, fetch, free_address, impatient, parts,
+    seal, shift, wait_for_socket,
 };
 
 const STATE: &str = "TIDEGATE_TEST_PROXY_STATE";
+const TAKE_OVER: &str = "TIDEGATE_TEST_PROXY_TAKE_OVER";
 const DESCRIPTORS: &str = "TIDEGATE_TEST_PROXY_DESCRIPTORS";
 
 fn config(state: &Path) -> Config {
@@ -33,30 +34,48 @@ fn proxy_process() {
         rustix::process::setrlimit(rustix::process::Resource::Nofile, limits).unwrap();
     }
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(serve(config(&PathBuf::from(state)), CancellationToken::new())).unwrap();
+    let mut config = config(&PathBuf::from(state));
+    config.take_over = std::env::var_os(TAKE_OVER).map(|_| PATIENCE);
+    runtime.block_on(serve(config, CancellationToken::new(), |_| {})).unwrap();
 }
 
 /// A proxy in a process of its own.
-struct Process {
-    child: Child,
-    control: Control,
+pub(crate) struct Process {
+    pub(crate) child: Child,
+    pub(crate) control: Control,
 }
 
 impl Process {
-    async fn start(state: &Path) -> Self {
+    pub(crate) async fn start(state: &Path) -> Self {
         Self::start_with(state, 1_024).await
     }
 
     async fn start_with(state: &Path, descriptors: u64) -> Self {
+        let process = Self::spawn(state, &[(DESCRIPTORS, &descriptors.to_string())]);
+        wait_for_socket(&process.control.0).await;
+        process
+    }
+
+    /// One that takes the place of the proxy that runs there.
+    pub(crate) async fn take_over(state: &Path) -> Self {
+        let process = Self::spawn(state, &[(TAKE_OVER, "1")]);
+        let pid = process.child.id();
+        eventually("a successor", || async {
+            (process.control.report().await?.pid == pid).then_some(())
+        })
+        .await;
+        process
+    }
+
+    fn spawn(state: &Path, environment: &[(&str, &str)]) -> Self {
         let control = Control(state.join("control.sock"));
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "restart::proxy_process", "--nocapture"])
             .env(STATE, state)
-            .env(DESCRIPTORS, descriptors.to_string())
+            .envs(environment.iter().copied())
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        wait_for_socket(&control.0).await;
         Self { child, control }
     }
 
@@ -69,7 +88,8 @@ impl Process {
 impl Drop for Process {
     /// A test that fails must not leave a proxy behind.
     fn drop(&mut self) {
-        self.child.kill().unwrap();
+        // One that was succeeded has ended by itself, maybe.
+        let _ended = self.child.kill();
         self.child.wait().unwrap();
     }
 }
@@ -156,7 +176,7 @@ async fn a_damaged_file_gives_way_to_the_version_before() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_proxies_on_one_state_directory_are_refused() {
     let proxy = Proxy::start().await;
-    let second = serve(config(proxy.state.path()), CancellationToken::new()).await;
+    let second = serve(config(proxy.directory()), CancellationToken::new(), |_| {}).await;
     assert!(matches!(second, Err(Error::Held { .. })), "{second:?}");
     let path = format!("{}?service=nobody", wire::PATH_TICKS);
     let refused = proxy.control.call::<wire::Ticks>(http::Method::GET, &path, String::new()).await;
@@ -219,7 +239,7 @@ async fn a_disk_that_fails_stops_tables_but_not_the_way_back() {
         seal(shift(listen, generation, live.address, candidate.address, 10_000))
     };
     let proxy = Proxy::serving(|listen| table(1, listen)).await;
-    let (tables, gone) = (proxy.state.path().join("tables"), proxy.state.path().join("gone"));
+    let (tables, gone) = (proxy.directory().join("tables"), proxy.directory().join("gone"));
     fs::rename(&tables, &gone).unwrap();
     let refused = proxy.control.put(&table(2, proxy.listen)).await.unwrap_err();
     assert_eq!((refused.code.as_str(), refused.applied), ("TG5007", Some((1, 1))));
@@ -243,7 +263,7 @@ async fn a_disk_that_hangs_does_not_hold_up_a_person() {
     };
     let proxy = Proxy::serving(|listen| table(1, listen)).await;
     // A pipe in the place of the next file: opening it waits for somebody who reads.
-    let files = fs::read_dir(proxy.state.path().join("tables")).unwrap();
+    let files = fs::read_dir(proxy.directory().join("tables")).unwrap();
     let file = files.map(|entry| entry.unwrap().path()).next().unwrap();
     let (pipe, moved) = (file.with_extension("new"), file.with_extension("moved"));
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());

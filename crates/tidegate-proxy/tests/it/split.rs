@@ -5,18 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use tidegate_proxy::wire::{Backend, Preview, Weight};
+use tidegate_proxy::wire::{Backend, CohortBy, Preview, Weight};
 
 use crate::parts::{App, Client, Proxy, parts, seal, shift, tally};
 
 const CONNECTIONS: u64 = 16;
 
-fn cookie(id: u64) -> String {
-    format!("tidegate={:032x}", u128::from(id).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060))
-}
-
-/// Sends `per_connection` requests on each of some keep-alive connections, every one with the
-/// cookie of another client, and counts the answers by revision.
+/// Sends `per_connection` requests on each of some keep-alive connections, every one by another
+/// user, and counts the answers by revision.
 async fn count(proxy: &Proxy, per_connection: u64) -> BTreeMap<String, u64> {
     let listen = proxy.listen;
     let clients = (0..CONNECTIONS).map(|connection| {
@@ -24,8 +20,8 @@ async fn count(proxy: &Proxy, per_connection: u64) -> BTreeMap<String, u64> {
             let mut client = Client::connect(listen).await;
             let mut names = Vec::new();
             for request in 0..per_connection {
-                let cookie = cookie(connection * per_connection + request);
-                let reply = client.get("/", &[("cookie", &cookie)]).await;
+                let user = (connection * per_connection + request).to_string();
+                let reply = client.get("/", &[("x-user", &user)]).await;
                 assert_eq!(reply.status, 200);
                 assert!(reply.cookie().is_none());
                 names.push(reply.body);
@@ -44,13 +40,16 @@ async fn count(proxy: &Proxy, per_connection: u64) -> BTreeMap<String, u64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn shares_are_within_three_sigma() {
     let (live, candidate) = (App::start("live").await, App::start("candidate").await);
-    let table = |listen| seal(shift(listen, 1, live.address, candidate.address, 500));
-    let proxy = Proxy::serving(table).await;
+    let table = |listen, generation, points| {
+        let mut parts = shift(listen, generation, live.address, candidate.address, points);
+        parts.cohort.by = CohortBy::Header("x-user".into());
+        seal(parts)
+    };
+    let proxy = Proxy::serving(|listen| table(listen, 1, 500)).await;
     let total = 1_250 * CONNECTIONS;
     for (generation, basis_points) in [(1, 500_u32), (2, 2_500), (3, 5_000)] {
         let points = u16::try_from(basis_points).unwrap();
-        let parts = shift(proxy.listen, generation, live.address, candidate.address, points);
-        proxy.control.put(&seal(parts)).await.unwrap();
+        proxy.control.put(&table(proxy.listen, generation, points)).await.unwrap();
         let counts = count(&proxy, 1_250).await;
         let share = f64::from(basis_points) / 10_000.0;
         let expected = 20_000.0 * share;
@@ -134,6 +133,7 @@ async fn two_hundred_weight_changes_lose_nothing_and_reach_no_stranger() {
                 slot: names[index].into(),
                 weight: Weight::new(points).unwrap(),
                 endpoints: vec![apps[index].address],
+                protocol: tidegate_proxy::wire::Protocol::Http1,
             });
         }
         seal(backends)

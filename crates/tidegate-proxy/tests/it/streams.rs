@@ -140,7 +140,10 @@ async fn a_slow_client_slows_the_application_down() {
     .await;
 }
 
-async fn open_tunnel(proxy: SocketAddr, cookie: &str) -> TokioIo<hyper::upgrade::Upgraded> {
+pub(crate) async fn open_tunnel(
+    proxy: SocketAddr,
+    cookie: &str,
+) -> TokioIo<hyper::upgrade::Upgraded> {
     let mut client = Client::connect(proxy).await;
     let headers = [("connection", "upgrade"), ("upgrade", "websocket"), ("cookie", cookie)];
     let response = client.send(get("/upgrade", &headers)).await.unwrap();
@@ -149,7 +152,7 @@ async fn open_tunnel(proxy: SocketAddr, cookie: &str) -> TokioIo<hyper::upgrade:
     TokioIo::new(hyper::upgrade::on(response).await.unwrap())
 }
 
-async fn echoes(tunnel: &mut TokioIo<hyper::upgrade::Upgraded>) -> bool {
+pub(crate) async fn echoes(tunnel: &mut TokioIo<hyper::upgrade::Upgraded>) -> bool {
     let mut buffer = [0; 4];
     let exchange = async {
         tunnel.write_all(b"ping").await?;

@@ -43,6 +43,9 @@ pub(crate) struct Args {
     /// Keep the directory with repository, journal and logs
     #[arg(long)]
     keep: bool,
+    /// Put another process in the place of the proxy while the good release goes live
+    #[arg(long)]
+    upgrade_proxy: bool,
     /// Write a tidegate.yaml without rules, to see that it is they who find the bad release
     #[arg(long, hide = true)]
     without_rollback_rules: bool,
@@ -81,6 +84,7 @@ pub(crate) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
         fail: args.fail,
         rate: args.rate,
         keep: args.keep,
+        upgrade_proxy: args.upgrade_proxy,
         with_rules: !args.without_rollback_rules,
         stays: !session.globals.no_input
             && session.terminal.is_screen()

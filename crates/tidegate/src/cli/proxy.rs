@@ -1,6 +1,10 @@
-//! `tidegate proxy`: run the data plane in this process, or ask the server how it is.
-//! Must never change a route table.
+//! `tidegate proxy`: run the data plane in this process, put another in its place, or ask how it
+//! is. Must never change a route table.
 
+use std::net::SocketAddr;
+
+use jiff::SignedDuration;
+use tidegate_drivers::traffic::ProxyProcess;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -8,7 +12,10 @@ use crate::cli::session::Session;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::server::{logging, refused_dir};
+use crate::terminal::{Style, styled};
+use crate::text::span;
 use crate::view::service::Server;
+use crate::wire;
 
 use super::server::proxy_words;
 
@@ -16,9 +23,51 @@ use super::server::proxy_words;
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
     /// Run the proxy in this terminal (the server starts one by itself)
-    Run,
+    Run(Run),
+    /// Put this program in the place of the proxy that runs; no request is lost
+    Upgrade(Upgrade),
     /// Whether it runs
     Status,
+    /// What it counted since it began, as OpenMetrics text
+    Metrics,
+}
+
+/// Arguments of `proxy run`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Run {
+    /// Take the place of the proxy that runs on this state directory (used by `upgrade`)
+    #[arg(long)]
+    take_over: bool,
+    #[command(flatten)]
+    drain: Drain,
+    /// Where `GET /metrics` is answered for a Prometheus
+    #[arg(long, value_name = "ADDRESS", env = "TIDEGATE_PROXY_METRICS")]
+    metrics: Option<SocketAddr>,
+    /// Threads that carry requests, 1 to 64 [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    workers: Option<u8>,
+}
+
+/// Arguments of `proxy upgrade`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Upgrade {
+    #[command(flatten)]
+    drain: Drain,
+}
+
+/// How long an old proxy may live.
+#[derive(Debug, clap::Args)]
+struct Drain {
+    /// How long requests and tunnels on the old proxy may go on, at most 10m
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = drain_time)]
+    drain: SignedDuration,
+}
+
+/// The proxy allows no more.
+fn drain_time(text: &str) -> Result<SignedDuration, String> {
+    let time: SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
+    let allowed = SignedDuration::ZERO..=SignedDuration::from_mins(10);
+    if allowed.contains(&time) { Ok(time) } else { Err("0s to 10m are allowed".to_owned()) }
 }
 
 /// Runs the verb.
@@ -27,12 +76,14 @@ pub(crate) enum Verb {
 /// [`Failure`] when it cannot start, or no server answers.
 pub(crate) async fn run(session: &Session, verb: &Verb) -> Result<Exit, Failure> {
     match verb {
-        Verb::Run => serve(session).await,
+        Verb::Run(run) => serve(session, run).await,
+        Verb::Upgrade(upgrade) => replace(session, upgrade).await,
         Verb::Status => status(session).await,
+        Verb::Metrics => metrics(session).await,
     }
 }
 
-async fn serve(session: &Session) -> Result<Exit, Failure> {
+async fn serve(session: &Session, run: &Run) -> Result<Exit, Failure> {
     session.dir.create().map_err(|error| refused_dir(&error))?;
     logging::to_stderr();
     let stop = CancellationToken::new();
@@ -46,12 +97,82 @@ async fn serve(session: &Session) -> Result<Exit, Failure> {
         }
         waits.cancel();
     });
-    let config =
+    let mut config =
         tidegate_proxy::Config::new(session.dir.path().join("proxy"), session.dir.proxy_socket());
-    match tidegate_proxy::serve(config, stop).await {
+    config.sockets = given_sockets()?;
+    config.metrics = run.metrics;
+    if let Some(workers) = run.workers {
+        config.workers = workers.into();
+    }
+    if run.take_over {
+        config.take_over = Some(run.drain.drain.unsigned_abs());
+    }
+    match tidegate_proxy::serve(config, stop, tell_system).await {
         Ok(()) => Ok(Exit::Done),
         Err(error) => Err(refused(&error)),
     }
+}
+
+/// Listening sockets that systemd gave to this process.
+fn given_sockets() -> Result<Vec<std::net::TcpListener>, Failure> {
+    let mut given = listenfd::ListenFd::from_env();
+    let taken = (0..given.len()).map(|index| given.take_tcp_listener(index));
+    let sockets: Result<Vec<_>, _> = taken.collect();
+    let sockets = sockets.map_err(|error| {
+        Failure::new(Exit::Usage, "TG5043", format!("a socket of systemd is not for TCP: {error}"))
+            .safe("nothing was started; a proxy that runs goes on with its last table")
+            .help("`ListenStream=` of the socket unit must name an address and a port")
+    })?;
+    Ok(sockets.into_iter().flatten().collect())
+}
+
+/// Tells systemd that the proxy serves, and that the service is this process from now on.
+fn tell_system(elder: Option<u32>) {
+    let mut words = vec![sd_notify::NotifyState::Ready];
+    if let Some(elder) = elder {
+        tracing::info!(elder, "took the place of another proxy, which drains");
+        words.push(sd_notify::NotifyState::MainPid(std::process::id()));
+    }
+    // Without systemd nobody listens, and that is no error.
+    if let Err(error) = sd_notify::notify(&words) {
+        tracing::warn!(%error, "systemd was not told");
+    }
+}
+
+async fn replace(session: &Session, upgrade: &Upgrade) -> Result<Exit, Failure> {
+    let drain = format!("{}s", upgrade.drain.drain.as_secs());
+    if session.globals.dry_run {
+        session.terminal.line(&format!(
+            "would start `tidegate proxy run --take-over --drain {drain}` on {}",
+            session.dir.path().display()
+        ))?;
+        return Ok(Exit::Done);
+    }
+    let mut command = wire::proxy_command(&session.dir)?;
+    command.extend(["--take-over", "--drain", &drain].map(Into::into));
+    let process = ProxyProcess::new(session.dir.proxy_socket(), command, session.dir.path());
+    let replaced = process.replace().await.map_err(|failure| {
+        Failure::new(Exit::Unexpected, failure.code, failure.what)
+            .safe("a proxy that runs goes on with its last table")
+            .help(format!("look at {}", session.dir.path().join("proxy.log").display()))
+    })?;
+    if session.terminal.is_json() {
+        let words = serde_json::json!({
+            "before": replaced.before,
+            "now": replaced.now,
+            "drain_ms": upgrade.drain.drain.as_millis(),
+        });
+        session.terminal.json(&words)?;
+    } else {
+        session.terminal.line(&format!(
+            "{} pid {} serves; pid {} ends with its last request, in {} at the latest",
+            styled(Style::Good, "upgraded:"),
+            replaced.now,
+            replaced.before,
+            span(upgrade.drain.drain)
+        ))?;
+    }
+    Ok(Exit::Done)
 }
 
 /// The proxy's errors begin with their code.
@@ -65,6 +186,17 @@ fn refused(error: &tidegate_proxy::Error) -> Failure {
     };
     Failure::new(exit, code, format!("{what}{}", source.unwrap_or_default()))
         .safe("a proxy that runs goes on with its last table")
+}
+
+async fn metrics(session: &Session) -> Result<Exit, Failure> {
+    let socket = session.dir.proxy_socket();
+    let text = tidegate_drivers::traffic::metrics(&socket).await.map_err(|failure| {
+        Failure::new(Exit::Unreachable, failure.code, failure.what)
+            .safe("nothing was asked of the proxy but its counts")
+            .help("`--state-dir` names the directory of the proxy that is meant")
+    })?;
+    session.terminal.line(text.trim_end())?;
+    Ok(Exit::Done)
 }
 
 async fn status(session: &Session) -> Result<Exit, Failure> {

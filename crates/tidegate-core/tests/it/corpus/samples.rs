@@ -12,7 +12,7 @@ use tidegate_core::ids::{
 };
 use tidegate_core::plan::{
     Ask, Bake, Comparison, Floor, HoldEnd, KeepPrevious, Limits, Metric, Otherwise, Part, PartKind,
-    Plan, Probe, Release, Required, Route, Rule, Run, Smoke, SmokeRun, Step, Traffic,
+    Plan, Probe, Protocol, Release, Required, Route, Rule, Run, Smoke, SmokeRun, Step, Traffic,
 };
 use tidegate_core::state::{
     Backend, Hold, HoldCause, Phase, PhaseResult, Reason, SlotObserved, Stage, TaskId, Tenant,
@@ -109,6 +109,7 @@ fn world_events() -> Vec<Event> {
                 slot: green(),
                 revision: revision().label(),
                 endpoints: vec!["127.0.0.1:40001".to_owned()],
+                protocol: Protocol::Http1,
             }],
             fallback: Some(Split::all_to(blue())),
             leased: true,
@@ -241,6 +242,8 @@ fn web_part() -> Part {
             path: "/".to_owned(),
             preview_header: Some("x-preview".to_owned()),
             sticky: true,
+            tls: None,
+            behind: None,
         }),
         slots: [blue(), green()],
         run: run(),
@@ -287,6 +290,7 @@ fn run() -> Run {
         argv: vec!["./server".to_owned(), "--quiet".to_owned()],
         env: BTreeMap::from([("MODE".to_owned(), "production".to_owned())]),
         port_env: "PORT".to_owned(),
+        protocol: Protocol::Http1,
         grace: SignedDuration::from_secs(10),
         memory_max: Some(268_435_456),
         log_bytes_max: 10_485_760,

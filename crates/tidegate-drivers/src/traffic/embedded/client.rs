@@ -76,6 +76,18 @@ impl Client {
         self.http.as_ref().map_err(|error| Failure::permanent("TG5901", error))
     }
 
+    /// Asks for text.
+    pub(crate) async fn text(&self, path: &str) -> Result<String, Failure> {
+        let silent = |error: &reqwest::Error| {
+            let what = format!("the proxy at {}: {}", self.socket.display(), http::cause(error));
+            Failure::retryable("TG5901", what)
+        };
+        let asked = self.http()?.get(format!("{BASE}{path}")).send().await;
+        let response = asked.map_err(|error| silent(&error))?;
+        let body = http::read(response, ANSWER_BYTES_MAX).await.map_err(|error| silent(&error))?;
+        Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
     async fn send<T: DeserializeOwned>(
         &self,
         request: reqwest::RequestBuilder,
@@ -118,6 +130,7 @@ pub(crate) fn refused(refusal: &wire::Refusal) -> Failure {
         "TG5016" => (FailureKind::Conflict, "TG5016"),
         "TG5017" => (FailureKind::Permanent, "TG5017"),
         "TG5018" => (FailureKind::Permanent, "TG5018"),
+        "TG5040" => (FailureKind::Retryable, "TG5040"),
         // A newer proxy may have reasons that this server does not know.
         _ => (FailureKind::Permanent, "TG5902"),
     };

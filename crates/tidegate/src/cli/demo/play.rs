@@ -8,7 +8,7 @@ use tokio::process::Child;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, interval, timeout};
 
-use super::course::{deploy, start_server};
+use super::course::{deploy, start_server, tidegate};
 use super::curtain;
 use super::keys::{Key, Keys};
 use super::load::Load;
@@ -19,7 +19,7 @@ use crate::client::Client;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::terminal::{Style, Terminal, styled};
-use crate::view::service::Verified;
+use crate::view::service::{Traffic, Verified};
 
 /// The server opens an empty journal: a moment, or a few on a busy machine.
 const SERVER_WITHIN: Duration = Duration::from_secs(30);
@@ -27,6 +27,10 @@ const SERVER_WITHIN: Duration = Duration::from_secs(30);
 const SERVER_LOOK: Duration = Duration::from_millis(50);
 /// Requests go on for this long after the bad release is said to be gone, to see that it is.
 const AFTERMATH: Duration = Duration::from_secs(1);
+/// The first users are moved within this after a deployment began, on a busy machine too.
+const SHIFT_WITHIN: Duration = Duration::from_mins(2);
+/// How often it is asked whether they are.
+const SHIFT_LOOK: Duration = Duration::from_millis(100);
 /// How often the moving line is drawn while somebody looks around.
 const REDRAW: Duration = Duration::from_millis(250);
 
@@ -37,6 +41,8 @@ pub(crate) struct Wishes {
     pub(crate) rate: u32,
     pub(crate) keep: bool,
     pub(crate) with_rules: bool,
+    /// Whether the proxy is replaced in the middle of the good release.
+    pub(crate) upgrade_proxy: bool,
     /// Whether somebody is there to look around at the end.
     pub(crate) stays: bool,
 }
@@ -98,6 +104,44 @@ pub(crate) async fn perform(terminal: &Terminal, wishes: &Wishes) -> Result<Exit
     Ok(if ended.holds() { Exit::Done } else { Exit::Unexpected })
 }
 
+/// Waits until the deployment under way moves users, then puts another process in the proxy's
+/// place, as an operator does.
+async fn upgrade_proxy(scene: &Scene, voice: &Voice<'_>) -> anyhow::Result<()> {
+    let client = Client::new(scene.state_dir().join("server.sock"));
+    let deadline = Instant::now() + SHIFT_WITHIN;
+    let mut look = interval(SHIFT_LOOK);
+    loop {
+        look.tick().await;
+        let traffic: Traffic = client.get("/v1/services/shop/traffic").await.map_err(words)?;
+        let split = traffic.parts.first().and_then(|part| part.split.as_ref());
+        if split.is_some_and(|split| split.set.len() > 1) {
+            break;
+        }
+        if Instant::now() >= deadline {
+            bail!("no users were moved, so the proxy was not replaced");
+        }
+    }
+    let output = tidegate(scene, &["proxy", "upgrade", "--json"]).output().await?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() {
+        bail!(
+            "`tidegate proxy upgrade`: {}",
+            crate::text::plain(&String::from_utf8_lossy(&output.stderr))
+        );
+    }
+    let pids: Upgraded = serde_json::from_str(&said).context("`tidegate proxy upgrade`")?;
+    voice
+        .say(&format!("the proxy is another process: pid {} instead of {}", pids.now, pids.before));
+    Ok(())
+}
+
+/// What `tidegate proxy upgrade --json` says.
+#[derive(Debug, serde::Deserialize)]
+struct Upgraded {
+    before: u32,
+    now: u32,
+}
+
 /// The last words of the server, for an error that it may explain.
 fn server_words(scene: &Scene) -> String {
     let text = std::fs::read_to_string(scene.directory().join("server.out")).unwrap_or_default();
@@ -145,7 +189,14 @@ async fn run(
     let load = set.load.insert(Load::start(scene.address, wishes.rate));
     voice.say(&format!("users: {} new ones a second at http://{}/", wishes.rate, scene.address));
     voice.say("v2: a good release, in steps of 5, 25, 50 and 100 %");
-    let good = deploy(scene, "v2", voice, Some(load)).await?;
+    let good = if wishes.upgrade_proxy {
+        let (good, upgraded) =
+            tokio::join!(deploy(scene, "v2", voice, Some(load)), upgrade_proxy(scene, voice));
+        upgraded?;
+        good?
+    } else {
+        deploy(scene, "v2", voice, Some(load)).await?
+    };
     voice.say(&format!("v3: a release that {}", wishes.fail.words()));
     let bad = deploy(scene, "v3", voice, Some(load)).await?;
     tokio::time::sleep(AFTERMATH).await;

@@ -1,0 +1,269 @@
+//! `cargo xtask bench proxy`: Tidegate's data plane beside HAProxy, nginx and Envoy, in the same
+//! run, on the same cores, in turn. Ratios are taken within a round, where all met the same
+//! machine. Must never measure one of them while another works.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+use super::Bench;
+use super::hits;
+use super::load::Load;
+use super::machine::Machine;
+use super::product::output;
+use super::report::{Aim, Report};
+use super::rivals::{Field, Rival, shift};
+use super::running::{ask, free_addresses, pause};
+use super::sample::{Sample, figure};
+
+/// Rounds, each with every proxy once.
+const ROUNDS: usize = 5;
+/// Connections of the closed loop.
+const CONNECTIONS: u32 = 64;
+/// How long each is loaded in a round, seconds.
+const LOADED_SECONDS: u64 = 4;
+/// How long the open loop lasts for each in a round.
+const PACED: Duration = Duration::from_secs(4);
+/// Idle connections whose memory is measured.
+const IDLE: usize = 8_000;
+/// Services whose tick is timed.
+const SERVICES: u64 = 1_000;
+/// Ticks after which the slowest counts.
+const TICKS: usize = 20;
+/// Most time an answer on a plain socket may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What one proxy did in one round.
+#[derive(Debug, Clone, Copy)]
+struct Speed {
+    per_second: f64,
+    per_cpu_second: f64,
+}
+
+/// Measures.
+///
+/// # Errors
+/// When a program is missing or fails.
+pub(crate) fn measure(bench: &Bench, machine: &Machine) -> anyhow::Result<Report> {
+    let scratch = bench.scratch()?;
+    let mut report =
+        Report::new("proxy", "The data plane beside HAProxy, nginx and Envoy", machine);
+    let field = Field::start(bench, scratch.path())?;
+    throughput(&mut report, &field)?;
+    paced(&mut report, bench, &field, scratch.path())?;
+    large(&mut report, &field)?;
+    idle(&mut report, &field)?;
+    mid_shift(&mut report, bench, &field)?;
+    many(&mut report, bench, &field)?;
+    report.note(format!(
+        "{}. Each with two threads, the same forwarding headers (`X-Forwarded-For`, `-Host`, \
+         `-Proto`, `Forwarded`; Envoy sets its own), keep-alive on both sides, its own statistics \
+         and no access log. The backend is nginx with one worker that answers 30 bytes.",
+        field.versions.join(", ")
+    ));
+    report.note(
+        "Requests for each CPU-second count the processor time of the proxy alone, so that they \
+         mean something on a machine that others use too; requests a second depend on what the \
+         others left.",
+    );
+    report.note(
+        "Tidegate's proxy is `bench_proxy`, the same library and allocator as `tidegate proxy \
+         run`, built with the profile `dist` that releases are built with. Statistics are on: \
+         counters and a latency histogram of every revision.",
+    );
+    Ok(report)
+}
+
+/// Closed loop, small answers.
+fn throughput(report: &mut Report, field: &Field) -> anyhow::Result<()> {
+    let all: Vec<&Rival> = std::iter::once(&field.backend).chain(&field.rivals).collect();
+    let mut speeds: Vec<Vec<Speed>> = vec![Vec::new(); all.len()];
+    for _ in 0..ROUNDS {
+        for (speeds, rival) in speeds.iter_mut().zip(&all) {
+            speeds.push(load(rival, "/")?);
+        }
+    }
+    let of = |name: &str| all.iter().position(|rival| rival.name == name);
+    let (haproxy, nginx) = (of("HAProxy").context("none")?, of("nginx").context("none")?);
+    for (rival, speeds) in all.iter().zip(&speeds) {
+        let name = rival.name;
+        let per_second = Sample::of(speeds.iter().map(|speed| speed.per_second));
+        report.median(
+            &format!("{name}: requests/s, {CONNECTIONS} connections"),
+            "",
+            Aim::None,
+            &per_second,
+        );
+        let per_cpu = Sample::of(speeds.iter().map(|speed| speed.per_cpu_second));
+        report.median(&format!("{name}: requests for each CPU-second"), "", Aim::None, &per_cpu);
+    }
+    let ours = speeds.len() - 1;
+    for (name, other) in [("HAProxy", haproxy), ("nginx", nginx)] {
+        let rounds = || speeds[ours].iter().zip(&speeds[other]);
+        let ratio = Sample::of(rounds().map(|(a, b)| a.per_second / b.per_second));
+        report.median(&format!("Tidegate / {name}: requests/s"), "x", Aim::AtLeast(1.0), &ratio);
+        let ratio = Sample::of(rounds().map(|(a, b)| a.per_cpu_second / b.per_cpu_second));
+        report.median(&format!("Tidegate / {name}: for each CPU-second"), "x", Aim::None, &ratio);
+    }
+    Ok(())
+}
+
+/// One run of `wrk`, which fails when an answer was none.
+fn load(rival: &Rival, path: &str) -> anyhow::Result<Speed> {
+    let before = rival.cpu_seconds()?;
+    let arguments = [
+        "-t1".to_owned(),
+        format!("-c{CONNECTIONS}"),
+        format!("-d{LOADED_SECONDS}s"),
+        format!("http://{}{path}", rival.address),
+    ];
+    let said = output(Path::new("wrk"), &arguments).context("apt-get install wrk")?;
+    let used = rival.cpu_seconds()? - before;
+    if said.contains("Non-2xx") || said.contains("Socket errors") {
+        bail!("{} did not answer every request: {said}", rival.name);
+    }
+    let number = |line: &str, at: usize| {
+        let line = said.lines().find(|found| found.contains(line))?;
+        line.split_whitespace().nth(at)?.parse::<f64>().ok()
+    };
+    let (all, per_second) = number("requests in", 0)
+        .zip(number("Requests/sec:", 1))
+        .with_context(|| format!("wrk said: {said}"))?;
+    Ok(Speed { per_second, per_cpu_second: all / used })
+}
+
+/// Open loop: what each adds to the backend's own p99.
+fn paced(report: &mut Report, bench: &Bench, field: &Field, dir: &Path) -> anyhow::Result<()> {
+    let all: Vec<&Rival> = std::iter::once(&field.backend).chain(&field.rivals).collect();
+    let mut tails: Vec<Vec<f64>> = vec![Vec::new(); all.len()];
+    let mut failed = 0;
+    for _ in 0..ROUNDS {
+        for (tails, rival) in tails.iter_mut().zip(&all) {
+            let load = Load::start(bench, rival.address, bench.rate, dir)?;
+            pause(PACED);
+            let found = load.finish()?;
+            failed += hits::failed(&found);
+            tails.push(hits::latency_ms(&found, 0, u64::MAX).quantile(0.99));
+        }
+    }
+    let rate = bench.rate;
+    report.figure(
+        "failed requests of the open loop",
+        "",
+        Aim::AtMost(0.0),
+        super::journal::number(failed),
+    );
+    for (rival, tails) in all.iter().zip(&tails) {
+        let what = format!("{}: p99 at {rate} requests/s", rival.name);
+        report.median(&what, "ms", Aim::None, &Sample::of(tails.iter().copied()));
+    }
+    let ours = tails.last().context("nothing was measured")?;
+    let haproxy = &tails[1];
+    let ratio = Sample::of(ours.iter().zip(haproxy).map(|(ours, theirs)| ours / theirs));
+    report.median("Tidegate / HAProxy: p99", "x", Aim::AtMost(1.0), &ratio);
+    Ok(())
+}
+
+/// One file of a gigabyte, whole.
+fn large(report: &mut Report, field: &Field) -> anyhow::Result<()> {
+    let mut times: Vec<Vec<f64>> = vec![Vec::new(); field.rivals.len()];
+    for _ in 0..ROUNDS {
+        for (times, rival) in times.iter_mut().zip(&field.rivals) {
+            let began = Instant::now();
+            let bytes = fetch(rival.address, "/large.bin")?;
+            if bytes < 1_000_000_000 {
+                bail!("{} sent {bytes} bytes of the large file", rival.name);
+            }
+            times.push(began.elapsed().as_secs_f64());
+        }
+    }
+    for (rival, times) in field.rivals.iter().zip(&times) {
+        let rate = Sample::of(times.iter().map(|seconds| 1_000.0 / seconds));
+        report.median(&format!("{}: 1 GB download", rival.name), "MB/s", Aim::None, &rate);
+    }
+    let ours = times.last().context("nothing was measured")?;
+    let ratio = Sample::of(ours.iter().zip(&times[0]).map(|(ours, theirs)| theirs / ours));
+    report.median("Tidegate / HAProxy: 1 GB download", "x", Aim::AtLeast(0.9), &ratio);
+    Ok(())
+}
+
+/// Asks once, and counts the bytes of the answer until the other side closes.
+fn fetch(address: SocketAddr, path: &str) -> anyhow::Result<u64> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: bench.example\r\nconnection: close\r\n\r\n")?;
+    let mut buffer = vec![0; 256 * 1_024];
+    let mut all = 0;
+    loop {
+        match stream.read(&mut buffer)? {
+            0 => return Ok(all),
+            read => all += read as u64,
+        }
+    }
+}
+
+/// Connections that have asked once and stay.
+fn idle(report: &mut Report, field: &Field) -> anyhow::Result<()> {
+    for rival in &field.rivals {
+        let before = rival.memory_mib()?;
+        let mut open = Vec::with_capacity(IDLE);
+        for _ in 0..IDLE {
+            let mut stream = TcpStream::connect(rival.address)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.write_all(b"GET / HTTP/1.1\r\nhost: bench.example\r\n\r\n")?;
+            let mut answer = [0; 1_024];
+            if stream.read(&mut answer)? == 0 {
+                bail!("{} closed a connection that was idle", rival.name);
+            }
+            open.push(stream);
+        }
+        pause(Duration::from_secs(2));
+        let each = (rival.memory_mib()? - before) * 1_024.0 / 8_000.0;
+        let is_ours = rival.name == "Tidegate";
+        let aim = if is_ours { Aim::AtMost(60.0) } else { Aim::None };
+        report.figure(
+            &format!("{}: memory of an idle connection, of {IDLE}", rival.name),
+            "KiB",
+            aim,
+            each,
+        );
+    }
+    Ok(())
+}
+
+/// The same load while two revisions share the traffic and every client is new.
+fn mid_shift(report: &mut Report, bench: &Bench, field: &Field) -> anyhow::Result<()> {
+    let ours = field.ours()?;
+    let steady = load(ours, "/")?;
+    let origin = field.backend.address;
+    let revisions = [format!("b@{origin}"), format!("c@{origin}")];
+    shift(bench, &field.socket, ours.address, "weights", 1, &revisions)?;
+    let shifting = load(ours, "/")?;
+    let what =
+        "mid-shift, each request a new client with a signed cookie / steady: for each CPU-second";
+    report.figure(what, "x", Aim::None, shifting.per_cpu_second / steady.per_cpu_second);
+    Ok(())
+}
+
+/// The tick of many services.
+fn many(report: &mut Report, bench: &Bench, field: &Field) -> anyhow::Result<()> {
+    let listen = free_addresses(1)?.first().copied().context("no address")?;
+    let origin = field.backend.address;
+    let revisions = [format!("a@{origin}"), format!("b@{origin}")];
+    shift(bench, &field.socket, listen, "services", SERVICES, &revisions)?;
+    let mut slowest: f64 = 0.0;
+    for _ in 0..TICKS {
+        pause(Duration::from_secs(1));
+        let (_, text) = ask(&field.socket, "GET", "/metrics", "")?;
+        let line = text.lines().find_map(|line| line.strip_prefix("tidegate_proxy_pulse_seconds "));
+        let seconds = line.and_then(|text| text.trim().parse::<f64>().ok());
+        slowest = slowest.max(seconds.context("no metric of the tick")? * 1_000.0);
+    }
+    let what = format!("tick of {SERVICES} services, slowest of {TICKS}");
+    report.figure(&what, "ms", Aim::Below(5.0), slowest);
+    report.note(format!("The slowest tick of {TICKS} was {} ms.", figure(slowest)));
+    Ok(())
+}
