@@ -26,7 +26,7 @@ use crate::rule::{Measured, Metric, Rule};
 use crate::tick::{Arm, Tick};
 use absolute::Absolute;
 use advance::{Safe, mean_exp};
-use dispersion::Blocks;
+use dispersion::{BLOCK_MS, Blocks};
 use interval::{Interval, Ratios};
 use latency::{Counts, Latency};
 use law::log_counts;
@@ -176,7 +176,9 @@ pub struct Evidence {
     starts: Starts,
     share: Option<f64>,
     first_ms: Option<u64>,
+    // The margin in cells, and the block of time that it was worked out for.
     margin: usize,
+    margin_of: u64,
     relative: Relative,
     absolute: Absolute,
     alone: Absolute,
@@ -213,6 +215,7 @@ impl Evidence {
             share: None,
             first_ms: None,
             margin: 1,
+            margin_of: u64::MAX,
             relative: Relative::new(policy.rho),
             absolute: Absolute::new(policy.objective),
             alone: Absolute::new(policy.objective),
@@ -328,11 +331,12 @@ impl Evidence {
     }
 
     fn compare_latency(&mut self, step: &Step, share: f64, compares: bool) {
-        self.margin = self.spread.margin(
-            self.policy.latency_margin,
-            self.policy.spread,
-            self.policy.instances,
-        );
+        let policy = &self.policy;
+        if step.at_ms / BLOCK_MS != self.margin_of {
+            self.margin_of = step.at_ms / BLOCK_MS;
+            self.margin =
+                self.spread.margin(policy.latency_margin, policy.spread, policy.instances);
+        }
         self.latency.update(step, share, compares, self.margin, &self.counts);
         // Only instances differ as machines do; cohorts of one instance would show no spread.
         if self.counts.streams.len() == self.policy.instances.1 as usize {

@@ -119,7 +119,10 @@ fn take_arm(hash: &mut Hash, arm: &Arm) {
 
 // The empty cells are left out: most are.
 fn take_histogram(hash: &mut Hash, histogram: &Histogram) {
-    hash.word(histogram.counts().len() as u64);
+    hash.word(((histogram.counts().len() as u64) << 48) ^ histogram.total());
+    if histogram.total() == 0 {
+        return;
+    }
     for (cell, count) in histogram.counts().iter().enumerate() {
         if *count > 0 {
             hash.word(((cell as u64) << 32) | u64::from(*count));

@@ -458,8 +458,8 @@ impl Judge {
     }
 
     fn rolls_back(&self, guard: &Guard, relative: Option<f64>) -> bool {
-        let spared = self.policy.floor == Floor::Attributed && guard.spares_candidate(relative);
-        guard.fired() && !spared
+        let spares = || self.policy.floor == Floor::Attributed && guard.spares_candidate(relative);
+        guard.fired() && !spares()
     }
 
     fn telemetry(&self, metrics: &[MetricVerdict]) -> Option<String> {

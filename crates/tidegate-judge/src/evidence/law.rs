@@ -33,6 +33,9 @@ pub fn log_counts(histogram: &Histogram, cells: &Cells, counts: &mut Sparse) -> 
     if histogram.counts().len() != cells.len() {
         return false;
     }
+    if histogram.total() == 0 {
+        return true;
+    }
     for (cell, count) in histogram.counts().iter().enumerate() {
         if *count > 0 {
             let (cell, count) = (cells.log_cell(cell), u64::from(*count));
