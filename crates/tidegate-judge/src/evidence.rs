@@ -38,9 +38,9 @@ use spread::Spread;
 use srm::Mismatch;
 use strata::Shares;
 
-/// Most nats a second that one alternative can gain: a factor of ten, so that no single second,
-/// whatever happened in it, decides a rollout.
-pub const CAP: f64 = 2.3;
+/// Most nats a second that one alternative can gain: a factor of 20, so that no single second,
+/// whatever happened in it, decides a rollout, and three in which everything fails do.
+pub const CAP: f64 = 3.0;
 
 /// The same for one tick however long: no single scrape decides, two may.
 pub const CAP_TICK: f64 = 4.6;
@@ -54,7 +54,7 @@ const WEIGHT_MISMATCH: f64 = 0.1;
 
 /// Of the weight of errors and of latency, the part that is kept for the step without a live
 /// release to compare with.
-const ALONE: f64 = 0.2;
+const ALONE: f64 = 0.1;
 
 /// A probe fails by chance at most this often.
 const HEALTH_OBJECTIVE: f64 = 0.5;
@@ -260,7 +260,7 @@ impl Evidence {
         let Some(candidate) = candidate else {
             let step = Step { at_ms: tick.at_ms, stake: 0.0, cap: 0.0 };
             self.count(&unheard, live, cells, 0.0);
-            self.compare_latency(&step, 0.0, false);
+            self.compare_latency(&step, 0.0, None);
             self.learn(tick.at_ms, 0.0, &unheard, live);
             return;
         };
@@ -274,7 +274,8 @@ impl Evidence {
         let first_ms = *self.first_ms.get_or_insert_with(|| tick.from_ms());
         let warm = tick.at_ms.saturating_sub(first_ms) > self.policy.warm_up_ms;
         let readable = self.count(candidate, live, cells, share);
-        self.compare_latency(&step, share, warm && readable);
+        let thinning = self.thinning(share, live);
+        self.compare_latency(&step, share, thinning.filter(|_| warm && readable));
         self.slow_alone(&step, share, candidate, cells);
         self.health.update(&step, candidate.probes_failed, candidate.probes, 1.0);
         if warm {
@@ -330,18 +331,27 @@ impl Evidence {
         ours && theirs
     }
 
-    fn compare_latency(&mut self, step: &Step, share: f64, compares: bool) {
+    fn compare_latency(&mut self, step: &Step, share: f64, thinning: Option<f64>) {
         let policy = &self.policy;
         if step.at_ms / BLOCK_MS != self.margin_of {
             self.margin_of = step.at_ms / BLOCK_MS;
             self.margin =
                 self.spread.margin(policy.latency_margin, policy.spread, policy.instances);
         }
-        self.latency.update(step, share, compares, self.margin, &self.counts);
+        self.latency.update(step, share, thinning, self.margin, &self.counts);
         // Only instances differ as machines do; cohorts of one instance would show no spread.
         if self.counts.streams.len() == self.policy.instances.1 as usize {
             self.spread.add(&self.counts.streams);
         }
+    }
+
+    // Instances hold requests together, so their pauses thin out with their traffic. What cohorts
+    // have in common comes from users, and does not.
+    fn thinning(&self, share: f64, live: &Arm) -> Option<f64> {
+        let (ours, theirs) = self.policy.instances;
+        let parts = live.streams.len() == theirs as usize && share < 1.0;
+        let each = |part: f64, instances: u32| part / f64::from(instances.max(1));
+        Some(if parts { each(share, ours) / each(1.0 - share, theirs) } else { 1.0 })
     }
 
     fn slow_alone(&mut self, step: &Step, share: f64, candidate: &Arm, cells: &Cells) {

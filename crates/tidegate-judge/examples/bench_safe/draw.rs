@@ -4,7 +4,6 @@
 //! splitmix64 (Steele, Lea, Flood 2014): the state grows by 0x9E3779B97F4A7C15, the output is the
 //! state mixed by two multiplications. `seed = 1000 * family + replica`, stirred once.
 
-
 /// The generator.
 #[derive(Clone, Debug)]
 pub(crate) struct Draw(u64);

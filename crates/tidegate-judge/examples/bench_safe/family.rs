@@ -142,10 +142,7 @@ pub(crate) static ALL: LazyLock<Vec<Family>> = LazyLock::new(|| {
         faulty(120, "F11 crash at 60 s", Fault::Crash { from: 60.0 }),
         faulty(121, "F12 early, wrong, 200", Fault::ReturnsEarly),
         faulty(122, "F13 silence at 60 s", Fault::Silence { from: 60.0 }),
-        Family {
-            noise: Noise::Pauses,
-            ..faulty(123, "F5 latency x1.5, pauses", slower(1.5, 0.0))
-        },
+        Family { noise: Noise::Pauses, ..faulty(123, "F5 latency x1.5, pauses", slower(1.5, 0.0)) },
         Family { instances: 1, ..faulty(124, "F1 errors 5 %, 1 instance", errors(0.05, 0.0)) },
         Family { instances: 2, ..faulty(125, "F1 errors 5 %, 2 instances", errors(0.05, 0.0)) },
         Family { instances: 1, ..faulty(126, "F5 latency x2, 1 instance", slower(2.0, 0.0)) },

@@ -10,7 +10,7 @@ mod kayenta;
 
 use std::collections::VecDeque;
 
-use tidegate_judge::{Arm, Histogram};
+use tidegate_judge::Arm;
 
 use crate::family::Family;
 use crate::world::{BEFORE, CELLS, SECONDS, World, share};
@@ -75,43 +75,63 @@ pub(crate) fn rollout(family: &Family, rps: f64, replica: u64) -> Vec<Option<u64
     ends
 }
 
+/// One second: requests, failures and the cells with their counts.
+type Second = (u64, u64, Vec<(usize, u32)>);
+
 /// The counts of the last few seconds of one release.
 #[derive(Debug)]
 pub(crate) struct Recent {
     length: usize,
-    seconds: VecDeque<(u64, u64, Histogram)>,
+    seconds: VecDeque<Second>,
+    requests: u64,
+    failures: u64,
+    cells: Vec<u32>,
 }
 
 impl Recent {
     pub(crate) fn new(length: u64) -> Recent {
-        Recent { length: length as usize, seconds: VecDeque::new() }
+        Recent {
+            length: length as usize,
+            seconds: VecDeque::new(),
+            requests: 0,
+            failures: 0,
+            cells: vec![0; CELLS.len()],
+        }
     }
 
     pub(crate) fn add(&mut self, arm: &Arm) {
-        if self.seconds.len() == self.length {
-            self.seconds.pop_front();
+        if self.seconds.len() == self.length
+            && let Some((requests, failures, cells)) = self.seconds.pop_front()
+        {
+            self.requests -= requests;
+            self.failures -= failures;
+            for (cell, count) in cells {
+                self.cells[cell] -= count;
+            }
         }
-        self.seconds.push_back((arm.requests, arm.failures, arm.latency.clone()));
+        let counted = arm.latency.counts().iter().copied().enumerate();
+        let cells: Vec<(usize, u32)> = counted.filter(|(_, count)| *count > 0).collect();
+        self.requests += arm.requests;
+        self.failures += arm.failures;
+        for (cell, count) in &cells {
+            self.cells[*cell] += count;
+        }
+        self.seconds.push_back((arm.requests, arm.failures, cells));
     }
 
     /// Share of failed requests; `None` of none.
     pub(crate) fn error_rate(&self) -> Option<f64> {
-        let sum = |pick: fn(&(u64, u64, Histogram)) -> u64| -> u64 {
-            self.seconds.iter().map(pick).sum()
-        };
-        let (requests, failures) = (sum(|second| second.0), sum(|second| second.1));
-        (requests > 0).then(|| failures as f64 / requests as f64)
+        (self.requests > 0).then(|| self.failures as f64 / self.requests as f64)
     }
 
     /// A quantile in milliseconds; `None` of none.
     pub(crate) fn quantile_ms(&self, q: f64) -> Option<f64> {
-        let mut sum = Histogram::new(&CELLS);
-        for (_, _, latency) in &self.seconds {
-            // A second that was not measured has no cells, and adds nothing.
-            if sum.merge(latency).is_err() {
-                return None;
-            }
-        }
-        sum.quantile_ms(q, &CELLS)
+        let total: u64 = self.cells.iter().map(|count| u64::from(*count)).sum();
+        let mut seen = 0;
+        let found = self.cells.iter().position(|count| {
+            seen += u64::from(*count);
+            seen as f64 >= q * total as f64
+        });
+        found.filter(|_| total > 0).map(|cell| CELLS.upper_ms(cell))
     }
 }

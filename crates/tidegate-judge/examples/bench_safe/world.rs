@@ -117,6 +117,7 @@ struct User {
 #[derive(Debug)]
 pub(crate) struct World {
     family: Family,
+    base_errors: f64,
     rps: f64,
     draw: Draw,
     instances: [Vec<Instance>; 2],
@@ -157,6 +158,7 @@ impl World {
         let routes = if family.noise == Noise::Routes { 2 } else { 0 };
         World {
             family: *family,
+            base_errors: family.base_errors(),
             rps,
             draw,
             instances,
@@ -168,10 +170,14 @@ impl World {
         }
     }
 
+    /// Sets the error rate of live to another than its family's.
+    pub(crate) fn set_base_errors(&mut self, rate: f64) {
+        self.base_errors = rate;
+    }
+
     fn moment(&self, second: u64, is_candidate: bool, common: f64) -> Moment {
         let (t, family) = (second as f64, &self.family);
-        let mut moment =
-            Moment { errors: family.base_errors(), pace: common, tail: 0.0, tail_by: 0.0 };
+        let mut moment = Moment { errors: self.base_errors, pace: common, tail: 0.0, tail_by: 0.0 };
         match family.noise {
             Noise::Diurnal => {
                 let wave = (t / 3_600.0 * std::f64::consts::TAU).sin();
@@ -363,7 +369,7 @@ impl World {
     fn arm(&self, release: usize, failed_users: Option<u64>, is_split: bool) -> Arm {
         let counters = &self.counters[release];
         let mut whole = vec![0_u32; CELLS.len()];
-        for (sum, count) in counters.iter().flat_map(|counter| whole_zip(counter)) {
+        for (sum, count) in counters.iter().flat_map(counted) {
             whole[sum] += count;
         }
         let histogram = |counter: &Counter| match counter.requests {
@@ -398,7 +404,7 @@ impl World {
 
     /// Different users that failed for the first time, of the candidate and of live.
     fn unlucky(&mut self, now: u64, share: f64) -> [Option<u64>; 2] {
-        let starts = self.draw.poisson(self.rps * self.family.base_errors() / 30.0);
+        let starts = self.draw.poisson(self.rps * self.base_errors / 30.0);
         for _ in 0..starts {
             let release = usize::from(self.draw.unit() >= share);
             self.users.push(User { release, until: now + 60, has_failed: false });
@@ -428,7 +434,7 @@ impl World {
     }
 }
 
-fn whole_zip(counter: &Counter) -> impl Iterator<Item = (usize, u32)> {
+fn counted(counter: &Counter) -> impl Iterator<Item = (usize, u32)> {
     let counts = if counter.requests == 0 { &[][..] } else { &counter.cells[..] };
     counts.iter().copied().enumerate()
 }

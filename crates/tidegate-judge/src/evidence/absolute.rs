@@ -10,7 +10,7 @@
 use super::process::{Process, ladder};
 
 /// Alternatives, as multiples of the objective.
-const ALTERNATIVES: u32 = 16;
+const ALTERNATIVES: u32 = 10;
 
 /// No alternative says that more than this share is bad, so that one good answer is not the end.
 const SHARE_MAX: f64 = 0.9;

@@ -13,6 +13,13 @@ use super::scores::{Scores, Table};
 /// Shares of the requests that an alternative makes slower.
 const FRACTIONS: [f64; 3] = [1.0, 0.2, 0.05];
 
+/// What part of each stake goes to the alternatives of each share: most faults slow everything.
+const PARTS: [f64; 3] = [0.6, 0.2, 0.2];
+
+/// The most that one request scores under the alternatives of each share. Where everything gets
+/// slower no single request has to be convincing; where only a few do, they are all there is.
+const MOST: [f64; 3] = [2.0, f64::INFINITY, f64::INFINITY];
+
 /// Factors by which it makes them slower.
 const FACTORS: [f64; 6] = [1.1, 1.25, 1.5, 2.0, 4.0, 10.0];
 
@@ -22,8 +29,9 @@ pub const ALTERNATIVES: usize = FRACTIONS.len() * FACTORS.len();
 /// Share of live's own law in every alternative, so that no cell is impossible.
 const MIXED_IN: f64 = 0.001;
 
-/// Tables are built again after this many milliseconds.
-const TABLES_MS: u64 = 60_000;
+/// Tables are built again after this many milliseconds. Any law of the past will do; an old one
+/// only notices a little later.
+const TABLES_MS: u64 = 180_000;
 
 /// Fewest requests of live before its law is used at all.
 const LEARNT_MIN: u64 = 200;
@@ -79,8 +87,10 @@ impl Layer {
         }
         let law = law_of(&self.baseline.counts());
         let slower = alternatives(&law);
-        let slower: Vec<Scores> =
-            slower.iter().map(|other| Scores::slower(&law, other, share, margin)).collect();
+        let most = |at: usize| MOST[at / FACTORS.len()];
+        let slower: Vec<Scores> = (slower.iter().enumerate())
+            .map(|(at, other)| Scores::slower(&law, other, share, margin, most(at)))
+            .collect();
         self.slower = Table::of(&slower);
         self.safe = Table::of(&safe_scores(&law, share));
         self.built_ms = Some(at_ms);
@@ -119,11 +129,13 @@ pub struct Latency {
 
 impl Default for Latency {
     fn default() -> Latency {
+        let each = FACTORS.len();
+        let parts = PARTS.iter().flat_map(|part| vec![part / each as f64; each]);
         Latency {
             whole: Layer::default(),
             layers: Vec::new(),
             noise: Noise::default(),
-            process: Process::new(ALTERNATIVES),
+            process: Process::weighted(parts.collect()),
             safe: [0.0; POSITIONS.len()],
             gained: [0.0; ALTERNATIVES],
             compared: 0,
@@ -139,13 +151,15 @@ impl Latency {
         self.compared = 0;
     }
 
-    /// Takes one tick. `share` is the candidate's as it was set; at 0 or 1, and while `compares` is
-    /// false, live's law and noise are learnt and nothing is compared.
+    /// Takes one tick. `share` is the candidate's as it was set; at 0 or 1, and without `thinning`,
+    /// live's law and noise are learnt and nothing is compared. `thinning` is how many requests an
+    /// instance of the candidate gets for each one that a part of live gets, by which noise was
+    /// learnt: a pause that hits ten requests there may hit only one here.
     pub fn update(
         &mut self,
         step: &super::Step,
         share: f64,
-        compares: bool,
+        thinning: Option<f64>,
         margin: usize,
         counts: &Counts,
     ) {
@@ -157,7 +171,7 @@ impl Latency {
             self.layers = vec![Layer::default(); counts.strata.len().min(LAYERS_MAX)];
         }
         let mut gains = [0.0; ALTERNATIVES];
-        if open && compares {
+        if let Some(thinning) = thinning.filter(|_| open) {
             let mut safe = [0.0; POSITIONS.len()];
             if split {
                 for (at, (candidate, live, share)) in counts.strata.iter().enumerate() {
@@ -171,12 +185,12 @@ impl Latency {
                 self.whole.safe.add(&counts.candidate, &counts.live, &mut safe);
             }
             self.compared = self.compared.saturating_add(total(&counts.candidate));
-            let phi = self.noise.largest();
+            let phi = dispersion_here(self.noise.largest(), share, thinning);
             for (sum, gain) in self.safe.iter_mut().zip(safe) {
                 *sum += gain / phi;
             }
             for (k, (sum, gain)) in self.gained.iter_mut().zip(&mut gains).enumerate() {
-                *gain /= self.noise.phi(k);
+                *gain /= dispersion_here(self.noise.phi(k), share, thinning);
                 *sum += *gain;
             }
         }
@@ -222,6 +236,21 @@ impl Latency {
     pub fn safe(&self) -> &[f64] {
         &self.safe
     }
+}
+
+/// The dispersion of a comparison, where that of live's parts is `phi`.
+///
+/// A pause of an instance slows all requests that it holds at that moment, so the excess over a
+/// coin grows with their number: the candidate's is `1 + thinning * (phi - 1)`. What is compared
+/// are two means, that of the candidate over `w` and that of live over `1 - w` of the requests; the
+/// variance of their difference is `(1 - w)` times the one and `w` times the other dispersion.
+///
+/// By hand: phi = 7, w = 0.05, as many instances on both sides: thinning 1/19, the candidate's
+/// dispersion 1.316; 0.95 * 1.316 + 0.05 * 7 = 1.6.
+#[must_use]
+pub fn dispersion_here(phi: f64, share: f64, thinning: f64) -> f64 {
+    let candidate = 1.0 + thinning * (phi - 1.0);
+    ((1.0 - share) * candidate + share * phi).max(1.0)
 }
 
 /// Dispersion of the scores in live, one factor an alternative.

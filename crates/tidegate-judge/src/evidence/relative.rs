@@ -13,7 +13,7 @@
 use super::process::{Process, ladder};
 
 /// Alternatives: ratios from 1.5 to 1,000 times the allowed one.
-pub const RATIOS: u32 = 16;
+pub const RATIOS: u32 = 10;
 
 const RATIO_FIRST: f64 = 1.5;
 const RATIO_LAST: f64 = 1_000.5;

@@ -22,12 +22,14 @@ pub struct Scores {
 
 impl Scores {
     /// Scores for "slower": `law` is live's law, `other` the candidate's under the alternative.
+    /// No request of the candidate scores more than `most`, so that a pause, which makes a few very
+    /// slow, does not look like a release that makes all of them a little slower.
     #[must_use]
-    pub fn slower(law: &[f64], other: &[f64], share: f64, margin: usize) -> Scores {
+    pub fn slower(law: &[f64], other: &[f64], share: f64, margin: usize, most: f64) -> Scores {
         let mut scores = raw(law, other, share);
         let mut highest = 0.0_f64;
         for score in &mut scores {
-            highest = highest.max(*score);
+            highest = highest.max(*score).min(most);
             *score = highest;
         }
         Scores::finish(&scores, share, margin)

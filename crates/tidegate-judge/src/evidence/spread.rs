@@ -27,12 +27,13 @@ pub struct Spread {
     // Student's quantiles with and without the instances; kept, as they take longer than a tick.
     unknown: f64,
     known: f64,
+    measured: f64,
 }
 
 impl Default for Spread {
     fn default() -> Spread {
         let unknown = student::quantile(TAIL, BELIEF);
-        Spread { instances: Vec::new(), unknown, known: unknown }
+        Spread { instances: Vec::new(), unknown, known: unknown, measured: f64::INFINITY }
     }
 }
 
@@ -43,6 +44,7 @@ impl Spread {
             self.instances = vec![(0, 0.0); streams.len()];
             let freedom = u32::try_from(streams.len().saturating_sub(1)).unwrap_or(u32::MAX);
             self.known = student::quantile(TAIL, BELIEF.saturating_add(freedom));
+            self.measured = student::quantile(TAIL, freedom.max(1));
         }
         for (instance, counts) in self.instances.iter_mut().zip(streams) {
             for (cell, count) in counts.iter().filter(|(cell, _)| *cell < CELLS) {
@@ -63,15 +65,18 @@ impl Spread {
         let known = self.instances.len() >= INSTANCES_MIN
             && self.instances.iter().all(|instance| instance.0 >= REQUESTS_MIN);
         let believed = f64::from(BELIEF);
-        let (spread, quantile) = if known {
+        let times = if known {
             let freedom = (self.instances.len() - 1) as f64;
-            let squares = believed * prior * prior + self.squares();
-            (libm::sqrt(squares / (believed + freedom)), self.known)
+            let squares = self.squares();
+            let both = (believed * prior * prior + squares) / (believed + freedom);
+            // What was measured stands alone where it says less: Student's law is exact for it.
+            let alone = self.measured * libm::sqrt(squares / freedom);
+            alone.min(self.known * libm::sqrt(both))
         } else {
-            (prior, self.unknown)
+            self.unknown * prior
         };
         let (candidate, live) = (f64::from(instances.0.max(1)), f64::from(instances.1.max(1)));
-        let chance = quantile * spread * libm::sqrt(1.0 / candidate + 1.0 / live);
+        let chance = times * libm::sqrt(1.0 / candidate + 1.0 / live);
         let cells = cells_of(1.0 + least).max(chance / libm::log(EDGE_RATIO));
         libm::ceil(cells - 1e-9).clamp(1.0, CELLS as f64) as usize
     }

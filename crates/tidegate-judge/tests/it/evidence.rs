@@ -179,9 +179,9 @@ fn latency_scores_are_expected_to_be_one_for_any_law_and_at_most_one_for_a_faste
     };
     for share in [0.05, 0.5, 0.95] {
         for factor in [1.1, 2.0, 10.0] {
-            for margin in [0, 1, 3] {
+            for (margin, most) in [(0, 5.0), (1, f64::INFINITY), (3, 5.0)] {
                 let other = shifted(&guess, cells_of(factor));
-                let scores = Scores::slower(&guess, &other, share, margin);
+                let scores = Scores::slower(&guess, &other, share, margin, most);
                 for law in [&guess, &flat, &two] {
                     let mean = expected_score(&scores, share, law, law);
                     assert!(mean <= 1.0 + 1e-9, "{share} {factor} {margin}: {mean}");
@@ -218,7 +218,7 @@ fn safety_scores_are_expected_to_be_at_most_one_for_a_slower_candidate() {
 
 #[test]
 fn latency_scores_by_hand() {
-    let scores = Scores::slower(&[0.8, 0.2], &[0.4, 0.6], 0.5, 0);
+    let scores = Scores::slower(&[0.8, 0.2], &[0.4, 0.6], 0.5, 0, f64::INFINITY);
     near(scores.candidate[0].exp(), 0.4 / 0.6, 1e-12);
     near(scores.candidate[1].exp(), 0.6 / 0.4, 1e-12);
     near(scores.live[0].exp(), 0.8 / 0.6, 1e-12);
@@ -236,7 +236,7 @@ fn slow_answers_are_noticed_and_fast_ones_are_not() {
             let stake = if second == 0 { 0.5 } else { 0.0 };
             let counts =
                 Counts { candidate: vec![(cell, 10)], live: vec![(40, 10)], ..Counts::default() };
-            latency.update(&step(second * 1_000, stake), 0.5, true, 3, &counts);
+            latency.update(&step(second * 1_000, stake), 0.5, Some(1.0), 3, &counts);
         }
         latency.process().value()
     };

@@ -102,9 +102,10 @@ impl Rival for Argo {
         if !second.is_multiple_of(self.interval) {
             return false;
         }
-        let share = self.recent.error_rate().map_or(f64::NAN, |rate| 1.0 - rate);
+        // NaN, the share of no requests, does not meet the condition.
+        let succeeds = self.recent.error_rate().is_some_and(|rate| 1.0 - rate >= self.success);
         self.tally.count += 1;
-        self.tally.failed += u32::from(!(share >= self.success));
+        self.tally.failed += u32::from(!succeeds);
         assess(&self.metric, &self.tally, false) == Phase::Failed
     }
 }

@@ -19,7 +19,7 @@ const FURTHER: usize = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(test), expect(dead_code, reason = "the settings use the default alone"))]
 pub(crate) enum Missing {
-    Missing,
+    Skipped,
     Ignore,
     Breaching,
     NotBreaching,
@@ -47,11 +47,11 @@ pub(crate) fn evaluate(points: &[Option<bool>], m: usize, n: usize, missing: Mis
     match missing {
         Missing::Breaching => decide(breaching + lacking >= m),
         Missing::NotBreaching => decide(breaching >= m),
-        Missing::Missing if real.is_empty() => State::InsufficientData,
+        Missing::Skipped if real.is_empty() => State::InsufficientData,
         Missing::Ignore if real.is_empty() => State::Retained,
         // Enough breach already, or everything that is there breaches: not waited for more.
-        Missing::Missing | Missing::Ignore if breaching >= m => State::Alarm,
-        Missing::Missing => decide(breaching == real.len()),
+        Missing::Skipped | Missing::Ignore if breaching >= m => State::Alarm,
+        Missing::Skipped => decide(breaching == real.len()),
         Missing::Ignore if breaching == real.len() => State::Retained,
         Missing::Ignore => State::Ok,
     }
@@ -90,7 +90,7 @@ impl Rival for CloudWatch {
             points.push_back(point);
             // An alarm that has not seen N periods yet does not guess the ones before it existed.
             let seen = points.make_contiguous();
-            alarms |= seen.len() >= n && evaluate(seen, m, n, Missing::Missing) == State::Alarm;
+            alarms |= seen.len() >= n && evaluate(seen, m, n, Missing::Skipped) == State::Alarm;
         }
         alarms
     }
@@ -128,7 +128,7 @@ mod tests {
             ("- - - X -", [Alarm, Retained, Alarm, Ok]),
         ];
         let treatments =
-            [Missing::Missing, Missing::Ignore, Missing::Breaching, Missing::NotBreaching];
+            [Missing::Skipped, Missing::Ignore, Missing::Breaching, Missing::NotBreaching];
         for (m, table) in [(3, three_of_three), (2, two_of_three)] {
             for (text, states) in table {
                 for (missing, state) in treatments.into_iter().zip(states) {

@@ -57,7 +57,13 @@ fn difference(x: &[f64], y: &[f64], mu: f64, quantile: f64) -> Option<f64> {
         at += tied;
     }
     let dz = ranks - m * (m + 1.0) / 2.0 - m * n / 2.0;
-    let sign = if dz > 0.0 { 1.0 } else if dz < 0.0 { -1.0 } else { 0.0 };
+    let sign = if dz > 0.0 {
+        1.0
+    } else if dz < 0.0 {
+        -1.0
+    } else {
+        0.0
+    };
     let sigma = ((m * n / 12.0) * (m + n + 1.0 - ties / ((m + n) * (m + n - 1.0)))).sqrt();
     (sigma > 0.0).then(|| (dz - 0.5 * sign) / sigma - quantile)
 }
