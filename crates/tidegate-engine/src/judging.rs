@@ -509,7 +509,7 @@ fn arm(cells: &Cells, counts: &SlotTick, load: SideLoad) -> Arm {
         memory: load.usage.memory_percent,
         probes: load.asked.asked,
         probes_failed: load.asked.failed,
-        streams: Vec::new(),
+        ..Arm::default()
     }
 }
 

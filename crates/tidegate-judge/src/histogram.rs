@@ -121,19 +121,22 @@ impl std::error::Error for CellsDiffer {}
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Histogram {
     counts: Vec<u32>,
+    // Kept beside the counts: most histograms of thin traffic are empty, and need no look.
+    total: u64,
 }
 
 impl Histogram {
     /// An empty histogram over `cells`.
     #[must_use]
     pub fn new(cells: &Cells) -> Histogram {
-        Histogram { counts: vec![0; cells.len()] }
+        Histogram { counts: vec![0; cells.len()], total: 0 }
     }
 
     /// A histogram from counts that came over the wire.
     #[must_use]
     pub fn from_counts(counts: Vec<u32>) -> Histogram {
-        Histogram { counts }
+        let total = counts.iter().map(|count| u64::from(*count)).sum();
+        Histogram { counts, total }
     }
 
     /// The counts, one a cell.
@@ -147,6 +150,7 @@ impl Histogram {
     pub fn record(&mut self, cell: usize) {
         let last = self.counts.len().saturating_sub(1);
         if let Some(count) = self.counts.get_mut(cell.min(last)) {
+            self.total += u64::from(*count < u32::MAX);
             *count = count.saturating_add(1);
         }
     }
@@ -160,14 +164,17 @@ impl Histogram {
             return Ok(());
         }
         if self.counts.is_empty() {
-            self.counts.clone_from(&other.counts);
+            self.clone_from(other);
             return Ok(());
         }
         if self.counts.len() != other.counts.len() {
             return Err(CellsDiffer { ours: self.counts.len(), theirs: other.counts.len() });
         }
-        for (ours, theirs) in self.counts.iter_mut().zip(&other.counts) {
-            *ours = ours.saturating_add(*theirs);
+        if other.total > 0 {
+            for (ours, theirs) in self.counts.iter_mut().zip(&other.counts) {
+                *ours = ours.saturating_add(*theirs);
+            }
+            self.total = self.counts.iter().map(|count| u64::from(*count)).sum();
         }
         Ok(())
     }
@@ -175,7 +182,7 @@ impl Histogram {
     /// Requests counted.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.counts.iter().map(|count| u64::from(*count)).sum()
+        self.total
     }
 
     /// An upper bound of the `q`-quantile (0 < q <= 1) in milliseconds: the upper edge of the cell

@@ -10,7 +10,7 @@
 use super::process::{Process, ladder};
 
 /// Alternatives, as multiples of the objective.
-const ALTERNATIVES: u32 = 16;
+const ALTERNATIVES: u32 = 10;
 
 /// No alternative says that more than this share is bad, so that one good answer is not the end.
 const SHARE_MAX: f64 = 0.9;
@@ -46,6 +46,13 @@ impl Absolute {
         self.process.step(step.at_ms, step.stake, step.cap, |k| {
             (bad_ones * gains[k].0 + good_ones * gains[k].1) / phi
         });
+    }
+
+    /// Nats that so many bad ones of so many, on average, gain for each alternative.
+    #[must_use]
+    pub fn pace(&self, bad: f64, of: f64, phi: f64) -> Vec<f64> {
+        let good = (of - bad).max(0.0);
+        self.gains.iter().map(|gains| (bad * gains.0 + good * gains.1) / phi).collect()
     }
 
     /// The running process.

@@ -83,6 +83,8 @@ impl Starts {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Process {
     cash: f64,
+    // What part of a stake goes to each alternative; together 1.
+    parts: Vec<f64>,
     stakes: Vec<f64>,
     since_ms: Vec<u64>,
 }
@@ -91,7 +93,14 @@ impl Process {
     /// A process over so many alternatives. Its value is 1 until something is counted.
     #[must_use]
     pub fn new(alternatives: usize) -> Process {
-        Process { cash: 1.0, stakes: vec![0.0; alternatives], since_ms: vec![0; alternatives] }
+        Process::weighted(vec![1.0 / alternatives.max(1) as f64; alternatives])
+    }
+
+    /// A process over alternatives that get these parts of each stake; they must not exceed 1.
+    #[must_use]
+    pub fn weighted(parts: Vec<f64>) -> Process {
+        let (stakes, since_ms) = (vec![0.0; parts.len()], vec![0; parts.len()]);
+        Process { cash: 1.0, parts, stakes, since_ms }
     }
 
     /// `R := (R + stake / K) * exp(min(gain, cap))` for each alternative; gains are in nats and
@@ -99,16 +108,18 @@ impl Process {
     pub fn step(&mut self, at_ms: u64, stake: f64, cap: f64, mut gain: impl FnMut(usize) -> f64) {
         let stake = stake.min(self.cash);
         self.cash -= stake;
-        let share = stake / self.stakes.len().max(1) as f64;
-        let alternatives = self.stakes.iter_mut().zip(&mut self.since_ms);
-        for (k, (value, since_ms)) in alternatives.enumerate() {
+        let alternatives = self.stakes.iter_mut().zip(&mut self.since_ms).zip(&self.parts);
+        for (k, ((value, since_ms), part)) in alternatives.enumerate() {
+            let share = stake * part;
             // Where the new stake outweighs what is left of the old ones, the fault began here.
             if share > *value {
                 *since_ms = at_ms;
             }
             let gain = gain(k);
             let gain = if gain.is_nan() { 0.0 } else { gain.min(cap) };
-            *value = ((*value + share) * libm::exp(gain)).min(VALUE_MAX);
+            let staked = *value + share;
+            // Most ticks of a good release bring no error at all, and exp(0) is 1.
+            *value = if gain == 0.0 { staked } else { (staked * libm::exp(gain)).min(VALUE_MAX) };
         }
     }
 
@@ -116,6 +127,21 @@ impl Process {
     #[must_use]
     pub fn value(&self) -> f64 {
         self.cash + self.stakes.iter().sum::<f64>()
+    }
+
+    /// Ticks until the value reaches `needed` if each gains `pace` nats an alternative: 0 when it
+    /// has, `None` when none of them grows.
+    #[must_use]
+    pub fn ticks_to(&self, needed: f64, pace: &[f64]) -> Option<f64> {
+        if self.value() >= needed {
+            return Some(0.0);
+        }
+        let ticks = self
+            .stakes
+            .iter()
+            .zip(pace)
+            .filter(|(value, pace)| **value > 0.0 && **pace > 0.0 && pace.is_finite());
+        ticks.map(|(value, pace)| libm::log(needed / value) / pace).min_by(f64::total_cmp)
     }
 
     /// When the strongest alternative was last started: an estimate of the onset.
