@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::digest::Digest;
+use crate::ids::PartName;
 use crate::plan::Metric;
 
 /// The outcome of any check. Four values: what is missing is neither good nor bad.
@@ -125,6 +127,43 @@ pub struct Reading {
     pub sample: u64,
     /// How many the advance rule needs.
     pub needed: u64,
+    /// How far the evidence against the candidate has come, 0 to 1: at 1 it rolls back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strength: Option<f64>,
+    /// In how many milliseconds this metric's part of the verdict falls as things go; `None`
+    /// where it stands or nothing can be said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_in_ms: Option<u64>,
+}
+
+/// The sequential evidence behind a verdict.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Proof {
+    /// Share of rollouts of an equal release that may be rolled back.
+    pub alpha: f64,
+    /// The evidence that the candidate is worse; 1 / `alpha` rolls back.
+    pub against: f64,
+    /// 0 to 1: how far towards a rollback, on a logarithmic scale.
+    pub strength: f64,
+    /// The weaker of the proofs that the candidate is safe, in this step.
+    pub safe: f64,
+    /// How many times as often the candidate fails as the live side: estimate, low, high.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times_as_often: Option<(f64, f64, f64)>,
+    /// When the rules alone would roll back if their breaches go on, in milliseconds; 0 is now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules_in_ms: Option<u64>,
+}
+
+/// What a part's verdict was made from: enough to make it again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inputs {
+    /// The part.
+    pub part: PartName,
+    /// Entries of its recording up to this verdict.
+    pub entries: u64,
+    /// Digest over the part's policy and those entries.
+    pub digest: Digest,
 }
 
 /// The judge's word on a moment of one step.
@@ -137,6 +176,12 @@ pub struct Verdict {
     pub sentence: String,
     /// Every metric's line.
     pub readings: Vec<Reading>,
+    /// The evidence, where the plan asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
+    /// What it was made from, one a part; nothing for verdicts that were never recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<Inputs>,
 }
 
 impl Verdict {

@@ -3,12 +3,14 @@
 //!
 //! [`engine`] is the handle that others hold, [`service`] the loop, [`dispatch`] what carries
 //! effects out, [`watch`] what looks at the world, [`judging`] what turns statistics into
-//! verdicts, [`ports`] the traits of the world.
+//! verdicts, [`hearing`] one part's judge with what it heard, [`recording`] that on disk, [`ports`] the traits of the world.
 
 mod dispatch;
 pub mod engine;
+pub mod hearing;
 mod judging;
 pub mod ports;
+pub mod recording;
 mod service;
 #[cfg(feature = "testkit")]
 pub mod testkit;

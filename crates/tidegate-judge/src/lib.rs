@@ -8,6 +8,7 @@
 
 pub mod binomial;
 pub mod evidence;
+pub mod gauge;
 mod guard;
 pub mod histogram;
 pub mod judge;
@@ -22,6 +23,7 @@ mod words;
 pub mod zone;
 
 pub use evidence::{EvidencePolicy, EvidenceReport};
+pub use gauge::{Gauge, Label};
 pub use histogram::{Cells, Histogram};
 pub use judge::Judge;
 pub use policy::{Floor, Policy, PolicyError};

@@ -11,7 +11,7 @@ use tidegate_core::ids::{
     Actor, DeploymentId, EnvironmentName, PartName, Revision, Scope, ServiceName, SlotName,
 };
 use tidegate_core::plan::{
-    Ask, Bake, Comparison, Floor, HoldEnd, KeepPrevious, Limits, Metric, Otherwise, Part, PartKind,
+    Ask, Bake, Comparison, Floor, HoldEnd, Judging, KeepPrevious, Limits, Metric, Otherwise, Part, PartKind,
     Plan, Probe, Release, Required, Route, Rule, Run, Smoke, SmokeRun, Step, Traffic,
 };
 use tidegate_core::state::{
@@ -221,6 +221,7 @@ fn plan() -> Plan {
             rollback_if: vec![rule(Metric::P99, Comparison::Above, 812.5, 300)],
             otherwise: Otherwise { hold: SignedDuration::from_mins(30), then: HoldEnd::Rollback },
             floor: Floor::Attributed,
+            judging: Judging::default(),
         },
         bake: Bake { watch: SignedDuration::from_mins(15), keep_previous: KeepPrevious::Warm },
         required: Required { gates: true, approvals: true, backup: false },
