@@ -145,14 +145,34 @@ pub struct Proof {
     pub against: f64,
     /// 0 to 1: how far towards a rollback, on a logarithmic scale.
     pub strength: f64,
+    /// An equal release shows evidence this strong in fewer than 1 of so many rollouts.
+    pub odds: u64,
     /// The weaker of the proofs that the candidate is safe, in this step.
     pub safe: f64,
     /// How many times as often the candidate fails as the live side: estimate, low, high.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times_as_often: Option<(f64, f64, f64)>,
+}
+
+/// What is to be expected, and what it has cost so far.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Outlook {
+    /// Until *advance* has what it asks for, in milliseconds; `None` where it does not move so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advance_in_ms: Option<u64>,
+    /// Until *rollback*, if the candidate is as bad as it looks, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback_in_ms: Option<u64>,
     /// When the rules alone would roll back if their breaches go on, in milliseconds; 0 is now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules_in_ms: Option<u64>,
+    /// The rule that would be the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// Failed user requests of the candidate since traffic began.
+    pub failed: u64,
+    /// Those of them that the live side would not have failed; they are held against the budget.
+    pub charged: f64,
 }
 
 /// What a part's verdict was made from: enough to make it again.
@@ -179,12 +199,22 @@ pub struct Verdict {
     /// The evidence, where the plan asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<Proof>,
+    /// What is to be expected; absent in verdicts that were never a judge's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outlook: Option<Outlook>,
     /// What it was made from, one a part; nothing for verdicts that were never recorded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<Inputs>,
 }
 
 impl Verdict {
+    /// A verdict of a call, its sentence and its readings alone.
+    #[must_use]
+    pub fn plain(call: Call, sentence: impl Into<String>, readings: Vec<Reading>) -> Self {
+        let sentence = sentence.into();
+        Self { call, sentence, readings, proof: None, outlook: None, inputs: Vec::new() }
+    }
+
     /// Whether two verdicts say the same apart from moving numbers: only changes are journaled.
     #[must_use]
     pub fn same_advice(&self, other: &Self) -> bool {

@@ -82,10 +82,6 @@ pub struct Live {
     pub observed: BTreeMap<PartName, BTreeMap<SlotName, f64>>,
     /// Requests that the candidate served since traffic began.
     pub exposed: u64,
-    /// Of those, failed.
-    pub failed: u64,
-    /// Failed requests that count against the plan's budget.
-    pub spent: f64,
 }
 
 /// A command took effect.

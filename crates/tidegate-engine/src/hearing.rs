@@ -3,11 +3,11 @@
 //! from a recording bit for bit, after a restart as well as years later.
 
 use tidegate_core::plan::{PartKind, Plan};
-use tidegate_core::verdict::{Call, HoldReason, Inputs, Verdict};
+use tidegate_core::verdict::{Call, HoldReason, Inputs, Outlook, Verdict};
 use tidegate_core::weight::WHOLE_BP;
 use tidegate_judge::histogram::Cells;
 use tidegate_judge::judge::Judge;
-use tidegate_judge::verdict as judged;
+use tidegate_judge::verdict::Alarm;
 
 use crate::recording::{self, Chain, Counted, Entry, Header, Recording, Unreadable};
 
@@ -24,8 +24,7 @@ pub struct Hearing {
     last_tick: u64,
     step: Option<Step>,
     exposed: u64,
-    failed: u64,
-    word: Option<Word>,
+    latest: Option<Latest>,
 }
 
 /// The step that is judged, with its requests.
@@ -38,11 +37,12 @@ struct Step {
     live: u64,
 }
 
-/// What was said last.
-#[derive(Debug, Clone)]
-struct Word {
-    verdict: Verdict,
-    judged: Option<judged::Verdict>,
+/// The newest tick of the step, which a verdict would be about.
+#[derive(Debug, Clone, Copy)]
+struct Latest {
+    at_ms: u64,
+    live_heard: bool,
+    alarm: Alarm,
 }
 
 impl Hearing {
@@ -83,8 +83,7 @@ impl Hearing {
             last_tick: 0,
             step: None,
             exposed: 0,
-            failed: 0,
-            word: None,
+            latest: None,
         }
     }
 
@@ -97,7 +96,7 @@ impl Hearing {
                 let (at_ms, share_bp) = (*at_ms, *share_bp);
                 self.step =
                     Some(Step { number: *step, at_ms, share_bp, candidate: 0, live: 0 });
-                self.word = None;
+                self.latest = None;
                 if let Some(judge) = &mut self.judge {
                     judge.step_began(at_ms, share_bp);
                 }
@@ -110,7 +109,6 @@ impl Hearing {
         self.last_tick = self.last_tick.max(counted.number);
         if let Some(candidate) = &counted.candidate {
             self.exposed = self.exposed.saturating_add(candidate.requests);
-            self.failed = self.failed.saturating_add(candidate.failures);
         }
         if let Some(step) = &mut self.step
             && counted.at_ms.saturating_sub(counted.length_ms) >= step.at_ms
@@ -120,31 +118,45 @@ impl Hearing {
             step.candidate = step.candidate.saturating_add(requests(&counted.candidate));
             step.live = step.live.saturating_add(requests(&counted.live));
         }
-        let Some(judge) = &mut self.judge else {
-            self.word = Some(Word { verdict: rules::unjudgeable(), judged: None });
-            return;
+        let alarm = self
+            .judge
+            .as_mut()
+            .map_or(Alarm::None, |judge| judge.feed(&counted.tick(&self.cells)));
+        let (at_ms, live_heard) = (counted.at_ms, counted.live.is_some());
+        self.latest = Some(Latest { at_ms, live_heard, alarm });
+    }
+
+    /// What cannot wait for words; the verdict says the same.
+    #[must_use]
+    pub fn alarm(&self) -> Alarm {
+        self.latest.map_or(Alarm::None, |latest| latest.alarm)
+    }
+
+    /// The newest verdict, without what it was made from; `None` before the first tick of a step.
+    #[must_use]
+    pub fn verdict(&self) -> Option<Verdict> {
+        let latest = self.latest?;
+        let Some(judged) = self.judge.as_ref().and_then(Judge::verdict) else {
+            return Some(rules::unjudgeable());
         };
-        let judged = judge.tick(&counted.tick(&self.cells));
-        let since_ms = self.step.map_or(0, |step| counted.at_ms.saturating_sub(step.at_ms));
-        let alpha = judge.policy().evidence.map(|evidence| evidence.alpha);
-        let mut verdict = rules::translate(&judged, since_ms, alpha);
-        if let Some(doubt) = self.doubtful_share(counted)
+        let since_ms = self.step.map_or(0, |step| latest.at_ms.saturating_sub(step.at_ms));
+        let mut verdict = rules::translate(&judged, since_ms);
+        if let Some(doubt) = self.doubtful_share(latest.live_heard)
             && verdict.call == Call::Advance
         {
             verdict.call = Call::Hold(HoldReason::Telemetry);
             verdict.sentence = doubt;
         }
-        self.word = Some(Word { verdict, judged: Some(judged) });
+        Some(verdict)
     }
 
     /// A share far from the one that was set: the numbers are not about what we think they are.
-    fn doubtful_share(&self, counted: &Counted) -> Option<String> {
+    fn doubtful_share(&self, live_heard: bool) -> Option<String> {
         /// Standard deviations: sticky users make a share rougher than coin throws.
         const DEVIATIONS: f64 = 6.0;
         /// Slack that is always allowed, absolute.
         const SLACK: f64 = 0.02;
-        counted.live.as_ref()?;
-        let step = self.step?;
+        let step = self.step.filter(|_| live_heard)?;
         let set = f64::from(step.share_bp) / f64::from(WHOLE_BP);
         let total = step.candidate.saturating_add(step.live);
         if total == 0 {
@@ -159,18 +171,6 @@ impl Hearing {
                 f64::from(step.share_bp) / 100.0
             )
         })
-    }
-
-    /// The newest verdict, without what it was made from; `None` before the first tick of a step.
-    #[must_use]
-    pub fn verdict(&self) -> Option<&Verdict> {
-        self.word.as_ref().map(|word| &word.verdict)
-    }
-
-    /// The judge's own form of it, with every number.
-    #[must_use]
-    pub fn judged(&self) -> Option<&judged::Verdict> {
-        self.word.as_ref()?.judged.as_ref()
     }
 
     /// What the newest verdict was made from.
@@ -213,17 +213,6 @@ impl Hearing {
         self.exposed
     }
 
-    /// Of those, failed.
-    #[must_use]
-    pub fn failed(&self) -> u64 {
-        self.failed
-    }
-
-    /// Failed requests that count against the budget.
-    #[must_use]
-    pub fn spent(&self) -> f64 {
-        self.judge.as_ref().map_or(0.0, Judge::spent)
-    }
 }
 
 /// Whether a part's requests come from the data plane.
@@ -241,13 +230,13 @@ pub fn combine<'h>(hearings: impl IntoIterator<Item = (&'h Hearing, bool)>) -> O
         Call::Brake => 2,
         Call::Rollback => 3,
     };
-    let heard: Option<Vec<(&Hearing, bool, &Verdict)>> = hearings
+    let heard: Option<Vec<(&Hearing, bool, Verdict)>> = hearings
         .into_iter()
         .map(|(hearing, recorded)| Some((hearing, recorded, hearing.verdict()?)))
         .collect();
     let heard = heard?;
     let (leader, _, worst) = heard.iter().max_by_key(|(_, _, verdict)| rank(verdict.call))?;
-    let mut combined = (*worst).clone();
+    let mut combined = worst.clone();
     if heard.len() > 1 {
         combined.sentence = format!("{}: {}", leader.header.part, worst.sentence);
     }
@@ -263,11 +252,33 @@ pub fn combine<'h>(hearings: impl IntoIterator<Item = (&'h Hearing, bool)>) -> O
         }
     }
     combined.readings.sort_by(|a, b| a.metric.cmp(&b.metric));
+    combined.outlook = together(&heard);
     // A part that is not on record makes the whole verdict one that cannot be made again.
     if heard.iter().all(|(_, recorded, _)| *recorded) {
         combined.inputs = heard.iter().map(|(hearing, _, _)| hearing.inputs()).collect();
     }
     Some(combined)
+}
+
+/// The soonest of every part, with the cost of all.
+fn together(heard: &[(&Hearing, bool, Verdict)]) -> Option<Outlook> {
+    let mut all = heard.iter().filter_map(|(_, _, verdict)| verdict.outlook.clone());
+    let mut sum = all.next()?;
+    for one in all {
+        // All parts must be ready to go on; one is enough to go back.
+        sum.advance_in_ms = sum.advance_in_ms.zip(one.advance_in_ms).map(|(a, b)| a.max(b));
+        sum.rollback_in_ms = sooner(sum.rollback_in_ms, one.rollback_in_ms);
+        if one.rules_in_ms.is_some_and(|ms| sum.rules_in_ms.is_none_or(|known| ms < known)) {
+            (sum.rules_in_ms, sum.rule) = (one.rules_in_ms, one.rule);
+        }
+        sum.failed = sum.failed.saturating_add(one.failed);
+        sum.charged += one.charged;
+    }
+    Some(sum)
+}
+
+fn sooner(a: Option<u64>, b: Option<u64>) -> Option<u64> {
+    a.into_iter().chain(b).min()
 }
 
 pub(crate) fn ratio(part: u64, whole: u64) -> f64 {

@@ -24,6 +24,7 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use crate::engine::Shared;
+use crate::hearing::rules::limits_ms;
 use crate::ports::{Place, Ports};
 use crate::service::Message;
 
@@ -41,6 +42,8 @@ struct Course {
     share: Weight,
     traffic_since: Timestamp,
     converged_at: Option<Timestamp>,
+    /// Whether the live side's latencies were counted in the cells of this plan before it began.
+    same_cells: bool,
     sides: BTreeMap<PartName, Sides>,
 }
 
@@ -131,6 +134,10 @@ fn course(scope: &Scope, state: &State) -> Option<Course> {
         share: steps.get(index).copied().unwrap_or(Weight::WHOLE),
         traffic_since: first_traffic.map_or(deployment.phase_since, |record| record.since),
         converged_at: deployment.converged_at,
+        same_cells: state
+            .history
+            .last()
+            .is_some_and(|ended| limits_ms(&ended.plan) == limits_ms(&deployment.plan)),
         sides: sides.collect(),
     })
 }

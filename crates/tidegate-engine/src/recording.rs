@@ -141,6 +141,7 @@ impl Side {
             probes_failed: self.probes_failed,
             gauges: self.gauges.clone(),
             streams: self.streams.iter().map(stream).collect(),
+            ..Arm::default()
         }
     }
 }

@@ -9,30 +9,41 @@ pub mod advance;
 pub mod dispersion;
 pub mod interval;
 pub mod latency;
+pub mod law;
+pub mod outlook;
 pub mod process;
 pub mod relative;
+pub mod report;
 pub mod saturation;
+pub mod scores;
 pub mod spread;
 pub mod srm;
+pub mod strata;
 
-use crate::histogram::Cells;
+use crate::histogram::{Cells, EDGE_RATIO};
 use crate::policy::{Policy, PolicyError};
 use crate::rule::{Measured, Metric, Rule};
-use crate::tick::{Arm, STREAMS_MAX, Tick};
+use crate::tick::{Arm, Tick};
 use absolute::Absolute;
-use advance::Safe;
+use advance::{Safe, mean_exp};
 use dispersion::Blocks;
 use interval::{Interval, Ratios};
-use latency::{Baseline, Counts, Slower};
-use process::{Process, Starts};
+use latency::{Counts, Latency};
+use law::log_counts;
+use process::Starts;
 use relative::Relative;
+pub use report::{Counted, EvidenceReport, Part, PartEvidence};
 use saturation::Saturation;
 use spread::Spread;
 use srm::Mismatch;
+use strata::Shares;
 
-/// Most nats that one tick can add to one alternative: a factor of ten, so that no single second,
+/// Most nats a second that one alternative can gain: a factor of ten, so that no single second,
 /// whatever happened in it, decides a rollout.
-const CAP: f64 = 2.3;
+pub const CAP: f64 = 2.3;
+
+/// The same for one tick however long: no single scrape decides, two may.
+pub const CAP_TICK: f64 = 4.6;
 
 /// Parts of the error budget.
 const WEIGHT_ERRORS: f64 = 0.4;
@@ -133,60 +144,29 @@ impl EvidencePolicy {
     }
 }
 
-/// A part of the evidence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// Failed requests.
-    Errors,
-    /// Slow answers.
-    Latency,
-    /// Health probes.
-    Health,
-    /// CPU and memory.
-    Saturation,
-    /// Requests in another ratio than was set.
-    Mismatch,
+/// Counts since the step began, for the report and for the outlook.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Seen {
+    ms: u64,
+    candidate: Counted,
+    live: Counted,
+    probes: Counted,
+    live_probes: Counted,
+    ticks: u64,
 }
 
-/// One part as it stands after a tick.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct PartEvidence {
-    /// Which.
-    pub part: Part,
-    /// Its evidence: expected to be at most 1 while nothing is wrong.
-    pub value: f64,
-    /// Its part of the error budget.
-    pub weight: f64,
-    /// Dispersion that gains were divided by, at least 1.
-    pub phi: f64,
-    /// Estimated onset, in milliseconds; only while the evidence is above 1.
-    pub since_ms: Option<u64>,
-}
-
-/// The evidence after a tick.
-#[derive(Clone, Debug, PartialEq)]
-pub struct EvidenceReport {
-    /// The weighted sum without the sample-ratio mismatch; 1 / alpha rolls back.
-    pub total: f64,
-    /// 0 to 1: how far towards a rollback, on a logarithmic scale.
-    pub strength: f64,
-    /// The parts in a fixed order.
-    pub parts: Vec<PartEvidence>,
-    /// Evidence of a worse error rate than live's alone; below 1 live is as bad.
-    pub relative: f64,
-    /// How many times as often the candidate fails, at 99 %. Worked out only with a brake or
-    /// rollback, as it costs more than all the rest; [`Evidence::ratio`] gives it at any time.
-    pub ratio: Option<Interval>,
-    /// The weaker of the two proofs of safety (errors, latency) since the step began.
-    pub safe: f64,
-    /// The level that will be full soonest: its rule, and in how many milliseconds.
-    pub full_in_ms: Option<(Rule, u64)>,
-    /// Enough for a rollback.
-    pub rolls_back: bool,
-    /// Enough for a brake.
-    pub brakes: bool,
-    /// Requests do not arrive in the ratio that was set: nothing else here can be believed.
-    pub mismatched: bool,
+impl Seen {
+    fn add(&mut self, length_ms: u64, candidate: &Arm, live: &Arm) {
+        let add = |sum: &mut Counted, bad: u64, of: u64| {
+            *sum = Counted { bad: sum.bad.saturating_add(bad), of: sum.of.saturating_add(of) };
+        };
+        self.ms = self.ms.saturating_add(length_ms);
+        self.ticks = self.ticks.saturating_add(1);
+        add(&mut self.candidate, candidate.distinct_failures(), candidate.requests);
+        add(&mut self.live, live.distinct_failures(), live.requests);
+        add(&mut self.probes, candidate.probes_failed, candidate.probes);
+        add(&mut self.live_probes, live.probes_failed, live.probes);
+    }
 }
 
 /// The running evidence of one rollout.
@@ -196,20 +176,23 @@ pub struct Evidence {
     starts: Starts,
     share: Option<f64>,
     first_ms: Option<u64>,
+    margin: usize,
     relative: Relative,
     absolute: Absolute,
     alone: Absolute,
-    slower: Slower,
+    latency: Latency,
     slow_alone: Option<(Rule, Absolute)>,
     health: Absolute,
     levels: [(Metric, Option<Rule>, Saturation); 2],
     mismatch: Mismatch,
     error_blocks: Blocks,
     ratio_blocks: Blocks,
-    baseline: Baseline,
     spread: Spread,
+    shares: Shares,
     safe: Safe,
     ratios: Ratios,
+    seen: Seen,
+    counts: Counts,
 }
 
 impl Evidence {
@@ -229,20 +212,23 @@ impl Evidence {
             starts: Starts::new(policy.horizon_ms, policy.changes),
             share: None,
             first_ms: None,
+            margin: 1,
             relative: Relative::new(policy.rho),
             absolute: Absolute::new(policy.objective),
             alone: Absolute::new(policy.objective),
-            slower: Slower::default(),
+            latency: Latency::default(),
             slow_alone,
             health: Absolute::new(HEALTH_OBJECTIVE),
             levels: [level(Metric::Cpu), level(Metric::Memory)],
             mismatch: Mismatch::default(),
             error_blocks: Blocks::default(),
             ratio_blocks: Blocks::default(),
-            baseline: Baseline::default(),
             spread: Spread::default(),
+            shares: Shares::default(),
             safe: Safe::new(policy.objective),
             ratios: Ratios::default(),
+            seen: Seen::default(),
+            counts: Counts::default(),
             policy,
         }
     }
@@ -250,78 +236,117 @@ impl Evidence {
     /// Tells that a step began; proofs of safety start again, evidence against goes on.
     pub fn step_began(&mut self) {
         self.safe.step_began();
+        self.latency.step_began();
+        self.seen = Seen::default();
     }
 
-    /// Takes a tick that lies wholly inside a step with the share `share` (0 < share <= 1).
-    /// A tick with an arm missing, or with counts that contradict themselves, teaches nothing.
+    /// Takes a tick that lies wholly inside a step with the share `share` (0 <= share <= 1). With
+    /// a share of 0, or without word of the candidate, only live's ways are learnt.
+    /// A tick with counts that contradict themselves teaches nothing.
     pub fn update(&mut self, tick: &Tick, share: f64, cells: &Cells) {
-        let (Some(candidate), live) = (&tick.candidate, &tick.live) else { return };
-        let compared = share < 1.0;
         let unheard = Arm::default();
-        let live = match live {
+        let candidate = tick.candidate.as_ref().filter(|_| share > 0.0);
+        let live = match &tick.live {
             Some(live) => live,
-            None if compared => return,
+            None if share < 1.0 => return,
             None => &unheard,
         };
-        if !readable(candidate) || !readable(live) {
+        if !live.is_readable() || candidate.is_some_and(|candidate| !candidate.is_readable()) {
             return;
         }
+        let Some(candidate) = candidate else {
+            let step = Step { at_ms: tick.at_ms, stake: 0.0, cap: 0.0 };
+            self.count(&unheard, live, cells, 0.0);
+            self.compare_latency(&step, 0.0, false);
+            self.learn(tick.at_ms, 0.0, &unheard, live);
+            return;
+        };
         let changed = self.share.is_some_and(|before| (before - share).abs() > 0.0);
         self.share = Some(share);
         let stake = self.starts.stake(tick.at_ms, changed);
-        let step = Step { at_ms: tick.at_ms, stake, cap: CAP };
+        let seconds = tick.length_ms as f64 / 1_000.0;
+        let step = Step { at_ms: tick.at_ms, stake, cap: (CAP * seconds).min(CAP_TICK) };
+        self.seen.add(tick.length_ms, candidate, live);
         self.errors(&step, share, candidate, live);
         let first_ms = *self.first_ms.get_or_insert_with(|| tick.from_ms());
         let warm = tick.at_ms.saturating_sub(first_ms) > self.policy.warm_up_ms;
-        self.latency(&step, if warm { share } else { 0.0 }, candidate, live, cells);
+        let readable = self.count(candidate, live, cells, share);
+        self.compare_latency(&step, share, warm && readable);
+        self.slow_alone(&step, share, candidate, cells);
         self.health.update(&step, candidate.probes_failed, candidate.probes, 1.0);
         if warm {
             self.levels(tick.at_ms, candidate, live);
         }
+        self.shares.add(share, candidate, live);
         self.learn(tick.at_ms, share, candidate, live);
     }
 
     fn errors(&mut self, step: &Step, share: f64, candidate: &Arm, live: &Arm) {
         let phi = self.error_blocks.phi();
-        let errors = (candidate.failures, live.failures);
-        let requests = (candidate.requests, live.requests);
-        self.relative.update(step, share, errors, phi);
-        self.absolute.update(step, candidate.failures, candidate.requests, phi);
+        let errors = (candidate.distinct_failures(), live.distinct_failures());
+        match self.shares.of_errors(share, candidate, live) {
+            Some(strata) => self.relative.update_strata(step, &strata, phi),
+            None => self.relative.update(step, share, errors, phi),
+        }
+        self.absolute.update(step, errors.0, candidate.requests, phi);
         // While there is a comparison the lone test only takes its stakes.
-        let alone = if share < 1.0 { (0, 0) } else { (candidate.failures, candidate.requests) };
+        let alone = if share < 1.0 { (0, 0) } else { (errors.0, candidate.requests) };
         self.alone.update(step, alone.0, alone.1, phi);
+        let requests = (candidate.requests, live.requests);
         self.mismatch.update(step, share, requests, self.ratio_blocks.phi());
-        self.safe.errors(share, (candidate.failures, candidate.requests), live.failures, phi);
+        self.safe.errors(share, (errors.0, candidate.requests), errors.1, phi);
         self.ratios.add(share, errors, phi);
     }
 
-    fn latency(&mut self, step: &Step, share: f64, candidate: &Arm, live: &Arm, cells: &Cells) {
+    // Fills `counts` from the tick. False when latencies were not measured in both arms.
+    fn count(&mut self, candidate: &Arm, live: &Arm, cells: &Cells, share: f64) -> bool {
+        let counts = &mut self.counts;
+        let ours = log_counts(&candidate.latency, cells, &mut counts.candidate);
+        let theirs = log_counts(&live.latency, cells, &mut counts.live);
+        counts.streams.resize_with(live.streams.len(), Vec::new);
+        let mut measured = theirs;
+        for (sparse, stream) in counts.streams.iter_mut().zip(&live.streams) {
+            measured &= log_counts(&stream.latency, cells, sparse);
+        }
+        if !measured {
+            counts.streams.clear();
+        }
+        counts.strata.clear();
+        for (at, (a, b)) in candidate.strata.iter().zip(&live.strata).enumerate() {
+            let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+            let both = log_counts(&a.latency, cells, &mut ours)
+                && log_counts(&b.latency, cells, &mut theirs);
+            match self.shares.of(share, at, candidate, live) {
+                Some(part) if both => counts.strata.push((ours, theirs, part)),
+                Some(_) | None => break,
+            }
+        }
+        if counts.strata.len() != candidate.strata.len() {
+            counts.strata.clear();
+        }
+        ours && theirs
+    }
+
+    fn compare_latency(&mut self, step: &Step, share: f64, compares: bool) {
+        self.margin = self.spread.margin(
+            self.policy.latency_margin,
+            self.policy.spread,
+            self.policy.instances,
+        );
+        self.latency.update(step, share, compares, self.margin, &self.counts);
+        // Only instances differ as machines do; cohorts of one instance would show no spread.
+        if self.counts.streams.len() == self.policy.instances.1 as usize {
+            self.spread.add(&self.counts.streams);
+        }
+    }
+
+    fn slow_alone(&mut self, step: &Step, share: f64, candidate: &Arm, cells: &Cells) {
         if let Some((rule, process)) = &mut self.slow_alone {
             let (bad, of) = match rule.measure(candidate, cells) {
                 Measured::Share { bad, of } if share >= 1.0 => (bad, of),
                 Measured::Share { .. } | Measured::Nothing | Measured::Level(_) => (0, 0),
             };
             process.update(step, bad, of, self.error_blocks.phi());
-        }
-        let empty = || vec![0; latency::CELLS];
-        let of = |arm: &Arm| latency::log_counts(&arm.latency, cells);
-        let streams: Option<Vec<Vec<u64>>> =
-            live.streams.iter().map(|stream| latency::log_counts(&stream.latency, cells)).collect();
-        let both = of(candidate).zip(of(live));
-        let share = if both.is_some() { share } else { 0.0 };
-        let (candidate, live) = both.unwrap_or_else(|| (empty(), empty()));
-        let counts = Counts { candidate, live, streams: streams.unwrap_or_default() };
-        let margin = self.spread.margin(
-            self.policy.latency_margin,
-            self.policy.spread,
-            self.policy.instances,
-        );
-        self.slower.update(step, share, margin, &counts, &self.baseline);
-        self.safe.latency(share, &counts, &self.baseline, self.slower.phi());
-        self.baseline.add(step.at_ms, &counts.live);
-        // Only instances differ as machines do; cohorts of one instance would show no spread.
-        if counts.streams.len() == self.policy.instances.1 as usize {
-            self.spread.add(&counts.streams);
         }
     }
 
@@ -344,56 +369,153 @@ impl Evidence {
     }
 
     fn learn(&mut self, at_ms: u64, share: f64, candidate: &Arm, live: &Arm) {
-        let streams: Vec<(u64, u64)> =
-            live.streams.iter().map(|stream| (stream.requests, stream.failures)).collect();
-        self.error_blocks.tick(at_ms, (live.requests, live.failures), &streams);
-        if share < 1.0 {
+        let streams = live.streams.iter().map(|stream| (stream.requests, stream.failures));
+        self.error_blocks.tick(at_ms, (live.requests, live.distinct_failures()), streams);
+        if share > 0.0 && share < 1.0 {
             let all = candidate.requests.saturating_add(live.requests);
-            self.ratio_blocks.tick(at_ms, (all, candidate.requests), &[]);
+            self.ratio_blocks.tick(at_ms, (all, candidate.requests), [].into_iter());
         }
+    }
+
+    fn values(&self) -> Values {
+        let relative = self.relative.process().value();
+        let compared = relative.min(self.absolute.process().value());
+        let slow_alone = self.slow_alone.as_ref().map_or(1.0, |(_, alone)| alone.process().value());
+        Values {
+            relative,
+            errors: (1.0 - ALONE) * compared + ALONE * self.alone.process().value(),
+            latency: (1.0 - ALONE) * self.latency.process().value() + ALONE * slow_alone,
+            health: self.health.process().value(),
+            saturation: self.levels.iter().map(|(_, _, level)| level.value()).sum::<f64>() / 2.0,
+            mismatch: self.mismatch.process().value(),
+        }
+    }
+
+    /// The weighted sum without the mismatch, and whether the mismatch speaks against the counts.
+    #[must_use]
+    pub fn total(&self) -> (f64, bool) {
+        let values = self.values();
+        (values.total(), WEIGHT_MISMATCH * values.mismatch >= 1.0 / self.policy.alpha)
+    }
+
+    /// Evidence of a worse error rate than live's alone; below 1 live is as bad.
+    #[must_use]
+    pub fn relative(&self) -> f64 {
+        self.relative.process().value()
+    }
+
+    /// The weaker of the two proofs of safety (errors, latency) since the step began.
+    #[must_use]
+    pub fn safe(&self) -> f64 {
+        self.safe.of_errors().min(mean_exp(self.latency.safe()))
     }
 
     /// The evidence as it stands.
     #[must_use]
     pub fn report(&self) -> EvidenceReport {
-        let relative = self.relative.process().value();
-        let compared = relative.min(self.absolute.process().value());
-        let errors = (1.0 - ALONE) * compared + ALONE * self.alone.process().value();
-        let slow_alone = self.slow_alone.as_ref().map_or(1.0, |(_, alone)| alone.process().value());
-        let slower = (1.0 - ALONE) * self.slower.process().value() + ALONE * slow_alone;
-        let saturation = self.levels.iter().map(|(_, _, level)| level.value()).sum::<f64>() / 2.0;
-        let full_since = self.levels.iter().find_map(|(_, _, level)| level.since_ms());
-        let phi = self.error_blocks.phi();
-        let onset = Process::since_ms;
-        let row = |part, value: f64, weight, phi, since_ms: Option<u64>| PartEvidence {
+        let values = self.values();
+        let total = values.total();
+        let needed = 1.0 / self.policy.alpha;
+        let brakes = total >= 1.0 / self.policy.brake_alpha;
+        let safe = self.safe();
+        EvidenceReport {
+            alpha: self.policy.alpha,
+            total,
+            strength: (libm::log(total.max(1.0)) / libm::log(needed)).clamp(0.0, 1.0),
+            odds: total.clamp(1.0, 1e15) as u64,
+            parts: self.parts(&values),
+            relative: values.relative,
+            ratio: if brakes { self.ratio() } else { None },
+            safe,
+            proven: safe >= 1.0 / self.policy.beta,
+            full_in_ms: self.full_in_ms(),
+            rolls_back: total >= needed,
+            brakes,
+            mismatched: WEIGHT_MISMATCH * values.mismatch >= needed,
+        }
+    }
+
+    fn parts(&self, values: &Values) -> Vec<PartEvidence> {
+        let mut rows = vec![self.errors_row(values), self.latency_row(values)];
+        rows.extend(self.other_rows(values));
+        for row in &mut rows {
+            row.since_ms = row.since_ms.filter(|_| row.value > 1.0);
+        }
+        rows
+    }
+
+    fn errors_row(&self, values: &Values) -> PartEvidence {
+        let (policy, seen) = (&self.policy, &self.seen);
+        let null_rate = policy.rho * seen.live.rate().unwrap_or(0.0);
+        let objective = crate::words::share(policy.objective);
+        let rho = crate::words::plain(policy.rho);
+        let requests = seen.candidate.of;
+        PartEvidence {
+            part: Part::Errors,
+            candidate: seen.candidate,
+            live: seen.live,
+            null: format!("at most {rho} times as often as live, or at most {objective}"),
+            value: values.errors,
+            weight: WEIGHT_ERRORS,
+            phi: self.error_blocks.phi(),
+            since_ms: self.relative.process().since_ms(),
+            min_detectable: outlook::min_detectable(
+                requests,
+                policy.objective,
+                null_rate,
+                policy.alpha,
+            ),
+        }
+    }
+
+    fn latency_row(&self, values: &Values) -> PartEvidence {
+        let slack = libm::pow(EDGE_RATIO, self.margin as f64) - 1.0;
+        PartEvidence {
+            part: Part::Latency,
+            candidate: Counted { bad: 0, of: self.latency.compared() },
+            live: Counted { bad: 0, ..self.seen.live },
+            null: format!("at most {:.0} % slower than live", slack * 100.0),
+            value: values.latency,
+            weight: WEIGHT_LATENCY,
+            phi: self.latency.phi(),
+            since_ms: self.latency.process().since_ms(),
+            min_detectable: Some(slack),
+        }
+    }
+
+    fn other_rows(&self, values: &Values) -> [PartEvidence; 3] {
+        let seen = &self.seen;
+        let plain = |part, value, weight, null: String, since_ms| PartEvidence {
             part,
+            candidate: Counted::default(),
+            live: Counted::default(),
+            null,
             value,
             weight,
-            phi,
-            since_ms: since_ms.filter(|_| value > 1.0),
+            phi: 1.0,
+            since_ms,
+            min_detectable: None,
         };
-        let mismatch = row(
-            Part::Mismatch,
-            self.mismatch.process().value(),
-            WEIGHT_MISMATCH,
-            self.ratio_blocks.phi(),
-            onset(self.mismatch.process()),
-        );
-        let health = self.health.process();
-        let parts = vec![
-            row(Part::Errors, errors, WEIGHT_ERRORS, phi, onset(self.relative.process())),
-            row(
-                Part::Latency,
-                slower,
-                WEIGHT_LATENCY,
-                self.slower.phi(),
-                onset(self.slower.process()),
-            ),
-            row(Part::Health, health.value(), WEIGHT_HEALTH, 1.0, onset(health)),
-            row(Part::Saturation, saturation, WEIGHT_SATURATION, 1.0, full_since),
-        ];
-        let total: f64 = parts.iter().map(|part| part.weight * part.value).sum();
-        self.conclude(total, parts, mismatch, relative)
+        let health = format!("at most {} of probes fail", crate::words::share(HEALTH_OBJECTIVE));
+        let levels = "CPU and memory grow as in live".to_owned();
+        let routing = "requests arrive in the share that was set".to_owned();
+        let full_since = self.levels.iter().find_map(|(_, _, level)| level.since_ms());
+        let since_ms = self.health.process().since_ms();
+        let mismatch_ms = self.mismatch.process().since_ms();
+        [
+            PartEvidence {
+                candidate: seen.probes,
+                live: seen.live_probes,
+                ..plain(Part::Health, values.health, WEIGHT_HEALTH, health, since_ms)
+            },
+            plain(Part::Saturation, values.saturation, WEIGHT_SATURATION, levels, full_since),
+            PartEvidence {
+                candidate: Counted { bad: 0, ..seen.candidate },
+                live: Counted { bad: 0, ..seen.live },
+                phi: self.ratio_blocks.phi(),
+                ..plain(Part::Mismatch, values.mismatch, WEIGHT_MISMATCH, routing, mismatch_ms)
+            },
+        ]
     }
 
     /// How many times as often the candidate fails as live; `None` before the first error.
@@ -408,28 +530,42 @@ impl Evidence {
         &self.policy
     }
 
-    fn conclude(
-        &self,
-        total: f64,
-        mut parts: Vec<PartEvidence>,
-        mismatch: PartEvidence,
-        relative: f64,
-    ) -> EvidenceReport {
-        parts.push(mismatch);
-        let needed = 1.0 / self.policy.alpha;
-        let brakes = total >= 1.0 / self.policy.brake_alpha;
-        EvidenceReport {
-            total,
-            strength: (libm::log(total.max(1.0)) / libm::log(needed)).clamp(0.0, 1.0),
-            relative,
-            ratio: if brakes { self.ratio() } else { None },
-            safe: self.safe.of_errors().min(self.safe.of_latency()),
-            full_in_ms: self.full_in_ms(),
-            rolls_back: total >= needed,
-            brakes,
-            mismatched: mismatch.weight * mismatch.value >= needed,
-            parts,
+    /// Milliseconds until the evidence is enough for a rollback if the candidate goes on as it has
+    /// since the step began; `None` when it does not speak against it.
+    #[must_use]
+    pub fn rollback_in_ms(&self) -> Option<u64> {
+        let seen = &self.seen;
+        if seen.ticks == 0 {
+            return None;
         }
+        let (share, ticks) = (self.share.unwrap_or(0.0), seen.ticks as f64);
+        let needed = 1.0 / (self.policy.alpha * (1.0 - ALONE));
+        let phi = self.error_blocks.phi();
+        let (bad, of) = (seen.candidate.bad as f64 / ticks, seen.candidate.of as f64 / ticks);
+        let pace = self.relative.pace(share, (bad, seen.live.bad as f64 / ticks), phi);
+        let relative = self.relative.process().ticks_to(needed / WEIGHT_ERRORS, &pace);
+        let pace = self.absolute.pace(bad, of, phi);
+        let absolute = self.absolute.process().ticks_to(needed / WEIGHT_ERRORS, &pace);
+        let errors = relative.zip(absolute).map(|(a, b)| a.max(b));
+        let pace: Vec<f64> = self.latency.gained().iter().map(|gain| gain / ticks).collect();
+        let slower = self.latency.process().ticks_to(needed / WEIGHT_LATENCY, &pace);
+        let ticks_to = errors.into_iter().chain(slower).min_by(f64::total_cmp)?;
+        Some((ticks_to * seen.ms as f64 / ticks) as u64)
+    }
+
+    /// Milliseconds until safety is proven if everything goes on as it has since the step began.
+    #[must_use]
+    pub fn proven_in_ms(&self) -> Option<u64> {
+        let needed = 1.0 / self.policy.beta;
+        let errors = self.safe.still(needed)?;
+        let goal = libm::log(needed * self.latency.safe().len() as f64);
+        let slow = self.latency.safe().iter().copied().fold(0.0, f64::max);
+        let latency = match mean_exp(self.latency.safe()) >= needed {
+            true => 0.0,
+            false if slow > 0.0 => (goal / slow - 1.0).max(0.0),
+            false => return None,
+        };
+        Some((errors.max(latency) * self.seen.ms as f64) as u64)
     }
 
     fn full_in_ms(&self) -> Option<(Rule, u64)> {
@@ -442,8 +578,21 @@ impl Evidence {
     }
 }
 
-fn readable(arm: &Arm) -> bool {
-    arm.failures <= arm.requests
-        && arm.probes_failed <= arm.probes
-        && arm.streams.len() <= STREAMS_MAX
+/// The evidence of every part.
+struct Values {
+    relative: f64,
+    errors: f64,
+    latency: f64,
+    health: f64,
+    saturation: f64,
+    mismatch: f64,
+}
+
+impl Values {
+    fn total(&self) -> f64 {
+        WEIGHT_ERRORS * self.errors
+            + WEIGHT_LATENCY * self.latency
+            + WEIGHT_HEALTH * self.health
+            + WEIGHT_SATURATION * self.saturation
+    }
 }

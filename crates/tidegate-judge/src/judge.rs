@@ -2,14 +2,18 @@
 //! It must never say *advance* while anything it was told to look at is missing, and must depend
 //! on nothing but its policy and the ticks it was given.
 
+use crate::blast::Charge;
 use crate::evidence::{Evidence, EvidenceReport, interval::Interval};
 use crate::guard::Guard;
 use crate::histogram::Cells;
+use crate::inputs::Log;
 use crate::policy::{Floor, Policy, PolicyError};
 use crate::rule::{Measured, Metric, Op, Rule};
 use crate::sentence;
 use crate::tick::{Arm, Tick};
-use crate::verdict::{Call, HoldReason, MetricVerdict, Verdict};
+use crate::verdict::{
+    Alarm, Blast, Call, Eta, HoldReason, Inputs, Literal, MetricVerdict, Verdict,
+};
 use crate::window::{RuleState, TICKS_MISSING_MAX, Trail};
 use crate::words;
 use crate::zone::{self, Placement, Standing, Zone};
@@ -32,7 +36,11 @@ pub struct Judge {
     evidence: Option<Evidence>,
     missing: Missing,
     dead_probes: u64,
-    last: Option<Verdict>,
+    charge: Charge,
+    log: Log,
+    // The end of the last tick that was taken, and the rule that fired first, with its time.
+    last_ms: Option<u64>,
+    fired: Option<(Rule, u64)>,
 }
 
 /// One advance rule; levels are read from trails, shares from the sums of the step.
@@ -57,6 +65,7 @@ struct Step {
 #[derive(Clone, Copy, Debug, Default)]
 struct Missing {
     candidate: u64,
+    candidate_ms: u64,
     live: u64,
 }
 
@@ -75,7 +84,13 @@ impl Judge {
             live_now: Measured::Nothing,
         });
         let guards = policy.rollback.iter().map(|rule| Guard::new(rule, &policy));
+        let tolerance = policy.evidence.unwrap_or_default();
+        let log = Log::new(&policy);
         Ok(Judge {
+            charge: Charge::new(tolerance.objective, tolerance.rho, policy.blast_radius),
+            log,
+            last_ms: None,
+            fired: None,
             goals: goals.collect(),
             guards: guards.collect(),
             evidence: policy.evidence.map(|evidence| Evidence::new(evidence, &policy)),
@@ -84,7 +99,6 @@ impl Judge {
             step: Step::default(),
             missing: Missing::default(),
             dead_probes: 0,
-            last: None,
         })
     }
 
@@ -99,6 +113,7 @@ impl Judge {
     /// Samples for advance rules count from here, and only ticks that lie wholly after it.
     /// The windows of rollback rules run on across steps.
     pub fn step_began(&mut self, at_ms: u64, share_bp: u16) {
+        self.log.step(at_ms, share_bp);
         self.step = Step { began_ms: at_ms, share_bp, candidate: None, live: None };
         if let Some(evidence) = &mut self.evidence {
             evidence.step_began();
@@ -110,32 +125,73 @@ impl Judge {
     /// *Idempotency*: a tick with the same `at_ms` as the one before is a repeat and changes
     /// nothing. A tick from before it means that the clock went back: windows start again.
     pub fn tick(&mut self, tick: &Tick) -> Verdict {
-        if let Some(last) = &self.last
-            && last.at_ms == tick.at_ms
-        {
-            return last.clone();
+        self.feed(tick);
+        self.verdict_at(tick.at_ms)
+    }
+
+    /// Takes a tick and answers only with what cannot wait: a tenth of the work of a verdict.
+    pub fn feed(&mut self, tick: &Tick) -> Alarm {
+        if self.last_ms != Some(tick.at_ms) {
+            self.last_ms = Some(tick.at_ms);
+            self.log.tick(tick);
+            self.note_arms(tick);
+            for goal in &mut self.goals {
+                let candidate = measure(&goal.rule, tick.candidate.as_ref(), &self.cells);
+                let live = measure(&goal.rule, tick.live.as_ref(), &self.cells);
+                goal.candidate_now = goal.candidate.push(tick.at_ms, candidate);
+                goal.live_now = goal.live.push(tick.at_ms, live);
+            }
+            for guard in &mut self.guards {
+                let candidate = measure(&guard.rule, tick.candidate.as_ref(), &self.cells);
+                let live = measure(&guard.rule, tick.live.as_ref(), &self.cells);
+                guard.observe(tick, candidate, live);
+                if guard.fired() && self.fired.is_none() {
+                    self.fired = Some((guard.rule, tick.at_ms));
+                }
+            }
+            self.note_evidence(tick);
         }
-        self.note_arms(tick);
-        for goal in &mut self.goals {
-            let candidate = measure(&goal.rule, tick.candidate.as_ref(), &self.cells);
-            let live = measure(&goal.rule, tick.live.as_ref(), &self.cells);
-            goal.candidate_now = goal.candidate.push(tick.at_ms, candidate);
-            goal.live_now = goal.live.push(tick.at_ms, live);
-        }
-        for guard in &mut self.guards {
-            let candidate = measure(&guard.rule, tick.candidate.as_ref(), &self.cells);
-            let live = measure(&guard.rule, tick.live.as_ref(), &self.cells);
-            guard.observe(tick, candidate, live);
-        }
-        self.note_evidence(tick);
+        self.alarm()
+    }
+
+    /// The verdict on the last tick; `None` before the first.
+    #[must_use]
+    pub fn verdict(&self) -> Option<Verdict> {
+        self.last_ms.map(|at_ms| self.verdict_at(at_ms))
+    }
+
+    fn verdict_at(&self, at_ms: u64) -> Verdict {
         let metrics = self.metrics();
         let evidence = self.evidence.as_ref().map(Evidence::report);
-        let (call, sentence) = self.call(tick, &metrics, evidence.as_ref());
-        let literal_in_ms = self.literal_in_ms();
-        let at_ms = tick.at_ms;
-        let verdict = Verdict { at_ms, call, metrics, evidence, literal_in_ms, sentence };
-        self.last = Some(verdict.clone());
-        verdict
+        let (call, sentence) = self.call(at_ms, &metrics, evidence.as_ref());
+        Verdict {
+            at_ms,
+            call,
+            evidence,
+            literal: self.literal(),
+            blast: self.charge.blast(),
+            eta: self.eta(&metrics),
+            inputs: self.log.inputs(),
+            metrics,
+            sentence,
+        }
+    }
+
+    // Must say brake or rollback exactly where `call` does.
+    fn alarm(&self) -> Alarm {
+        let evidence = self.evidence.as_ref();
+        let (total, mismatched) = evidence.map_or((0.0, true), Evidence::total);
+        let relative = evidence.map(Evidence::relative);
+        let policy = self.policy.evidence.unwrap_or_default();
+        let rule = self.guards.iter().any(|guard| self.rolls_back(guard, relative));
+        let hard = rule || self.charge.blast().is_exceeded() || self.silent_too_long();
+        if hard || (!mismatched && total >= 1.0 / policy.alpha) {
+            Alarm::Rollback
+        } else if !mismatched && total >= 1.0 / policy.brake_alpha {
+            Alarm::Brake
+        } else {
+            Alarm::None
+        }
     }
 
     fn note_arms(&mut self, tick: &Tick) {
@@ -144,6 +200,15 @@ impl Judge {
             None => missing.saturating_add(1),
         };
         self.missing.candidate = counts(&tick.candidate, self.missing.candidate);
+        self.missing.candidate_ms = match &tick.candidate {
+            None if self.step.share_bp > 0 => {
+                self.missing.candidate_ms.saturating_add(tick.length_ms)
+            }
+            Some(_) | None => 0,
+        };
+        if self.step.share_bp > 0 {
+            self.charge.add(tick.length_ms, tick.candidate.as_ref(), tick.live.as_ref());
+        }
         self.missing.live = counts(&tick.live, self.missing.live);
         if let Some(arm) = &tick.candidate {
             if arm.probes > arm.probes_failed {
@@ -159,22 +224,82 @@ impl Judge {
     }
 
     fn note_evidence(&mut self, tick: &Tick) {
-        let whole = tick.from_ms() >= self.step.began_ms && self.step.share_bp > 0;
+        let whole = tick.from_ms() >= self.step.began_ms;
         if let (true, Some(evidence)) = (whole, &mut self.evidence) {
             let share_bp = self.step.share_bp.min(SHARE_ALL_BP);
             evidence.update(tick, f64::from(share_bp) / f64::from(SHARE_ALL_BP), &self.cells);
         }
     }
 
-    fn literal_in_ms(&self) -> Option<u64> {
-        let states = self.guards.iter().map(|guard| guard.state());
-        states
-            .filter_map(|state| match state {
-                RuleState::Breaching { needs_ms, .. } => Some(needs_ms),
-                RuleState::Fired { .. } => Some(0),
-                RuleState::Clear | RuleState::NoData => None,
-            })
-            .min()
+    fn literal(&self) -> Option<Literal> {
+        let fired_ms = self.fired.map(|(_, at_ms)| at_ms);
+        let now = self.guards.iter().filter_map(|guard| {
+            let in_ms = match guard.state() {
+                RuleState::Breaching { needs_ms, .. } => needs_ms,
+                RuleState::Fired { .. } => 0,
+                RuleState::Clear | RuleState::NoData => return None,
+            };
+            Some(Literal { rule: guard.rule, in_ms, fired_ms })
+        });
+        now.min_by_key(|literal| literal.in_ms)
+            .or_else(|| self.fired.map(|(rule, _)| Literal { rule, in_ms: 0, fired_ms }))
+    }
+
+    fn silent_too_long(&self) -> bool {
+        self.policy.silence_ms.is_some_and(|silence_ms| self.missing.candidate_ms >= silence_ms)
+    }
+
+    fn eta(&self, metrics: &[MetricVerdict]) -> Eta {
+        let evidence = self.evidence.as_ref();
+        let requests = self.step.candidate.as_ref().map_or(0, |arm| arm.requests);
+        let lasted_ms = self.last_ms.unwrap_or_default().saturating_sub(self.step.began_ms);
+        let outside = metrics.iter().any(|metric| {
+            matches!(metric.zone, Zone::Hold | Zone::Rollback)
+                || metric.standing == Standing::Unmeasured
+        });
+        let short = metrics.iter().map(|metric| metric.needed.saturating_sub(metric.sample));
+        let missing = short.max().unwrap_or(0);
+        let missing = missing.max(self.policy.at_least.saturating_sub(requests));
+        let sample_ms = match (missing, requests) {
+            (0, _) => Some(0),
+            (_, 0) => None,
+            (missing, requests) => {
+                Some((missing as f64 / requests as f64 * lasted_ms as f64) as u64)
+            }
+        };
+        let gated = self.policy.evidence.is_some_and(|policy| policy.gates_advance);
+        let proof_ms = if gated { evidence.and_then(Evidence::proven_in_ms) } else { Some(0) };
+        let both = sample_ms.zip(proof_ms).filter(|_| !outside);
+        let rule_ms = self.literal().map(|literal| literal.in_ms);
+        let shown_ms = evidence.and_then(Evidence::rollback_in_ms);
+        Eta {
+            advance_ms: both.map(|(sample_ms, proof_ms)| sample_ms.max(proof_ms)),
+            rollback_ms: rule_ms.into_iter().chain(shown_ms).min(),
+        }
+    }
+
+    /// What the verdicts so far follow from.
+    #[must_use]
+    pub fn inputs(&self) -> Inputs {
+        self.log.inputs()
+    }
+
+    /// What the candidate has cost users so far.
+    #[must_use]
+    pub fn blast(&self) -> Blast {
+        self.charge.blast()
+    }
+
+    /// The running evidence, where the policy asks for it.
+    #[must_use]
+    pub fn evidence(&self) -> Option<&Evidence> {
+        self.evidence.as_ref()
+    }
+
+    /// When the rollback rules, read literally, fired first in this rollout.
+    #[must_use]
+    pub fn literal_fired_ms(&self) -> Option<u64> {
+        self.fired.map(|(_, at_ms)| at_ms)
     }
 
     /// How many times as often the candidate fails as live, with its 99 % range; `None` without
@@ -290,13 +415,21 @@ impl Judge {
     // good enough, what is not sure.
     fn call(
         &self,
-        tick: &Tick,
+        at_ms: u64,
         metrics: &[MetricVerdict],
         evidence: Option<&EvidenceReport>,
     ) -> (Call, String) {
         let relative = evidence.map(|evidence| evidence.relative);
         if let Some(guard) = self.guards.iter().find(|guard| self.rolls_back(guard, relative)) {
-            let because = sentence::breach(&guard.breach(), tick.at_ms);
+            let because = sentence::breach(&guard.breach(), at_ms);
+            return (Call::Rollback, format!("Roll back: {because}."));
+        }
+        let blast = self.charge.blast();
+        if blast.is_exceeded() {
+            return (Call::Rollback, format!("Roll back: {}.", sentence::blast(&blast)));
+        }
+        if self.silent_too_long() {
+            let because = sentence::silence(self.missing.candidate_ms);
             return (Call::Rollback, format!("Roll back: {because}."));
         }
         // Counts that arrive in the wrong ratio prove nothing against anyone.
@@ -306,15 +439,15 @@ impl Judge {
                 false => (Call::Brake, "Brake"),
             };
             let (candidate, live) = (self.step.candidate.as_ref(), self.step.live.as_ref());
-            let because = sentence::evidence(report, candidate, live, tick.at_ms);
+            let because = sentence::evidence(report, candidate, live, at_ms);
             return (call, format!("{word}: {because}."));
         }
         let held = self
             .telemetry(metrics)
             .map(|because| (HoldReason::Telemetry, because))
             .or_else(|| evidence.and_then(sentence::mismatched))
-            .or_else(|| self.environment(tick.at_ms))
-            .or_else(|| between(metrics, tick.at_ms))
+            .or_else(|| self.environment(at_ms))
+            .or_else(|| between(metrics, at_ms))
             .or_else(|| full_soon(evidence))
             .or_else(|| self.insufficient(metrics))
             .or_else(|| self.unproven(evidence));

@@ -7,10 +7,12 @@
 //! brake shares.
 
 pub mod binomial;
+mod blast;
 pub mod evidence;
 pub mod gauge;
 mod guard;
 pub mod histogram;
+pub mod inputs;
 pub mod judge;
 pub mod policy;
 pub mod rule;
@@ -28,7 +30,7 @@ pub use histogram::{Cells, Histogram};
 pub use judge::Judge;
 pub use policy::{Floor, Policy, PolicyError};
 pub use rule::{Measured, Metric, Op, Quantile, Reading, Rule};
-pub use tick::{Arm, Stream, Tick};
-pub use verdict::{Call, HoldReason, MetricVerdict, Verdict};
+pub use tick::{Arm, Stratum, Stream, Tick};
+pub use verdict::{Alarm, Blast, Call, Eta, HoldReason, Inputs, Literal, MetricVerdict, Verdict};
 pub use window::{Gap, RuleState, Window};
 pub use zone::{Standing, Zone};

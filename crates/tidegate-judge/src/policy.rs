@@ -6,7 +6,7 @@ use std::fmt;
 use crate::evidence::EvidencePolicy;
 use crate::histogram::Cells;
 use crate::rule::{Metric, Op, Rule, SUSTAINED_MS_MAX};
-use crate::window::{Gap, TICK_MS_DEFAULT};
+use crate::window::{Gap, TICK_MS_DEFAULT, TICKS_MISSING_MAX};
 
 /// Rules of one kind in a policy; the longest of the known runbooks has five.
 pub const RULES_MAX: usize = 32;
@@ -49,6 +49,12 @@ pub struct Policy {
     pub floor: Floor,
     /// Sequential evidence beside the rules; without it the rules alone decide.
     pub evidence: Option<EvidencePolicy>,
+    /// Most user requests that may fail because of the candidate, over the whole rollout; more
+    /// roll back. What would have failed at live's rate is not counted. `None` is no limit.
+    pub blast_radius: Option<u64>,
+    /// Silence of the candidate, in milliseconds, that rolls back; `None` holds instead. Below
+    /// three ticks it would be noise.
+    pub silence_ms: Option<u64>,
 }
 
 impl Default for Policy {
@@ -63,6 +69,8 @@ impl Default for Policy {
             gap: Gap::Holds,
             floor: Floor::Literal,
             evidence: None,
+            blast_radius: None,
+            silence_ms: None,
         }
     }
 }
@@ -96,6 +104,13 @@ impl Policy {
         }
         if let Some(evidence) = &self.evidence {
             evidence.check()?;
+        }
+        if self.blast_radius == Some(0) {
+            return Err(PolicyError::Evidence { field: "blast_radius" });
+        }
+        let shortest_ms = self.tick_ms.saturating_mul(TICKS_MISSING_MAX);
+        if self.silence_ms.is_some_and(|silence_ms| silence_ms <= shortest_ms) {
+            return Err(PolicyError::Evidence { field: "silence_ms" });
         }
         for rule in &self.advance {
             if !rule.metric.is_gauge() && !matches!(rule.op, Op::Below | Op::AtMost) {
@@ -153,7 +168,7 @@ pub enum PolicyError {
         /// The span given, in milliseconds.
         span_ms: u64,
     },
-    /// A number of the evidence policy is out of its range.
+    /// A number of the evidence policy, of the blast radius or of the silence is out of its range.
     Evidence {
         /// The field.
         field: &'static str,

@@ -4,7 +4,7 @@
 use crate::evidence::{EvidenceReport, Part, PartEvidence};
 use crate::rule::{Measured, Metric, Rule};
 use crate::tick::Arm;
-use crate::verdict::{HoldReason, MetricVerdict};
+use crate::verdict::{Blast, HoldReason, MetricVerdict};
 use crate::window::RuleState;
 use crate::words::{amount, at_most_ms, count, percent, plain, share, span};
 use crate::zone::{Standing, Zone};
@@ -183,7 +183,7 @@ pub(crate) fn evidence(
     if let Some(since_ms) = lead.since_ms {
         parts.push(format!("since about {} ago", span(at_ms.saturating_sub(since_ms))));
     }
-    let odds = count(report.total.min(1e15) as u64);
+    let odds = count(report.odds);
     parts.push(format!("an equal version does that in fewer than 1 of {odds} rollouts"));
     parts.join(", ")
 }
@@ -203,6 +203,21 @@ fn failed(candidate: Option<&Arm>, live: Option<&Arm>, report: &EvidenceReport) 
         ),
         None => text,
     }
+}
+
+/// More failed requests than the policy allows the candidate to cost.
+pub(crate) fn blast(blast: &Blast) -> String {
+    format!(
+        "{} of {} failed requests are charged to the new version, at most {} may be",
+        count(blast.charged as u64),
+        count(blast.failed),
+        count(blast.limit.unwrap_or(0))
+    )
+}
+
+/// The candidate was not heard of for longer than the policy allows.
+pub(crate) fn silence(ms: u64) -> String {
+    format!("nothing was heard of the new version for {}", span(ms))
 }
 
 /// Requests that do not arrive in the ratio that was set.

@@ -67,6 +67,72 @@ pub struct MetricVerdict {
     pub live_run: Measured,
 }
 
+/// The rollback rule that would fire first, read literally and without regard to live.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Literal {
+    /// The rule.
+    pub rule: Rule,
+    /// Milliseconds from this tick until it fires if the breach goes on; 0 when it has fired.
+    pub in_ms: u64,
+    /// When it fired first in this rollout, in milliseconds of the ticks' clock.
+    pub fired_ms: Option<u64>,
+}
+
+/// Failed user requests of the whole rollout.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Blast {
+    /// Requests of the candidate that failed.
+    pub failed: u64,
+    /// Those of them that would not have failed at live's rate of the same time, at least 0.
+    pub charged: f64,
+    /// The most of them that the policy allows.
+    pub limit: Option<u64>,
+}
+
+impl Blast {
+    /// True when the candidate has cost more than it may.
+    #[must_use]
+    pub fn is_exceeded(&self) -> bool {
+        self.limit.is_some_and(|limit| self.charged > limit as f64)
+    }
+}
+
+/// How long it is expected to take from this tick, in milliseconds, if everything goes on as it
+/// has since the step began. `None` where it does not move that way, or where it cannot be said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Eta {
+    /// Until *advance* has the sample, and the evidence, that it asks for.
+    pub advance_ms: Option<u64>,
+    /// Until *rollback*, if the candidate is as bad as it looks.
+    pub rollback_ms: Option<u64>,
+}
+
+/// What a verdict follows from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Inputs {
+    /// Hash of the policy and the cells. Tells versions apart; it is no protection from forgery.
+    pub policy: u64,
+    /// Hash of every tick and every step since the rollout began, in order; with the same words.
+    pub ticks: u128,
+    /// Ticks taken.
+    pub count: u64,
+    /// End of the first tick, in milliseconds.
+    pub from_ms: u64,
+    /// End of the last tick, in milliseconds.
+    pub to_ms: u64,
+}
+
+/// What cannot wait for a whole verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Alarm {
+    /// Nothing.
+    None,
+    /// Back to the last step that passed.
+    Brake,
+    /// Back to the live release.
+    Rollback,
+}
+
 /// The judge's answer to one tick.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
@@ -78,9 +144,14 @@ pub struct Verdict {
     pub metrics: Vec<MetricVerdict>,
     /// The sequential evidence, where the policy asks for it.
     pub evidence: Option<EvidenceReport>,
-    /// When the rules alone would roll back if the present breaches go on, in milliseconds from
-    /// this tick: 0 when one has fired, `None` without a breach.
-    pub literal_in_ms: Option<u64>,
+    /// What the rollback rules alone would do, read literally; `None` while none is in breach.
+    pub literal: Option<Literal>,
+    /// What the candidate has cost users so far.
+    pub blast: Blast,
+    /// When it is expected to end, one way or the other.
+    pub eta: Eta,
+    /// What the verdict follows from: feed the same, and it is the same bit for bit.
+    pub inputs: Inputs,
     /// The call and its cause in plain English.
     pub sentence: String,
 }

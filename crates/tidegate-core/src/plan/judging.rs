@@ -15,7 +15,7 @@ pub struct Judging {
     /// Sequential evidence; `None` leaves the rules alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,
-    /// Failed user requests that the rollout may cost; one more rolls back.
+    /// Failed user requests that the candidate may cost beyond the live side's rate; more roll back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<u64>,
     /// Numbers that other systems measure.

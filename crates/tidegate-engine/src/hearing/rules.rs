@@ -3,7 +3,7 @@
 
 use tidegate_core::ids::PartName;
 use tidegate_core::plan::{Comparison, Evidence, Floor, Metric, PartKind, Plan, Rule};
-use tidegate_core::verdict::{Call, HoldReason, Proof, Reading, Verdict, Zone};
+use tidegate_core::verdict::{Call, HoldReason, Outlook, Proof, Reading, Verdict, Zone};
 use tidegate_judge::evidence::{EvidencePolicy, EvidenceReport, Part as Proven};
 use tidegate_judge::gauge::{Gauge, Label};
 use tidegate_judge::policy::{Floor as JudgedFloor, Policy};
@@ -44,7 +44,7 @@ pub fn policy(plan: &Plan, part: &PartName, instances: (u32, u32)) -> Policy {
             Floor::Literal => JudgedFloor::Literal,
             Floor::Attributed => JudgedFloor::Attributed,
         },
-        budget: judging.budget,
+        blast_radius: judging.budget,
         evidence: judging
             .evidence
             .filter(|_| !worker)
@@ -105,7 +105,7 @@ fn rule(plan: &Plan, rule: &Rule) -> Option<JudgedRule> {
 
 /// The judge's word in core's types, `since_ms` after the step began.
 #[must_use]
-pub fn translate(verdict: &judged::Verdict, since_ms: u64, alpha: Option<f64>) -> Verdict {
+pub fn translate(verdict: &judged::Verdict, since_ms: u64) -> Verdict {
     let call = match verdict.call {
         judged::Call::Advance => Call::Advance,
         judged::Call::Hold { reason } => Call::Hold(match reason {
@@ -117,7 +117,7 @@ pub fn translate(verdict: &judged::Verdict, since_ms: u64, alpha: Option<f64>) -
         judged::Call::Brake => Call::Brake,
         judged::Call::Rollback => Call::Rollback,
     };
-    let report = verdict.evidence.as_ref().zip(alpha);
+    let report = verdict.evidence.as_ref();
     let readings = verdict.metrics.iter().filter_map(|line| {
         Some(Reading {
             metric: metric(line.metric)?,
@@ -131,7 +131,7 @@ pub fn translate(verdict: &judged::Verdict, since_ms: u64, alpha: Option<f64>) -
             },
             sample: line.sample,
             needed: line.needed,
-            strength: report.and_then(|(report, alpha)| strength(report, line.metric, alpha)),
+            strength: report.and_then(|report| strength(report, line.metric)),
             due_in_ms: due_in_ms(line, since_ms),
         })
     });
@@ -139,14 +139,27 @@ pub fn translate(verdict: &judged::Verdict, since_ms: u64, alpha: Option<f64>) -
         call,
         sentence: verdict.sentence.clone(),
         readings: readings.collect(),
-        proof: report.map(|(report, alpha)| proof(report, alpha, verdict.literal_in_ms)),
+        proof: verdict.evidence.as_ref().map(proof),
+        outlook: Some(outlook(verdict)),
         inputs: Vec::new(),
     }
 }
 
-fn proof(report: &EvidenceReport, alpha: f64, rules_in_ms: Option<u64>) -> Proof {
+fn outlook(verdict: &judged::Verdict) -> Outlook {
+    Outlook {
+        advance_in_ms: verdict.eta.advance_ms,
+        rollback_in_ms: verdict.eta.rollback_ms,
+        rules_in_ms: verdict.literal.map(|literal| literal.in_ms),
+        rule: verdict.literal.map(|literal| literal.rule.to_string()),
+        failed: verdict.blast.failed,
+        charged: verdict.blast.charged,
+    }
+}
+
+fn proof(report: &EvidenceReport) -> Proof {
     Proof {
-        alpha,
+        alpha: report.alpha,
+        odds: report.odds,
         against: report.total.min(MOST),
         strength: report.strength,
         safe: report.safe.min(MOST),
@@ -154,12 +167,11 @@ fn proof(report: &EvidenceReport, alpha: f64, rules_in_ms: Option<u64>) -> Proof
             .ratio
             .map(|ratio| (ratio.estimate, ratio.low, ratio.high))
             .filter(|(estimate, low, high)| (estimate + low + high).is_finite()),
-        rules_in_ms,
     }
 }
 
 /// How far the part of the evidence that looks at a metric is from rolling back on its own.
-fn strength(report: &EvidenceReport, metric: Judged, alpha: f64) -> Option<f64> {
+fn strength(report: &EvidenceReport, metric: Judged) -> Option<f64> {
     let wanted = match metric {
         Judged::ErrorRate => Proven::Errors,
         Judged::LatencyMs(_) => Proven::Latency,
@@ -168,7 +180,7 @@ fn strength(report: &EvidenceReport, metric: Judged, alpha: f64) -> Option<f64> 
         Judged::Gauge(_) => return None,
     };
     let part = report.parts.iter().find(|part| part.part == wanted)?;
-    let needed = (1.0 / (alpha * part.weight)).ln();
+    let needed = (1.0 / (report.alpha * part.weight)).ln();
     let share = part.value.max(1.0).ln() / needed;
     share.is_finite().then(|| share.clamp(0.0, 1.0))
 }
@@ -206,13 +218,8 @@ fn metric(judged: Judged) -> Option<Metric> {
 /// Rules that the judge refuses say nothing: that is missing, not good.
 #[must_use]
 pub fn unjudgeable() -> Verdict {
-    Verdict {
-        call: Call::Hold(HoldReason::Telemetry),
-        sentence: "the rules of this plan cannot be judged".to_owned(),
-        readings: Vec::new(),
-        proof: None,
-        inputs: Vec::new(),
-    }
+    let call = Call::Hold(HoldReason::Telemetry);
+    Verdict::plain(call, "the rules of this plan cannot be judged", Vec::new())
 }
 
 /// Order of zones from good to bad; what is missing is worse than what is between.

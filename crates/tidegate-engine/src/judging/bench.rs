@@ -23,6 +23,8 @@ const QUESTION: Duration = Duration::from_secs(2);
 const SILENCE_MS: i64 = 2_500;
 /// Load readings older than this are not paired with a tick.
 const LOAD_AGE_MS: i64 = 5_000;
+/// How long before its first traffic live is listened to, in milliseconds.
+const LEARNT_MS: i64 = 600_000;
 /// Load readings kept for pairing with ticks.
 const LOADS_MAX: usize = 16;
 /// Longest recording of one part, in bytes: four days of busy seconds.
@@ -174,14 +176,11 @@ impl Bench {
             }
             Some((name.clone(), shares))
         });
-        let hearings = || self.parts.values().map(|part| &part.hearing);
         Live {
             at: self.ports.clock.now(),
             verdict: verdict.clone(),
             observed: observed.collect(),
-            exposed: hearings().map(Hearing::exposed).sum(),
-            failed: hearings().map(Hearing::failed).sum(),
-            spent: hearings().map(Hearing::spent).sum(),
+            exposed: self.parts.values().map(|part| part.hearing.exposed()).sum(),
         }
     }
 }
@@ -277,7 +276,11 @@ impl PartBench {
         }
         self.last_heard_ms = i64::try_from(tick.at_ms).unwrap_or(i64::MAX);
         let since = course.traffic_since.as_millisecond();
-        if self.last_heard_ms.saturating_sub(i64::try_from(tick.length_ms).unwrap_or(0)) < since {
+        let from = self.last_heard_ms.saturating_sub(i64::try_from(tick.length_ms).unwrap_or(0));
+        let before = from < since;
+        // What live does beforehand tells how rough it is; older than this it tells of another day.
+        let learns = course.same_cells && from >= since.saturating_sub(LEARNT_MS);
+        if before && !(learns && sides.live.is_some()) {
             return;
         }
         let load = self.load_for(self.last_heard_ms);
@@ -290,7 +293,8 @@ impl PartBench {
             number: tick.number,
             at_ms: tick.at_ms,
             length_ms: tick.length_ms,
-            candidate: Some(side(&sides.candidate, load.candidate, gauges.0)),
+            candidate: (!before)
+                .then(|| side(&sides.candidate, load.candidate, gauges.0)),
             live: sides.live.as_ref().map(|live| side(live, load.live, gauges.1)),
         };
         self.take(&Entry::Tick(heard));

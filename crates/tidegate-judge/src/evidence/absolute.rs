@@ -48,6 +48,13 @@ impl Absolute {
         });
     }
 
+    /// Nats that so many bad ones of so many, on average, gain for each alternative.
+    #[must_use]
+    pub fn pace(&self, bad: f64, of: f64, phi: f64) -> Vec<f64> {
+        let good = (of - bad).max(0.0);
+        self.gains.iter().map(|gains| (bad * gains.0 + good * gains.1) / phi).collect()
+    }
+
     /// The running process.
     #[must_use]
     pub fn process(&self) -> &Process {

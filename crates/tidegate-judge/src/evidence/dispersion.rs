@@ -14,7 +14,7 @@ const PRIOR_BLOCKS: f64 = 15.0;
 const FADING: f64 = 1.0 / 360.0;
 
 /// Observed over expected variance, faded, with a prior of one.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Dispersion {
     observed: f64,
     expected: f64,
@@ -80,16 +80,25 @@ pub struct Blocks {
 
 impl Blocks {
     /// Takes one tick: `whole` is (all, yes) and `streams` its parts in an order that stays.
-    pub fn tick(&mut self, at_ms: u64, whole: (u64, u64), streams: &[(u64, u64)]) {
+    pub fn tick(
+        &mut self,
+        at_ms: u64,
+        whole: (u64, u64),
+        streams: impl ExactSizeIterator<Item = (u64, u64)>,
+    ) {
         let began_ms = *self.began_ms.get_or_insert(at_ms);
         if at_ms < began_ms || at_ms - began_ms >= BLOCK_MS || streams.len() != self.streams.len() {
             self.close();
             self.began_ms = Some(at_ms);
-            self.streams = vec![(0, 0); streams.len()];
+            self.streams.clear();
+            self.streams.resize(streams.len(), (0, 0));
         }
-        self.whole = (self.whole.0 + whole.0, self.whole.1 + whole.1);
+        let add = |sum: (u64, u64), more: (u64, u64)| {
+            (sum.0.saturating_add(more.0), sum.1.saturating_add(more.1))
+        };
+        self.whole = add(self.whole, whole);
         for (sum, stream) in self.streams.iter_mut().zip(streams) {
-            *sum = (sum.0 + stream.0, sum.1 + stream.1);
+            *sum = add(*sum, stream);
         }
     }
 

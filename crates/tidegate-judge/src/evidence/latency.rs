@@ -1,24 +1,14 @@
-//! Latency of the candidate against live: are its answers shifted to slower cells?
-//! It must never assume a shape of the latencies: only that requests were assigned at random.
+//! Latency of the candidate against live: are its answers shifted to slower cells, or are they not?
+//! It must never compare latencies of different routes while they are told apart.
 //!
-//! With `p` the law of live (any guess from the past will do), `A` the law of the candidate under
-//! an alternative and `w` its share, a request in cell `x` scores `A(x)/m(x)` in the candidate and
-//! `p(x)/m(x)` in live, `m = w*A + (1-w)*p`. As `w*A/m + (1-w)*p/m = 1` in every cell, the expected
-//! score of a request is 1 while both releases have the same law, whatever that law is. Scores of
-//! the candidate are made to rise with the cell (so a faster candidate is expected to score less)
-//! and are read `margin` cells lower (so a candidate slower by less than the margin does too).
-//!
-//! By hand: two cells, p = (0.8, 0.2), A = (0.4, 0.6), w = 1/2: m = (0.6, 0.4); the candidate scores
-//! (0.667, 1.5), live (1.333, 0.5); in each cell the mean of both is 1.
+//! The scores are those of `scores.rs`; routes (strata) are scored each against its own past, and
+//! their gains are added: what is expected to be at most one in every route is so in their product.
 
-use std::collections::VecDeque;
-
+use super::advance::{POSITIONS, safe_scores};
 use super::dispersion::{BLOCK_MS, Dispersion, deviations};
+use super::law::{Baseline, CELLS, Sparse, add_to, cells_of, law_of, shifted, total};
 use super::process::Process;
-use crate::histogram::{Cells, EDGE_RATIO, Histogram, LOG_CELLS};
-
-/// Logarithmic cells with the first and the overflow.
-pub const CELLS: usize = LOG_CELLS + 2;
+use super::scores::{Scores, Table};
 
 /// Shares of the requests that an alternative makes slower.
 const FRACTIONS: [f64; 3] = [1.0, 0.2, 0.05];
@@ -26,11 +16,11 @@ const FRACTIONS: [f64; 3] = [1.0, 0.2, 0.05];
 /// Factors by which it makes them slower.
 const FACTORS: [f64; 6] = [1.1, 1.25, 1.5, 2.0, 4.0, 10.0];
 
+/// Alternatives of the test for "slower".
+pub const ALTERNATIVES: usize = FRACTIONS.len() * FACTORS.len();
+
 /// Share of live's own law in every alternative, so that no cell is impossible.
 const MIXED_IN: f64 = 0.001;
-
-/// Minutes of live that its law is learnt from.
-const MINUTES: usize = 10;
 
 /// Tables are built again after this many milliseconds.
 const TABLES_MS: u64 = 60_000;
@@ -38,275 +28,61 @@ const TABLES_MS: u64 = 60_000;
 /// Fewest requests of live before its law is used at all.
 const LEARNT_MIN: u64 = 200;
 
-/// A logarithmic shift in cells for a factor: a factor of 1.06 is one cell.
-#[must_use]
-pub fn cells_of(factor: f64) -> f64 {
-    libm::log(factor) / libm::log(EDGE_RATIO)
-}
+/// The share that noise is learnt at before the candidate has one.
+const SHARE_BEFORE: f64 = 0.05;
 
-/// Counts by logarithmic cell; the policy's limits do not matter here. `None` when not measured.
-#[must_use]
-pub fn log_counts(histogram: &Histogram, cells: &Cells) -> Option<Vec<u64>> {
-    if histogram.counts().len() != cells.len() {
-        return None;
-    }
-    let mut counts = vec![0_u64; CELLS];
-    for (cell, count) in histogram.counts().iter().enumerate() {
-        if let Some(sum) = counts.get_mut(cells.log_cell(cell)) {
-            *sum += u64::from(*count);
-        }
-    }
-    Some(counts)
-}
+/// A share that was only estimated has to move by this much before tables are built for it again.
+const SHARE_MOVED: f64 = 0.1;
 
-/// Logarithms of the scores by cell, for the candidate and for live.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Scores {
-    /// Of a request of the candidate.
-    pub candidate: Vec<f64>,
-    /// Of a request of live.
-    pub live: Vec<f64>,
-}
-
-impl Scores {
-    /// Scores for "slower": `law` is live's law, `other` the candidate's under the alternative.
-    #[must_use]
-    pub fn slower(law: &[f64], other: &[f64], share: f64, margin: usize) -> Scores {
-        let mut scores = raw(law, other, share);
-        let mut highest = 0.0_f64;
-        for score in &mut scores {
-            highest = highest.max(*score);
-            *score = highest;
-        }
-        Scores::finish(&scores, share, margin)
-    }
-
-    /// Scores for "not slower by `margin` cells": they fall with the cell.
-    #[must_use]
-    pub fn not_slower(law: &[f64], other: &[f64], share: f64, margin: usize) -> Scores {
-        let mut scores = raw(law, other, share);
-        let mut highest = 0.0_f64;
-        for score in scores.iter_mut().rev() {
-            highest = highest.max(*score);
-            *score = highest;
-        }
-        // Above the last full margin both releases end up in the overflow cell alike.
-        let flat = scores.len().saturating_sub(1 + margin);
-        let level = scores.get(flat).copied().unwrap_or(1.0);
-        for score in scores.iter_mut().skip(flat) {
-            *score = level;
-        }
-        Scores::finish(&scores, share, margin)
-    }
-
-    // Live's score is what the candidate's leaves over, so that both are expected to be 1 together.
-    fn finish(scores: &[f64], share: f64, margin: usize) -> Scores {
-        let live = scores.iter().map(|score| libm::log((1.0 - share * score) / (1.0 - share)));
-        let candidate = (0..scores.len()).map(|x| libm::log(scores[x.saturating_sub(margin)]));
-        Scores { candidate: candidate.collect(), live: live.collect() }
-    }
-
-    /// The gain (nats) of one tick with these counts.
-    #[must_use]
-    pub fn gain(&self, candidate: &[u64], live: &[u64]) -> f64 {
-        weigh(&self.candidate, candidate) + weigh(&self.live, live)
-    }
-}
-
-fn weigh(scores: &[f64], counts: &[u64]) -> f64 {
-    let touched = scores.iter().zip(counts).filter(|(_, count)| **count > 0);
-    touched.map(|(score, count)| score * *count as f64).sum()
-}
-
-fn raw(law: &[f64], other: &[f64], share: f64) -> Vec<f64> {
-    law.iter().zip(other).map(|(p, a)| a / (share * a + (1.0 - share) * p)).collect()
-}
-
-/// The law moved by `by` cells (negative: faster), a part between two cells shared out.
-#[must_use]
-pub fn shifted(law: &[f64], by: f64) -> Vec<f64> {
-    let mut moved = vec![0.0; law.len()];
-    let last = law.len().saturating_sub(1) as f64;
-    for (cell, p) in law.iter().enumerate() {
-        let to = (cell as f64 + by).clamp(0.0, last);
-        let below = libm::floor(to);
-        let part = to - below;
-        let below = below as usize;
-        moved[below] += p * (1.0 - part);
-        if let Some(above) = moved.get_mut(below + 1) {
-            *above += p * part;
-        }
-    }
-    moved
-}
-
-/// Smooths counts over two cells to each side and makes them a law without a zero.
-#[must_use]
-pub fn law_of(counts: &[u64]) -> Vec<f64> {
-    let total: u64 = counts.iter().sum();
-    // A hundredth of a request over all cells: enough to be possible, too little to be likely.
-    let trace = 0.01 / counts.len().max(1) as f64;
-    let near = |cell: usize| {
-        let from = cell.saturating_sub(2);
-        let to = (cell + 2).min(counts.len() - 1);
-        let sum: u64 = counts[from..=to].iter().sum();
-        sum as f64 / 5.0
-    };
-    let rough: Vec<f64> = (0..counts.len()).map(|cell| near(cell) + trace).collect();
-    let sum: f64 = rough.iter().sum();
-    if total == 0 { vec![1.0 / counts.len() as f64; counts.len()] } else { scale(&rough, sum) }
-}
-
-fn scale(law: &[f64], by: f64) -> Vec<f64> {
-    law.iter().map(|p| p / by).collect()
-}
-
-/// Live's latencies of the last ten minutes, the running one left out until it is over.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Baseline {
-    minutes: VecDeque<Vec<u64>>,
-    began_ms: Option<u64>,
-    total: u64,
-}
-
-impl Baseline {
-    /// Requests that are remembered.
-    #[must_use]
-    pub fn total(&self) -> u64 {
-        self.total
-    }
-
-    /// Adds the counts of a tick.
-    pub fn add(&mut self, at_ms: u64, counts: &[u64]) {
-        let fresh = match self.began_ms {
-            Some(began_ms) => at_ms < began_ms || at_ms - began_ms >= 60_000,
-            None => true,
-        };
-        if fresh {
-            self.began_ms = Some(at_ms);
-            self.minutes.push_back(vec![0; CELLS]);
-            if self.minutes.len() > MINUTES
-                && let Some(old) = self.minutes.pop_front()
-            {
-                self.total = self.total.saturating_sub(old.iter().sum());
-            }
-        }
-        self.total = self.total.saturating_add(counts.iter().sum());
-        if let Some(minute) = self.minutes.back_mut() {
-            for (sum, count) in minute.iter_mut().zip(counts) {
-                *sum += count;
-            }
-        }
-    }
-
-    /// All counts that are remembered.
-    #[must_use]
-    pub fn counts(&self) -> Vec<u64> {
-        let mut sum = vec![0; CELLS];
-        for minute in &self.minutes {
-            for (sum, count) in sum.iter_mut().zip(minute) {
-                *sum += count;
-            }
-        }
-        sum
-    }
-}
+/// Routes whose latencies are kept apart; each costs 50 kB. Further ones are taken together.
+pub const LAYERS_MAX: usize = 4;
 
 /// One tick of both releases by logarithmic cell.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Counts {
     /// Of the candidate.
-    pub candidate: Vec<u64>,
+    pub candidate: Sparse,
     /// Of live.
-    pub live: Vec<u64>,
+    pub live: Sparse,
     /// Of live, split by instance or cohort; may be empty.
-    pub streams: Vec<Vec<u64>>,
+    pub streams: Vec<Sparse>,
+    /// Of the candidate and live by route, with the candidate's share of it; may be empty.
+    pub strata: Vec<(Sparse, Sparse, f64)>,
 }
 
-/// The evidence that the candidate answers more slowly than live by more than a margin.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Slower {
-    tables: Vec<Scores>,
+/// One route, or all of them: its past and what is made of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Layer {
+    baseline: Baseline,
+    slower: Table,
+    safe: Table,
     built_ms: Option<u64>,
     built_for: (f64, usize),
     built_from: u64,
-    noise: Noise,
-    process: Process,
 }
 
-impl Default for Slower {
-    fn default() -> Slower {
-        let alternatives = FRACTIONS.len() * FACTORS.len();
-        Slower {
-            tables: Vec::new(),
-            built_ms: None,
-            built_for: (0.0, 0),
-            built_from: 0,
-            noise: Noise::new(alternatives),
-            process: Process::new(alternatives),
-        }
-    }
-}
-
-impl Slower {
-    /// Takes one tick. `baseline` must not hold this tick yet: a law guessed from the very
-    /// requests it scores would not be a guess.
-    pub fn update(
-        &mut self,
-        step: &super::Step,
-        share: f64,
-        margin: usize,
-        counts: &Counts,
-        baseline: &Baseline,
-    ) {
-        let open = share > 0.0 && share < 1.0;
-        if open {
-            self.build(step.at_ms, share, margin, baseline);
-        }
-        let ready = open && !self.tables.is_empty();
-        let (tables, noise) = (&self.tables, &self.noise);
-        self.process.step(step.at_ms, step.stake, step.cap, |k| {
-            if !ready {
-                return 0.0;
-            }
-            tables[k].gain(&counts.candidate, &counts.live) / noise.phi(k)
-        });
-        if ready {
-            self.noise.tick(step.at_ms, counts, &self.tables);
-        }
-    }
-
-    /// The running process.
-    #[must_use]
-    pub fn process(&self) -> &Process {
-        &self.process
-    }
-
-    /// The largest dispersion of any alternative.
-    #[must_use]
-    pub fn phi(&self) -> f64 {
-        (0..self.noise.factors.len()).map(|k| self.noise.phi(k)).fold(1.0, f64::max)
-    }
-
-    fn build(&mut self, at_ms: u64, share: f64, margin: usize, baseline: &Baseline) {
-        let same = (share - self.built_for.0).abs() <= 0.0 && margin == self.built_for.1;
+impl Layer {
+    fn build(&mut self, at_ms: u64, share: f64, margin: usize, slack: f64) {
+        let moved = (share - self.built_for.0).abs() > slack * share;
         let fresh =
             self.built_ms.is_some_and(|built_ms| at_ms >= built_ms && at_ms - built_ms < TABLES_MS);
         // A law guessed from few requests is guessed again as soon as there are twice as many.
-        let learnt = baseline.total();
-        if same && fresh && learnt < self.built_from.saturating_mul(2) {
+        let learnt = self.baseline.total();
+        let few = learnt >= self.built_from.saturating_mul(2);
+        if !moved && margin == self.built_for.1 && fresh && !few {
             return;
         }
         if learnt < LEARNT_MIN {
-            self.tables.clear();
+            self.slower = Table::default();
+            self.safe = Table::default();
             return;
         }
-        let counts = baseline.counts();
-        let law = law_of(&counts);
-        self.tables = alternatives(&law)
-            .iter()
-            .map(|other| Scores::slower(&law, other, share, margin))
-            .collect();
+        let law = law_of(&self.baseline.counts());
+        let slower = alternatives(&law);
+        let slower: Vec<Scores> =
+            slower.iter().map(|other| Scores::slower(&law, other, share, margin)).collect();
+        self.slower = Table::of(&slower);
+        self.safe = Table::of(&safe_scores(&law, share));
         self.built_ms = Some(at_ms);
         self.built_for = (share, margin);
         self.built_from = learnt;
@@ -314,7 +90,7 @@ impl Slower {
 }
 
 fn alternatives(law: &[f64]) -> Vec<Vec<f64>> {
-    let mut all = Vec::with_capacity(FRACTIONS.len() * FACTORS.len());
+    let mut all = Vec::with_capacity(ALTERNATIVES);
     for fraction in FRACTIONS {
         for factor in FACTORS {
             let slow = shifted(law, cells_of(factor));
@@ -328,77 +104,210 @@ fn alternatives(law: &[f64]) -> Vec<Vec<f64>> {
     all
 }
 
+/// The evidence that the candidate answers more slowly than live by more than a margin, and the
+/// evidence of this step that it does not.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Latency {
+    whole: Layer,
+    layers: Vec<Layer>,
+    noise: Noise,
+    process: Process,
+    safe: [f64; POSITIONS.len()],
+    gained: [f64; ALTERNATIVES],
+    compared: u64,
+}
+
+impl Default for Latency {
+    fn default() -> Latency {
+        Latency {
+            whole: Layer::default(),
+            layers: Vec::new(),
+            noise: Noise::default(),
+            process: Process::new(ALTERNATIVES),
+            safe: [0.0; POSITIONS.len()],
+            gained: [0.0; ALTERNATIVES],
+            compared: 0,
+        }
+    }
+}
+
+impl Latency {
+    /// Forgets the evidence for safety, and the pace: each step proves itself.
+    pub fn step_began(&mut self) {
+        self.safe = [0.0; POSITIONS.len()];
+        self.gained = [0.0; ALTERNATIVES];
+        self.compared = 0;
+    }
+
+    /// Takes one tick. `share` is the candidate's as it was set; at 0 or 1, and while `compares` is
+    /// false, live's law and noise are learnt and nothing is compared.
+    pub fn update(
+        &mut self,
+        step: &super::Step,
+        share: f64,
+        compares: bool,
+        margin: usize,
+        counts: &Counts,
+    ) {
+        let open = share > 0.0 && share < 1.0;
+        let built_for = if open { share } else { SHARE_BEFORE };
+        self.whole.build(step.at_ms, built_for, margin, 0.0);
+        let split = counts.strata.len() >= 2;
+        if split && self.layers.len() != counts.strata.len().min(LAYERS_MAX) {
+            self.layers = vec![Layer::default(); counts.strata.len().min(LAYERS_MAX)];
+        }
+        let mut gains = [0.0; ALTERNATIVES];
+        if open && compares {
+            let mut safe = [0.0; POSITIONS.len()];
+            if split {
+                for (at, (candidate, live, share)) in counts.strata.iter().enumerate() {
+                    let Some(layer) = self.layers.get_mut(at.min(LAYERS_MAX - 1)) else { continue };
+                    layer.build(step.at_ms, *share, margin, SHARE_MOVED);
+                    layer.slower.add(candidate, live, &mut gains);
+                    layer.safe.add(candidate, live, &mut safe);
+                }
+            } else {
+                self.whole.slower.add(&counts.candidate, &counts.live, &mut gains);
+                self.whole.safe.add(&counts.candidate, &counts.live, &mut safe);
+            }
+            self.compared = self.compared.saturating_add(total(&counts.candidate));
+            let phi = self.noise.largest();
+            for (sum, gain) in self.safe.iter_mut().zip(safe) {
+                *sum += gain / phi;
+            }
+            for (k, (sum, gain)) in self.gained.iter_mut().zip(&mut gains).enumerate() {
+                *gain /= self.noise.phi(k);
+                *sum += *gain;
+            }
+        }
+        self.process.step(step.at_ms, step.stake, step.cap, |k| gains[k]);
+        self.noise.tick(step.at_ms, counts, &self.whole.slower);
+        // Only now: a law guessed from the very requests that it scores would not be a guess.
+        self.whole.baseline.add(step.at_ms, &counts.live);
+        if split {
+            for (at, (_, live, _)) in counts.strata.iter().enumerate() {
+                if let Some(layer) = self.layers.get_mut(at.min(LAYERS_MAX - 1)) {
+                    layer.baseline.add(step.at_ms, live);
+                }
+            }
+        }
+    }
+
+    /// The running process.
+    #[must_use]
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// The largest dispersion of any alternative.
+    #[must_use]
+    pub fn phi(&self) -> f64 {
+        self.noise.largest()
+    }
+
+    /// Requests of the candidate that were compared since the step began.
+    #[must_use]
+    pub fn compared(&self) -> u64 {
+        self.compared
+    }
+
+    /// What each alternative gained since the step began, in nats.
+    #[must_use]
+    pub fn gained(&self) -> &[f64] {
+        &self.gained
+    }
+
+    /// What each hypothesis of safety gained since the step began, in nats.
+    #[must_use]
+    pub fn safe(&self) -> &[f64] {
+        &self.safe
+    }
+}
+
 /// Dispersion of the scores in live, one factor an alternative.
 #[derive(Clone, Debug, PartialEq)]
 struct Noise {
-    factors: Vec<Dispersion>,
+    factors: [Dispersion; ALTERNATIVES],
+    phis: [f64; ALTERNATIVES],
     began_ms: Option<u64>,
     whole: Vec<u64>,
     streams: Vec<Vec<u64>>,
     before: Option<Vec<u64>>,
 }
 
-impl Noise {
-    fn new(alternatives: usize) -> Noise {
+impl Default for Noise {
+    fn default() -> Noise {
         Noise {
-            factors: vec![Dispersion::default(); alternatives],
+            factors: [Dispersion::default(); ALTERNATIVES],
+            phis: [1.0; ALTERNATIVES],
             began_ms: None,
             whole: vec![0; CELLS],
             streams: Vec::new(),
             before: None,
         }
     }
+}
 
+impl Noise {
     fn phi(&self, k: usize) -> f64 {
-        self.factors.get(k).map_or(1.0, Dispersion::phi)
+        self.phis.get(k).copied().unwrap_or(1.0)
     }
 
-    fn tick(&mut self, at_ms: u64, counts: &Counts, tables: &[Scores]) {
+    fn largest(&self) -> f64 {
+        self.phis.iter().copied().fold(1.0, f64::max)
+    }
+
+    fn tick(&mut self, at_ms: u64, counts: &Counts, table: &Table) {
         let began_ms = *self.began_ms.get_or_insert(at_ms);
         let over = at_ms < began_ms || at_ms - began_ms >= BLOCK_MS;
         if over || self.streams.len() != counts.streams.len() {
-            self.close(tables);
+            self.close(table);
             self.began_ms = Some(at_ms);
-            self.streams = vec![vec![0; CELLS]; counts.streams.len()];
+            self.streams.resize(counts.streams.len(), vec![0; CELLS]);
         }
-        add(&mut self.whole, &counts.live);
+        add_to(&mut self.whole, &counts.live);
         for (sum, stream) in self.streams.iter_mut().zip(&counts.streams) {
-            add(sum, stream);
+            add_to(sum, stream);
         }
     }
 
-    fn close(&mut self, tables: &[Scores]) {
-        let parts: Vec<&Vec<u64>> = if self.streams.len() >= 2 {
-            self.streams.iter().collect()
-        } else {
-            self.before.iter().chain([&self.whole]).collect()
-        };
-        for (factor, table) in self.factors.iter_mut().zip(tables) {
-            let (observed, expected) = spread(&parts, table);
-            factor.add(observed, expected);
+    fn close(&mut self, table: &Table) {
+        if !table.is_empty() {
+            let parts: Vec<&Vec<u64>> = if self.streams.len() >= 2 {
+                self.streams.iter().collect()
+            } else {
+                self.before.iter().chain([&self.whole]).collect()
+            };
+            let spreads = spreads(&parts, table);
+            for ((factor, phi), (observed, expected)) in
+                self.factors.iter_mut().zip(&mut self.phis).zip(spreads)
+            {
+                factor.add(observed, expected);
+                *phi = factor.phi();
+            }
         }
         self.before = Some(std::mem::replace(&mut self.whole, vec![0; CELLS]));
+        for stream in &mut self.streams {
+            stream.fill(0);
+        }
     }
 }
 
-// A request counts by what it would add in the candidate rather than in live: that is the swing
-// which noise can bring about.
-fn spread(parts: &[&Vec<u64>], table: &Scores) -> (f64, f64) {
-    let swing: Vec<f64> = table.candidate.iter().zip(&table.live).map(|(c, l)| c - l).collect();
-    let squares: Vec<f64> = swing.iter().map(|score| score * score).collect();
-    let sized: Vec<(f64, f64)> =
-        parts.iter().map(|part| (part.iter().sum::<u64>() as f64, weigh(&swing, part))).collect();
-    let size: f64 = sized.iter().map(|part| part.0).sum();
+fn spreads(parts: &[&Vec<u64>], table: &Table) -> Vec<(f64, f64)> {
+    let mut squares = [0.0; ALTERNATIVES];
+    let mut sums = vec![[0.0; ALTERNATIVES]; parts.len()];
+    let sizes: Vec<f64> = parts.iter().map(|part| part.iter().sum::<u64>() as f64).collect();
+    for (part, sums) in parts.iter().zip(&mut sums) {
+        table.swings(part, sums, &mut squares);
+    }
+    let size: f64 = sizes.iter().sum();
+    let spread = |k: usize| {
+        let sized: Vec<(f64, f64)> = sizes.iter().copied().zip(sums.iter().map(|s| s[k])).collect();
+        let mean = sized.iter().map(|part| part.1).sum::<f64>() / size;
+        deviations(&sized, (squares[k] / size - mean * mean).max(0.0))
+    };
     if size <= 0.0 {
-        return (0.0, 0.0);
+        return vec![(0.0, 0.0); ALTERNATIVES];
     }
-    let mean = sized.iter().map(|part| part.1).sum::<f64>() / size;
-    let square = parts.iter().map(|part| weigh(&squares, part)).sum::<f64>() / size;
-    deviations(&sized, (square - mean * mean).max(0.0))
-}
-
-fn add(sum: &mut [u64], counts: &[u64]) {
-    for (sum, count) in sum.iter_mut().zip(counts) {
-        *sum += count;
-    }
+    (0..ALTERNATIVES).map(spread).collect()
 }

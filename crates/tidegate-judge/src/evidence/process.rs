@@ -108,7 +108,9 @@ impl Process {
             }
             let gain = gain(k);
             let gain = if gain.is_nan() { 0.0 } else { gain.min(cap) };
-            *value = ((*value + share) * libm::exp(gain)).min(VALUE_MAX);
+            let staked = *value + share;
+            // Most ticks of a good release bring no error at all, and exp(0) is 1.
+            *value = if gain == 0.0 { staked } else { (staked * libm::exp(gain)).min(VALUE_MAX) };
         }
     }
 
@@ -116,6 +118,21 @@ impl Process {
     #[must_use]
     pub fn value(&self) -> f64 {
         self.cash + self.stakes.iter().sum::<f64>()
+    }
+
+    /// Ticks until the value reaches `needed` if each gains `pace` nats an alternative: 0 when it
+    /// has, `None` when none of them grows.
+    #[must_use]
+    pub fn ticks_to(&self, needed: f64, pace: &[f64]) -> Option<f64> {
+        if self.value() >= needed {
+            return Some(0.0);
+        }
+        let ticks = self
+            .stakes
+            .iter()
+            .zip(pace)
+            .filter(|(value, pace)| **value > 0.0 && **pace > 0.0 && pace.is_finite());
+        ticks.map(|(value, pace)| libm::log(needed / value) / pace).min_by(f64::total_cmp)
     }
 
     /// When the strongest alternative was last started: an estimate of the onset.

@@ -60,6 +60,44 @@ impl Relative {
     /// Takes the errors `(candidate, live)` of one tick. `share` is the candidate's share of the
     /// traffic as it was set, not as it was observed; at 0 or 1 there is no comparison.
     pub fn update(&mut self, step: &super::Step, share: f64, errors: (u64, u64), phi: f64) {
+        self.build(share);
+        let (candidate, live) = (errors.0 as f64, errors.1 as f64);
+        let gains = &self.gains;
+        self.process.step(step.at_ms, step.stake, step.cap, |k| {
+            (candidate * gains[k].0 + live * gains[k].1) / phi
+        });
+    }
+
+    /// The same with the errors of each stratum beside the candidate's share of that stratum.
+    pub fn update_strata(&mut self, step: &super::Step, strata: &[(f64, (u64, u64))], phi: f64) {
+        let failing = strata.iter().filter(|(share, errors)| {
+            (errors.0 > 0 || errors.1 > 0) && *share > 0.0 && *share < 1.0
+        });
+        let failing: Vec<&(f64, (u64, u64))> = failing.collect();
+        let (rho, ratios) = (self.rho, &self.ratios);
+        self.process.step(step.at_ms, step.stake, step.cap, |k| {
+            let gain = |(share, errors): &&(f64, (u64, u64))| {
+                let (candidate, live) = gains(*share, rho, rho * ratios[k]);
+                errors.0 as f64 * candidate + errors.1 as f64 * live
+            };
+            failing.iter().map(gain).sum::<f64>() / phi
+        });
+    }
+
+    /// Nats a tick would gain for each alternative with these mean errors `(candidate, live)`.
+    #[must_use]
+    pub fn pace(&self, share: f64, errors: (f64, f64), phi: f64) -> Vec<f64> {
+        if share <= 0.0 || share >= 1.0 {
+            return vec![0.0; self.ratios.len()];
+        }
+        let pace = |ratio: &f64| {
+            let (candidate, live) = gains(share, self.rho, self.rho * ratio);
+            (errors.0 * candidate + errors.1 * live) / phi
+        };
+        self.ratios.iter().map(pace).collect()
+    }
+
+    fn build(&mut self, share: f64) {
         if (share - self.share).abs() > 0.0 {
             self.share = share;
             let open = share > 0.0 && share < 1.0;
@@ -67,11 +105,6 @@ impl Relative {
                 *gain = if open { gains(share, self.rho, self.rho * ratio) } else { (0.0, 0.0) };
             }
         }
-        let (candidate, live) = (errors.0 as f64, errors.1 as f64);
-        let gains = &self.gains;
-        self.process.step(step.at_ms, step.stake, step.cap, |k| {
-            (candidate * gains[k].0 + live * gains[k].1) / phi
-        });
     }
 
     /// The running process.

@@ -15,28 +15,37 @@ const SHARE_MAX: f64 = 0.999;
 /// The evidence that requests do not arrive in the share that was set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mismatch {
+    share: f64,
+    gains: [(f64, f64); MULTIPLES.len()],
     process: Process,
 }
 
 impl Default for Mismatch {
     fn default() -> Mismatch {
-        Mismatch { process: Process::new(MULTIPLES.len()) }
+        Mismatch {
+            share: 0.0,
+            gains: [(0.0, 0.0); MULTIPLES.len()],
+            process: Process::new(MULTIPLES.len()),
+        }
     }
 }
 
 impl Mismatch {
     /// Takes the requests `(candidate, live)` of one tick under the share that was set.
     pub fn update(&mut self, step: &super::Step, share: f64, requests: (u64, u64), phi: f64) {
-        let open = share > 0.0 && share < 1.0;
+        if (share - self.share).abs() > 0.0 {
+            self.share = share;
+            let open = share > 0.0 && share < 1.0;
+            self.gains = MULTIPLES.map(|multiple| {
+                let other = (share * multiple).min(SHARE_MAX);
+                let gains = (libm::log(other / share), libm::log((1.0 - other) / (1.0 - share)));
+                if open { gains } else { (0.0, 0.0) }
+            });
+        }
         let (candidate, live) = (requests.0 as f64, requests.1 as f64);
+        let gains = &self.gains;
         self.process.step(step.at_ms, step.stake, step.cap, |k| {
-            if !open {
-                return 0.0;
-            }
-            let other = (share * MULTIPLES[k]).min(SHARE_MAX);
-            let gain = candidate * libm::log(other / share)
-                + live * libm::log((1.0 - other) / (1.0 - share));
-            gain / phi
+            (candidate * gains[k].0 + live * gains[k].1) / phi
         });
     }
 

@@ -94,7 +94,7 @@ fn five_percent_errors_are_found_in_seconds() {
             let end = rollout(|_| plain((0.05, 0.0005), 1.0), seed, 300);
             let (at, failed, verdict) = end.expect("it must be found");
             assert!(verdict.sentence.starts_with("Roll back: the new version failed "));
-            assert!(verdict.literal_in_ms.is_some_and(|in_ms| in_ms > 200_000));
+            assert!(verdict.literal.is_some_and(|literal| literal.in_ms > 200_000));
             (at, failed)
         })
         .collect();
@@ -113,9 +113,10 @@ fn half_of_all_requests_failing_is_found_within_five_seconds() {
 }
 
 #[test]
-fn answers_half_as_slow_again_are_found_after_the_warm_up() {
+fn answers_twice_as_slow_are_found_after_the_warm_up() {
+    // Two instances on each side, of which nothing is known: a third slower may be the machines.
     for seed in 1..=5 {
-        let end = rollout(|_| plain((0.0005, 0.0005), 1.5), seed, 240).expect("it must be found");
+        let end = rollout(|_| plain((0.0005, 0.0005), 2.0), seed, 240).expect("it must be found");
         assert!(end.2.sentence.starts_with("Roll back: answers of the new version are slower"));
         assert!(end.0 <= 150, "seed {seed}: {} s", end.0);
     }
