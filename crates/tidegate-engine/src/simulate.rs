@@ -20,12 +20,12 @@ use tidegate_core::weight::{WHOLE_BP, Weight};
 use tidegate_core::{apply, decide, next_deadline};
 
 use crate::hearing::{self, Hearing};
-use crate::recording::{self, Entry, Header};
+use crate::recording::{self, Entry, Header, Recording};
 
 mod scenario;
 mod users;
 
-pub use scenario::{SCENARIOS, Scenario};
+pub use scenario::{Fault, SCENARIOS, Scenario};
 pub use users::Users;
 
 /// Longest simulation, in seconds of its clock: two days.
@@ -67,6 +67,8 @@ pub struct Course {
     pub failed: u64,
     /// The verdict of each second, thinned out.
     pub points: Vec<Point>,
+    /// What each part's judge heard.
+    pub recordings: Vec<Recording>,
 }
 
 /// One second for the picture.
@@ -106,7 +108,7 @@ pub fn simulate(plan: &Plan, setting: &Setting) -> Result<Course, Stuck> {
     while stage.state.current.is_some() && stage.seconds < SECONDS_MAX {
         stage.second(true)?;
     }
-    Ok(stage.course)
+    Ok(stage.end())
 }
 
 /// The made-up world with its clock.
@@ -116,7 +118,7 @@ struct Stage<'s> {
     now: Timestamp,
     seconds: u64,
     state: State,
-    hearings: BTreeMap<PartName, Hearing>,
+    hearings: BTreeMap<PartName, (Hearing, Recording)>,
     slots: BTreeMap<(PartName, SlotName), Tenant>,
     first_traffic: Option<Timestamp>,
     course: Course,
@@ -135,6 +137,7 @@ impl<'s> Stage<'s> {
             exposed: 0,
             failed: 0,
             points: Vec::new(),
+            recordings: Vec::new(),
         };
         Self {
             setting,
@@ -166,6 +169,12 @@ impl<'s> Stage<'s> {
         };
         self.take(&command_of(command))?;
         self.settle()
+    }
+
+    fn end(mut self) -> Course {
+        let heard = std::mem::take(&mut self.hearings);
+        self.course.recordings = heard.into_values().map(|(_, recording)| recording).collect();
+        self.course
     }
 
     /// One decision. A refusal is the end of the simulation only for a command.
@@ -309,8 +318,8 @@ impl<'s> Stage<'s> {
         for part in &current.plan.parts {
             let live = current.targets.get(&part.name).is_some();
             if !self.hearings.contains_key(&part.name) {
-                let hearing = self.seat(&current.plan, &current.id, &part.name, live)?;
-                self.hearings.insert(part.name.clone(), hearing);
+                let seat = self.seat(&current.plan, &current.id, &part.name, live)?;
+                self.hearings.insert(part.name.clone(), seat);
             }
             let in_force = self.share_in_force(&part.name, current.candidates.get(&part.name));
             let serves = hearing::serves(&current.plan, &part.name);
@@ -322,20 +331,21 @@ impl<'s> Stage<'s> {
                 (at_ms, in_force, serves),
                 (live, &self.setting.scenario, fault_age),
             );
-            let Some(hearing) = self.hearings.get_mut(&part.name) else { continue };
+            let Some(seat) = self.hearings.get_mut(&part.name) else { continue };
             if let Some(converged) = current.converged_at {
                 let at_ms = u64::try_from(converged.as_millisecond()).unwrap_or_default();
-                if hearing.step() != Some((step, at_ms)) {
-                    tell(hearing, &Entry::Step { at_ms, step, share_bp: share.bp() })?;
+                if seat.0.step() != Some((step, at_ms)) {
+                    tell(seat, Entry::Step { at_ms, step, share_bp: share.bp() })?;
                 }
             }
             if let Some(candidate) = &served.candidate {
                 self.course.exposed += candidate.requests;
                 self.course.failed += candidate.failures;
             }
-            tell(hearing, &Entry::Tick(served))?;
+            tell(seat, Entry::Tick(served))?;
         }
-        let verdict = hearing::combine(self.hearings.values().map(|hearing| (hearing, false)));
+        let heard = self.hearings.values().map(|(hearing, _)| (hearing, true));
+        let verdict = hearing::combine(heard);
         if let Some(verdict) = &verdict {
             let part = current.plan.parts.first().map(|part| part.name.clone());
             let share_bp = part.map_or(0, |part| {
@@ -360,7 +370,7 @@ impl<'s> Stage<'s> {
         deployment: &DeploymentId,
         part: &PartName,
         live: bool,
-    ) -> Result<Hearing, Stuck> {
+    ) -> Result<(Hearing, Recording), Stuck> {
         let instances = plan.part(part).map_or(1, |part| part.instances.max(1));
         let header = Header {
             schema: recording::RECORDING_SCHEMA,
@@ -371,8 +381,11 @@ impl<'s> Stage<'s> {
             instances: (instances, instances),
             plan: Arc::clone(plan),
         };
-        let mut hearing =
-            Hearing::new(header).map_err(|error| Stuck(error.to_string()))?;
+        let stuck = |error: recording::Unreadable| Stuck(error.to_string());
+        let header_bytes = recording::encode_header(&header).map_err(stuck)?;
+        let (entries, whole_bytes) = (Vec::new(), 0);
+        let recording = Recording { header: header.clone(), header_bytes, entries, whole_bytes };
+        let mut seat = (Hearing::new(header).map_err(stuck)?, recording);
         if live && hearing::serves(plan, part) {
             let now_ms = u64::try_from(self.now.as_millisecond()).unwrap_or_default();
             let limits_ms = hearing::rules::limits_ms(plan);
@@ -384,10 +397,10 @@ impl<'s> Stage<'s> {
                     (true, &self.setting.scenario, None),
                 );
                 served.candidate = None;
-                tell(&mut hearing, &Entry::Tick(served))?;
+                tell(&mut seat, Entry::Tick(served))?;
             }
         }
-        Ok(hearing)
+        Ok(seat)
     }
 
     fn share_in_force(&self, part: &PartName, candidate: Option<&SlotName>) -> u16 {
@@ -398,9 +411,10 @@ impl<'s> Stage<'s> {
     }
 }
 
-fn tell(hearing: &mut Hearing, entry: &Entry) -> Result<(), Stuck> {
-    let frame = recording::encode_entry(entry).map_err(|error| Stuck(error.to_string()))?;
-    hearing.take(entry, &frame);
+fn tell(seat: &mut (Hearing, Recording), entry: Entry) -> Result<(), Stuck> {
+    let frame = recording::encode_entry(&entry).map_err(|error| Stuck(error.to_string()))?;
+    seat.0.take(&entry, &frame);
+    seat.1.entries.push((entry, frame));
     Ok(())
 }
 

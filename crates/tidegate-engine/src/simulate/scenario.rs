@@ -31,8 +31,8 @@ pub enum Fault {
     Leak(f64),
     /// The candidate answers nothing: requests fail and so do probes.
     Crash,
-    /// Both sides fail this share of requests.
-    Incident(f64),
+    /// Both sides fail this share of requests, for so many seconds.
+    Incident(f64, u32),
     /// Nothing is heard of the candidate.
     Blind,
 }
@@ -59,7 +59,7 @@ pub const SCENARIOS: [Scenario; 12] = [
         after: SignedDuration::from_mins(2),
         fault: Fault::Crash,
     },
-    now("incident", "5 % of the requests of both versions fail", Fault::Incident(0.05)),
+    now("incident", "5 % of the requests of both fail, for ten minutes", Fault::Incident(0.05, 600)),
     Scenario {
         name: "blind",
         about: "after a minute nothing is heard of the new version",

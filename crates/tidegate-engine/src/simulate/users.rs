@@ -118,7 +118,8 @@ fn manners(errors: f64, scenario: &Scenario, age: Option<SignedDuration>) -> (Ma
             Manner { memory, ..good }
         }
         Fault::Crash => Manner { errors: 1.0, sick: true, ..good },
-        Fault::Incident(share) => {
+        Fault::Incident(_, lasts) if seconds >= lasts => good,
+        Fault::Incident(share, _) => {
             let bad = Manner { errors: errors + share, ..good };
             return (bad, bad);
         }
