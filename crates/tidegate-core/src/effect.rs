@@ -213,7 +213,7 @@ fn brake(leased: bool, plan: &Plan) -> Vec<Rule> {
 fn latency_limits(plan: &Plan) -> Vec<f64> {
     let rules = plan.traffic.advance_if.iter().chain(&plan.traffic.rollback_if);
     let mut limits: Vec<f64> =
-        rules.filter(|rule| rule.metric.unit() == "ms").map(|rule| rule.limit).collect();
+        rules.filter(|rule| rule.metric.is_latency()).map(|rule| rule.limit).collect();
     limits.sort_by(f64::total_cmp);
     limits.dedup();
     limits

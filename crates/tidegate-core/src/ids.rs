@@ -97,6 +97,10 @@ name_type!(
     SlotName
 );
 name_type!(
+    /// A number that another system measures: `orders`.
+    MetricName
+);
+name_type!(
     /// One run of the process for one release, as people type it: `d-7`.
     DeploymentId
 );

@@ -3,16 +3,18 @@
 //! the same bytes. Must never change after the deployment started: a change is a new deployment.
 
 mod edge;
+mod judging;
 
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{PartName, Scope, SlotName};
+use crate::ids::{MetricName, PartName, Scope, SlotName};
 use crate::weight::Weight;
 
 pub use edge::{Behind, Certificate, Protocol, Speaks, Tls};
+pub use judging::{Evidence, Judging, SOURCES_MAX, Source};
 
 /// Most parts of one release.
 pub const PARTS_MAX: usize = 16;
@@ -262,6 +264,9 @@ pub struct Traffic {
     pub otherwise: Otherwise,
     /// Whether a breach that the live revision shares counts against the candidate.
     pub floor: Floor,
+    /// What judges beside the rules.
+    #[serde(default, skip_serializing_if = "Judging::is_default")]
+    pub judging: Judging,
 }
 
 /// One comparison of a metric with a limit, as declared.
@@ -278,7 +283,7 @@ pub struct Rule {
 }
 
 /// What is measured at each side, in its one unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
     /// Failed requests, percent.
@@ -295,12 +300,19 @@ pub enum Metric {
     Memory,
     /// Failed probes, percent.
     Sick,
+    /// A number that another system measures, in a unit of its own.
+    Named {
+        /// The name of its [`Source`].
+        name: MetricName,
+        /// Its unit; may be empty.
+        unit: String,
+    },
 }
 
 impl Metric {
     /// The word in configuration, output and messages.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
             Self::Errors => "errors",
             Self::P50 => "p50",
@@ -309,19 +321,27 @@ impl Metric {
             Self::Cpu => "cpu",
             Self::Memory => "memory",
             Self::Sick => "sick",
+            Self::Named { name, .. } => name.as_str(),
         }
     }
 
     /// The unit printed behind a value.
     #[must_use]
-    pub fn unit(self) -> &'static str {
+    pub fn unit(&self) -> &str {
         match self {
             Self::P50 | Self::P95 | Self::P99 => "ms",
             Self::Errors | Self::Cpu | Self::Memory | Self::Sick => "%",
+            Self::Named { unit, .. } => unit,
         }
     }
 
-    /// Every metric, in the order in which tables show them.
+    /// Whether its limits must be edges of the latency histogram.
+    #[must_use]
+    pub fn is_latency(&self) -> bool {
+        matches!(self, Self::P50 | Self::P95 | Self::P99)
+    }
+
+    /// Every metric that Tidegate measures itself, in the order in which tables show them.
     pub const ALL: [Self; 7] =
         [Self::Errors, Self::P50, Self::P95, Self::P99, Self::Cpu, Self::Memory, Self::Sick];
 }
@@ -341,6 +361,12 @@ pub enum Comparison {
 }
 
 impl Comparison {
+    /// Whether it is true of high values.
+    #[must_use]
+    pub fn points_up(self) -> bool {
+        matches!(self, Self::Above | Self::AtLeast)
+    }
+
     /// The sign as people write it.
     #[must_use]
     pub fn sign(self) -> &'static str {

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::digest::Digest;
+use crate::ids::PartName;
 use crate::plan::Metric;
 
 /// The outcome of any check. Four values: what is missing is neither good nor bad.
@@ -125,6 +127,63 @@ pub struct Reading {
     pub sample: u64,
     /// How many the advance rule needs.
     pub needed: u64,
+    /// How far the evidence against the candidate has come, 0 to 1: at 1 it rolls back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strength: Option<f64>,
+    /// In how many milliseconds this metric's part of the verdict falls as things go; `None`
+    /// where it stands or nothing can be said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_in_ms: Option<u64>,
+}
+
+/// The sequential evidence behind a verdict.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Proof {
+    /// Share of rollouts of an equal release that may be rolled back.
+    pub alpha: f64,
+    /// The evidence that the candidate is worse; 1 / `alpha` rolls back.
+    pub against: f64,
+    /// 0 to 1: how far towards a rollback, on a logarithmic scale.
+    pub strength: f64,
+    /// An equal release shows evidence this strong in fewer than 1 of so many rollouts.
+    pub odds: u64,
+    /// The weaker of the proofs that the candidate is safe, in this step.
+    pub safe: f64,
+    /// How many times as often the candidate fails as the live side: estimate, low, high.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times_as_often: Option<(f64, f64, f64)>,
+}
+
+/// What is to be expected, and what it has cost so far.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Outlook {
+    /// Until *advance* has what it asks for, in milliseconds; `None` where it does not move so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advance_in_ms: Option<u64>,
+    /// Until *rollback*, if the candidate is as bad as it looks, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback_in_ms: Option<u64>,
+    /// When the rules alone would roll back if their breaches go on, in milliseconds; 0 is now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules_in_ms: Option<u64>,
+    /// The rule that would be the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// Failed user requests of the candidate since traffic began.
+    pub failed: u64,
+    /// Those of them that the live side would not have failed; they are held against the budget.
+    pub charged: f64,
+}
+
+/// What a part's verdict was made from: enough to make it again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inputs {
+    /// The part.
+    pub part: PartName,
+    /// Entries of its recording up to this verdict.
+    pub entries: u64,
+    /// Digest over the part's policy and those entries.
+    pub digest: Digest,
 }
 
 /// The judge's word on a moment of one step.
@@ -137,9 +196,25 @@ pub struct Verdict {
     pub sentence: String,
     /// Every metric's line.
     pub readings: Vec<Reading>,
+    /// The evidence, where the plan asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
+    /// What is to be expected; absent in verdicts that were never a judge's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outlook: Option<Outlook>,
+    /// What it was made from, one a part; nothing for verdicts that were never recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<Inputs>,
 }
 
 impl Verdict {
+    /// A verdict of a call, its sentence and its readings alone.
+    #[must_use]
+    pub fn plain(call: Call, sentence: impl Into<String>, readings: Vec<Reading>) -> Self {
+        let sentence = sentence.into();
+        Self { call, sentence, readings, proof: None, outlook: None, inputs: Vec::new() }
+    }
+
     /// Whether two verdicts say the same apart from moving numbers: only changes are journaled.
     #[must_use]
     pub fn same_advice(&self, other: &Self) -> bool {

@@ -5,9 +5,12 @@
 //! and never report success without having seen it.
 //!
 //! Where to look: [`runtime`] runs applications, [`scm`] turns tags into artifacts, [`checks`]
-//! asks probes and smoke suites, [`traffic`] talks to the data plane.
+//! asks probes and smoke suites, [`traffic`] talks to the data plane, [`metrics`] asks other
+//! systems for numbers, [`recordings`] keeps what the judge was told.
 
 pub mod checks;
+pub mod metrics;
+pub mod recordings;
 pub mod runtime;
 pub mod scm;
 pub mod traffic;

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use crate::policy::Policy;
-use crate::rule::{Measured, Metric, Reading, Rule};
+use crate::rule::{Measured, Metric, Op, Reading, Rule};
 use crate::sentence;
 use crate::tick::Tick;
 use crate::window::{RatioWindow, RuleState, Tally, Trail, Window};
@@ -211,10 +211,18 @@ impl Guard {
         };
         match (self.rule.metric, relative) {
             (Metric::ErrorRate, Some(relative)) => relative < 1.0,
-            (Metric::ErrorRate, None)
-            | (Metric::LatencyMs(_) | Metric::Cpu | Metric::Memory | Metric::ProbeFailures, _) => {
-                candidate <= WORSE_RATIO * live
+            (Metric::Gauge(_), _) if matches!(self.rule.op, Op::Below | Op::AtMost) => {
+                live <= WORSE_RATIO * candidate
             }
+            (
+                Metric::ErrorRate
+                | Metric::LatencyMs(_)
+                | Metric::Cpu
+                | Metric::Memory
+                | Metric::ProbeFailures
+                | Metric::Gauge(_),
+                _,
+            ) => candidate <= WORSE_RATIO * live,
         }
     }
 

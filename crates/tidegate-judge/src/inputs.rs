@@ -100,6 +100,9 @@ fn take_arm(hash: &mut Hash, arm: &Arm) {
     hash.word(arm.failed_users.unwrap_or(ABSENT));
     hash.maybe(arm.cpu);
     hash.maybe(arm.memory);
+    for gauge in &arm.gauges {
+        hash.maybe(*gauge);
+    }
     take_histogram(hash, &arm.latency);
     hash.word(arm.streams.len() as u64);
     for Stream { requests, failures, latency, cpu, memory } in &arm.streams {

@@ -365,7 +365,7 @@ impl Judge {
 
     fn place(&self, goal: &Goal) -> Placement {
         let measured = match goal.rule.metric {
-            Metric::Cpu | Metric::Memory => goal.candidate_now,
+            Metric::Cpu | Metric::Memory | Metric::Gauge(_) => goal.candidate_now,
             Metric::ErrorRate | Metric::LatencyMs(_) | Metric::ProbeFailures => {
                 self.step_measure(&goal.rule).0
             }
@@ -395,7 +395,7 @@ impl Judge {
                 };
                 (at(&self.step.candidate), at(&self.step.live))
             }
-            Metric::Cpu | Metric::Memory => {
+            Metric::Cpu | Metric::Memory | Metric::Gauge(_) => {
                 let pair = match (goal, guard) {
                     (Some(goal), _) => (goal.candidate_now, goal.live_now),
                     (None, Some(guard)) => guard.recent(),
@@ -482,7 +482,7 @@ impl Judge {
             ));
         }
         let lost = metrics.iter().find(|metric| {
-            let level = matches!(metric.metric, Metric::Cpu | Metric::Memory);
+            let level = metric.metric.is_level();
             let unmeasured = metric.standing == Standing::Unmeasured;
             let no_level = level && metric.state == RuleState::NoData;
             self.missing.candidate == 0 && (unmeasured || no_level)

@@ -9,6 +9,7 @@
 pub mod binomial;
 mod blast;
 pub mod evidence;
+pub mod gauge;
 mod guard;
 pub mod histogram;
 pub mod inputs;
@@ -24,6 +25,7 @@ mod words;
 pub mod zone;
 
 pub use evidence::{EvidencePolicy, EvidenceReport};
+pub use gauge::{Gauge, Label};
 pub use histogram::{Cells, Histogram};
 pub use judge::Judge;
 pub use policy::{Floor, Policy, PolicyError};

@@ -29,9 +29,9 @@ pub enum Floor {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     /// All must pass before a verdict can be *advance*; without any, only `at_least` and fresh
-    /// telemetry are asked for. Comparisons are `<` or `<=`; no sustained time.
+    /// telemetry are asked for. Comparisons are `<` or `<=`, for a gauge any; no sustained time.
     pub advance: Vec<Rule>,
-    /// Any that fires rolls back. Comparisons are `>` or `>=`.
+    /// Any that fires rolls back. Comparisons are `>` or `>=`, for a gauge any.
     pub rollback: Vec<Rule>,
     /// Confidence (0 <= c < 1) with which errors and latency must be shown to be inside an advance
     /// rule, by the exact binomial bound. With 0 the plain share decides.
@@ -113,7 +113,7 @@ impl Policy {
             return Err(PolicyError::Evidence { field: "silence_ms" });
         }
         for rule in &self.advance {
-            if !matches!(rule.op, Op::Below | Op::AtMost) {
+            if !rule.metric.is_gauge() && !matches!(rule.op, Op::Below | Op::AtMost) {
                 return Err(PolicyError::Direction { rule: *rule });
             }
             if rule.sustained_ms > 0 {
@@ -122,7 +122,7 @@ impl Policy {
             check_limit(rule, cells)?;
         }
         for rule in &self.rollback {
-            if !matches!(rule.op, Op::Above | Op::AtLeast) {
+            if !rule.metric.is_gauge() && !matches!(rule.op, Op::Above | Op::AtLeast) {
                 return Err(PolicyError::Direction { rule: *rule });
             }
             if rule.sustained_ms > SUSTAINED_MS_MAX {
@@ -142,6 +142,7 @@ fn check_limit(rule: &Rule, cells: &Cells) -> Result<(), PolicyError> {
         Metric::LatencyMs(_) => true,
         Metric::ErrorRate | Metric::ProbeFailures => (0.0..=100.0).contains(&rule.limit),
         // CPU may burst past its allowance, so only nonsense is refused.
+        Metric::Gauge(_) => rule.limit.is_finite(),
         Metric::Cpu | Metric::Memory => rule.limit.is_finite() && rule.limit >= 0.0,
     };
     if in_range { Ok(()) } else { Err(PolicyError::Limit { rule: *rule }) }

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use crate::gauge::Gauge;
 use crate::histogram::Cells;
 use crate::tick::Arm;
 use crate::words;
@@ -54,6 +55,8 @@ pub enum Metric {
     Memory,
     /// Failed health probes, in percent of probes.
     ProbeFailures,
+    /// A number from another system, in a unit of its own.
+    Gauge(Gauge),
 }
 
 impl fmt::Display for Metric {
@@ -66,6 +69,7 @@ impl fmt::Display for Metric {
             Metric::Cpu => f.write_str("CPU"),
             Metric::Memory => f.write_str("memory"),
             Metric::ProbeFailures => f.write_str("failed probes"),
+            Metric::Gauge(gauge) => f.write_str(gauge.name.as_str()),
         }
     }
 }
@@ -73,11 +77,24 @@ impl fmt::Display for Metric {
 impl Metric {
     /// The unit of the metric's numbers and limits.
     #[must_use]
-    pub fn unit(self) -> &'static str {
+    pub fn unit(&self) -> &str {
         match self {
             Metric::LatencyMs(_) => "ms",
+            Metric::Gauge(gauge) => gauge.unit.as_str(),
             Metric::ErrorRate | Metric::Cpu | Metric::Memory | Metric::ProbeFailures => "%",
         }
+    }
+
+    /// Whether it comes from another system; both its directions can be good.
+    #[must_use]
+    pub fn is_gauge(&self) -> bool {
+        matches!(self, Metric::Gauge(_))
+    }
+
+    /// Whether it is a level of this moment, which has no sample, and not a share of requests.
+    #[must_use]
+    pub fn is_level(&self) -> bool {
+        matches!(self, Metric::Cpu | Metric::Memory | Metric::Gauge(_))
     }
 }
 
@@ -138,8 +155,8 @@ pub struct Rule {
 
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (metric, sign, unit) = (self.metric, self.op.sign(), self.metric.unit());
-        write!(f, "{metric} {sign} {} {unit}", words::plain(self.limit))?;
+        let (metric, sign) = (self.metric, self.op.sign());
+        write!(f, "{metric} {sign} {}", words::amount(self.limit, metric.unit()))?;
         if self.sustained_ms > 0 {
             write!(f, " for {}", words::span(self.sustained_ms))?;
         }
@@ -213,6 +230,10 @@ impl Rule {
             },
             Metric::Cpu => level(arm.cpu),
             Metric::Memory => level(arm.memory),
+            Metric::Gauge(gauge) => match arm.gauges.get(usize::from(gauge.index)) {
+                Some(Some(value)) if value.is_finite() => Measured::Level(*value),
+                Some(_) | None => Measured::Nothing,
+            },
         }
     }
 
@@ -245,7 +266,7 @@ impl Rule {
         match self.metric {
             Metric::ErrorRate | Metric::ProbeFailures => Some(self.limit / 100.0),
             Metric::LatencyMs(quantile) => Some(f64::from(10_000 - quantile.bp()) / 10_000.0),
-            Metric::Cpu | Metric::Memory => None,
+            Metric::Cpu | Metric::Memory | Metric::Gauge(_) => None,
         }
     }
 
@@ -257,7 +278,11 @@ impl Rule {
                 let slow = bad * 10_000 > u128::from(10_000 - quantile.bp()) * of;
                 slow != self.op.looks_down()
             }
-            Metric::ErrorRate | Metric::ProbeFailures | Metric::Cpu | Metric::Memory => {
+            Metric::ErrorRate
+            | Metric::ProbeFailures
+            | Metric::Cpu
+            | Metric::Memory
+            | Metric::Gauge(_) => {
                 // Percent times 1e7 is parts in 1e9; `as` saturates, and the policy check has
                 // refused limits outside 0 to 100.
                 let limit_ppb = libm::round(self.limit * 1e7) as u64;

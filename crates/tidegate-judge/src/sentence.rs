@@ -6,7 +6,7 @@ use crate::rule::{Measured, Metric, Rule};
 use crate::tick::Arm;
 use crate::verdict::{Blast, HoldReason, MetricVerdict};
 use crate::window::RuleState;
-use crate::words::{at_most_ms, count, percent, plain, share, span};
+use crate::words::{amount, at_most_ms, count, percent, plain, share, span};
 use crate::zone::{Standing, Zone};
 
 /// A rollback rule in breach, with what both releases counted since it began.
@@ -20,7 +20,7 @@ pub(crate) struct Breach<'a> {
 fn subject(metric: Metric) -> String {
     match metric {
         Metric::ErrorRate | Metric::ProbeFailures => format!("{metric} of the new version are"),
-        Metric::LatencyMs(_) | Metric::Cpu | Metric::Memory => {
+        Metric::LatencyMs(_) | Metric::Cpu | Metric::Memory | Metric::Gauge(_) => {
             format!("{metric} of the new version is")
         }
     }
@@ -39,6 +39,7 @@ fn counted(rule: &Rule, measured: Measured) -> String {
         (_, Measured::Share { bad, of }) => {
             format!("{} ({} of {})", percent(value), count(bad), count(of))
         }
+        (Metric::Gauge(_), _) => amount(value, rule.metric.unit()),
         (_, Measured::Level(_) | Measured::Nothing) => percent(value),
     }
 }
@@ -58,7 +59,7 @@ fn live_counted(rule: &Rule, measured: Measured) -> String {
 
 /// "limit 1 % for 5m"
 fn limit(rule: &Rule) -> String {
-    let bound = format!("{} {}", plain(rule.limit), rule.metric.unit());
+    let bound = amount(rule.limit, rule.metric.unit());
     match rule.sustained_ms {
         0 => bound,
         sustained_ms => format!("{bound} for {}", span(sustained_ms)),
@@ -100,6 +101,7 @@ fn number(metric: &MetricVerdict) -> String {
             format!("{} ({} requests)", at_most_ms(value), count(metric.sample))
         }
         Metric::Cpu | Metric::Memory => percent(value),
+        Metric::Gauge(_) => amount(value, metric.metric.unit()),
         Metric::ErrorRate | Metric::ProbeFailures => {
             format!("{} ({} of {})", percent(value), count(metric.bad), count(metric.sample))
         }

@@ -57,6 +57,9 @@ pub struct Arm {
     pub probes: u64,
     /// Those of them that failed.
     pub probes_failed: u64,
+    /// Numbers from other systems by [`Gauge::index`](crate::gauge::Gauge::index); `None` where
+    /// nothing fresh is known.
+    pub gauges: Vec<Option<f64>>,
     /// The arm split by instance or cohort bucket, always in the same order; may be empty.
     pub streams: Vec<Stream>,
     /// The arm split by route, in the same order in both arms and in every tick; may be empty.
@@ -94,6 +97,7 @@ impl Arm {
         }
         self.cpu = later.cpu;
         self.memory = later.memory;
+        self.gauges.clone_from(&later.gauges);
     }
 }
 

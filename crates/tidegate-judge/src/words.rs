@@ -6,6 +6,11 @@ pub(crate) fn plain(value: f64) -> String {
     format!("{value}")
 }
 
+/// A limit with its unit, if it has one.
+pub(crate) fn amount(value: f64, unit: &str) -> String {
+    if unit.is_empty() { plain(value) } else { format!("{} {unit}", plain(value)) }
+}
+
 /// A measured percentage with about two digits that matter: `4.9 %`, `0.06 %`, `0 %`.
 pub(crate) fn percent(value: f64) -> String {
     let places = match value {

@@ -47,7 +47,7 @@ pub struct Placement {
 #[must_use]
 pub fn place(rule: &Rule, measured: Measured, confidence: f64, at_least: u64) -> Placement {
     match (rule.metric, measured) {
-        (Metric::Cpu | Metric::Memory, level) => {
+        (Metric::Cpu | Metric::Memory | Metric::Gauge(_), level) => {
             let standing = match rule.read(level) {
                 Reading::Breach => Standing::Pass,
                 Reading::Good => Standing::Outside,

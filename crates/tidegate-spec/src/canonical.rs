@@ -38,11 +38,12 @@ pub fn components(plan: &Plan, artifact: &Digest) -> Result<BTreeMap<Component, 
         config.push(take(part, &["run", "env"]));
         targets.push(take(part, &["slots"]));
     }
-    let policy_keys: [&[&str]; 9] = [
+    let policy_keys: [&[&str]; 10] = [
         &["traffic", "advance_if"],
         &["traffic", "rollback_if"],
         &["traffic", "otherwise"],
         &["traffic", "floor"],
+        &["traffic", "judging"],
         &["traffic", "confidence"],
         &["traffic", "at_least"],
         &["bake"],

@@ -4,7 +4,7 @@
 
 use jiff::SignedDuration;
 use tidegate_core::ids::{EnvironmentName, Scope, ServiceName};
-use tidegate_core::plan::{Limits, Part, Plan, Release, Required};
+use tidegate_core::plan::{Limits, Part, Plan, Release, Required, Source};
 
 use crate::codes;
 use crate::command;
@@ -12,6 +12,7 @@ use crate::compose;
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::fields::{Field, Fields, shorten, wrong_kind};
 use crate::lint;
+use crate::metrics;
 use crate::node::{Kind, Node};
 use crate::part;
 use crate::read;
@@ -25,9 +26,9 @@ const SCHEMA: &str = "1";
 /// The environment when neither the file nor the caller names one.
 const ENVIRONMENT: &str = "production";
 /// Keys that the format knows and this version does not serve.
-const LATER: [&str; 18] = [
-    "approve", "ask", "backup", "before", "check", "duties", "extends", "flags", "gates",
-    "metrics", "owner", "people", "plan", "review", "secrets", "tell", "use", "window",
+const LATER: [&str; 17] = [
+    "approve", "ask", "backup", "before", "check", "duties", "extends", "flags", "gates", "owner",
+    "people", "plan", "review", "secrets", "tell", "use", "window",
 ];
 
 /// What a file says.
@@ -98,7 +99,8 @@ fn plan(
     let scope = scope(&mut fields, environment, report);
     release_tags(fields.get("release"), &release, report);
     let build = fields.get("build").and_then(|field| command::build(&field, report));
-    let (parts, traffic) = pieces(&mut fields, report);
+    let sources = metrics::metrics(&mut fields, report);
+    let (parts, traffic) = pieces(&mut fields, sources, report);
     let (bake, bake_at) = traffic::after(fields.get("after"), report);
     let targets = targets::targets(fields.get("targets"), report);
     fields.finish(&LATER, report);
@@ -231,7 +233,11 @@ fn matches_glob(pattern: &str, text: &str) -> bool {
 }
 
 /// The parts and the traffic: `deploy` with `traffic.route`, or `parts` with a route in each.
-fn pieces(fields: &mut Fields<'_>, report: &mut Report<'_>) -> (Vec<part::Read>, traffic::Read) {
+fn pieces(
+    fields: &mut Fields<'_>,
+    sources: Vec<Source>,
+    report: &mut Report<'_>,
+) -> (Vec<part::Read>, traffic::Read) {
     let deploy = fields.get("deploy");
     let several = fields.get("parts");
     let traffic_field = fields.get("traffic");
@@ -262,8 +268,8 @@ fn pieces(fields: &mut Fields<'_>, report: &mut Report<'_>) -> (Vec<part::Read>,
     };
     let plain: Vec<&Part> = parts.iter().map(|read| &read.part).collect();
     let traffic = match &mut traffic_fields {
-        Some(fields) => traffic::traffic(fields, &plain, report),
-        None => traffic::unsaid(&plain),
+        Some(fields) => traffic::traffic(fields, &plain, sources, report),
+        None => traffic::unsaid(&plain, sources),
     };
     if let Some(at) = deploy.as_ref().or(several.as_ref()).map(Field::at) {
         refuse_blindness(&traffic, &plain, at, report);

@@ -3,7 +3,7 @@
 //! good releases back, or bad ones on.
 
 use jiff::SignedDuration;
-use tidegate_core::plan::{Comparison, Metric, Rule};
+use tidegate_core::plan::{Comparison, Metric, Rule, Source};
 
 use crate::codes;
 use crate::fields::{Field, shorten};
@@ -32,6 +32,7 @@ pub(crate) enum Purpose {
 pub(crate) fn rules<'n>(
     field: &Field<'n>,
     purpose: Purpose,
+    sources: &[Source],
     report: &mut Report<'_>,
 ) -> Vec<(Rule, Field<'n>)> {
     let Some(items) = read::list(field, report) else {
@@ -48,7 +49,7 @@ pub(crate) fn rules<'n>(
         let Some(text) = read::text(&item, report) else {
             continue;
         };
-        match rule(text, purpose) {
+        match rule(text, purpose, sources) {
             Ok(rule) => rules.push((rule, item)),
             Err((code, refused)) => read::refuse(code, &item, refused, report),
         }
@@ -58,7 +59,7 @@ pub(crate) fn rules<'n>(
 
 type Refusal = (&'static str, Refused);
 
-fn rule(text: &str, purpose: Purpose) -> Result<Rule, Refusal> {
+fn rule(text: &str, purpose: Purpose, sources: &[Source]) -> Result<Rule, Refusal> {
     let example = match purpose {
         Purpose::Advance => "write a comparison, as in `errors < 0.1%` or `p95 < 200ms`",
         Purpose::Rollback => {
@@ -71,11 +72,12 @@ fn rule(text: &str, purpose: Purpose) -> Result<Rule, Refusal> {
         return Err(refuse(format!("`{}` compares nothing", shorten(text))));
     };
     let (name, rest) = text.split_at(at);
-    let metric = metric(name.trim())?;
+    let metric = metric(name.trim(), sources)?;
     let (comparison, rest) = comparison(rest)
         .ok_or_else(|| refuse(format!("`{}` needs one of < <= > >=", shorten(text))))?;
-    let points_up = matches!(comparison, Comparison::Above | Comparison::AtLeast);
-    if points_up != (purpose == Purpose::Rollback) {
+    // Of a number that somebody else measures either direction may be the good one.
+    let fixed = !matches!(metric, Metric::Named { .. });
+    if fixed && comparison.points_up() != (purpose == Purpose::Rollback) {
         let message = match purpose {
             Purpose::Advance => format!("`{text}` would advance when {} is high", metric.name()),
             Purpose::Rollback => format!("`{text}` would roll back when {} is low", metric.name()),
@@ -86,7 +88,7 @@ fn rule(text: &str, purpose: Purpose) -> Result<Rule, Refusal> {
         Some((value, lasting)) => (value.trim(), Some(lasting.trim())),
         None => (rest.trim(), None),
     };
-    let limit = limit(metric, value)?;
+    let limit = limit(&metric, value)?;
     let sustained = match lasting {
         None => SignedDuration::ZERO,
         Some(_) if purpose == Purpose::Advance => {
@@ -121,7 +123,10 @@ fn comparison(text: &str) -> Option<(Comparison, &str)> {
         .find_map(|(sign, comparison)| text.strip_prefix(sign).map(|rest| (*comparison, rest)))
 }
 
-fn metric(name: &str) -> Result<Metric, Refusal> {
+fn metric(name: &str, sources: &[Source]) -> Result<Metric, Refusal> {
+    if let Some(source) = sources.iter().find(|source| source.name.as_str() == name) {
+        return Ok(Metric::Named { name: source.name.clone(), unit: source.unit.clone() });
+    }
     if let Some(metric) = Metric::ALL.into_iter().find(|metric| metric.name() == name) {
         return Ok(metric);
     }
@@ -136,13 +141,17 @@ fn metric(name: &str) -> Result<Metric, Refusal> {
             ),
         ));
     }
-    let known = Metric::ALL.map(Metric::name);
+    let known: Vec<&str> = Metric::ALL
+        .iter()
+        .map(Metric::name)
+        .chain(sources.iter().map(|source| source.name.as_str()))
+        .collect();
     let meant = match lower.as_str() {
         "error" | "error rate" | "error_rate" | "5xx" | "failures" => Some("errors"),
         "health" | "unhealthy" | "probes" | "probe failures" | "health failures" => Some("sick"),
         "processor" | "cpu utilization" | "cpu usage" => Some("cpu"),
         "mem" | "ram" | "memory utilization" | "memory usage" => Some("memory"),
-        other => words::nearest(other, known),
+        other => words::nearest(other, known.iter().copied()),
     };
     let help = match meant {
         Some(meant) => format!("did you mean `{meant}`?"),
@@ -152,8 +161,11 @@ fn metric(name: &str) -> Result<Metric, Refusal> {
 }
 
 /// The limit in the metric's unit.
-fn limit(metric: Metric, text: &str) -> Result<f64, Refusal> {
-    if metric.unit() == "ms" {
+fn limit(metric: &Metric, text: &str) -> Result<f64, Refusal> {
+    if let Metric::Named { unit, .. } = metric {
+        return plain(unit, text).map_err(|refused| (codes::BAD_RULE, refused));
+    }
+    if metric.is_latency() {
         return latency(text).map_err(|refused| (codes::BAD_RULE, refused));
     }
     let number = units::percent(text).map_err(|refused| (codes::BAD_PERCENT, refused))?;
@@ -167,6 +179,22 @@ fn limit(metric: Metric, text: &str) -> Result<f64, Refusal> {
             Err((codes::BAD_PERCENT, refused))
         }
     }
+}
+
+/// A number of another system, with its declared unit or without one.
+fn plain(unit: &str, text: &str) -> Result<f64, Refused> {
+    let (sign, rest) = match text.strip_prefix('-') {
+        Some(rest) => (-1.0, rest),
+        None => (1.0, text),
+    };
+    Decimal::lead(rest)
+        .filter(|(_, written)| written.trim().is_empty() || written.trim() == unit)
+        .and_then(|(number, _)| number.float())
+        .map(|value| sign * value)
+        .ok_or_else(|| {
+            let help = format!("write a number, as in `10{unit}`");
+            Refused::new(format!("`{}` is not in the metric's unit", shorten(text)), help)
+        })
 }
 
 fn latency(text: &str) -> Result<f64, Refused> {

@@ -3,13 +3,14 @@
 
 use jiff::SignedDuration;
 use tidegate_core::plan::{
-    Bake, Comparison, Floor, HoldEnd, KeepPrevious, Limits, Metric, Otherwise, Part, Rule,
-    STEPS_MAX, Traffic,
+    Bake, Comparison, Floor, HoldEnd, Judging, KeepPrevious, Limits, Metric, Otherwise, Part, Rule,
+    STEPS_MAX, Source, Traffic,
 };
 use tidegate_core::weight::{WHOLE_BP, Weight};
 
 use crate::codes;
 use crate::fields::{Field, Fields, shorten};
+use crate::judging;
 use crate::read;
 use crate::report::{Report, Span};
 use crate::rule::{self, Purpose};
@@ -51,7 +52,12 @@ pub(crate) struct Places {
 }
 
 /// Reads `traffic`; its `route` is read with the part it belongs to.
-pub(crate) fn traffic(fields: &mut Fields<'_>, parts: &[&Part], report: &mut Report<'_>) -> Read {
+pub(crate) fn traffic(
+    fields: &mut Fields<'_>,
+    parts: &[&Part],
+    sources: Vec<Source>,
+    report: &mut Report<'_>,
+) -> Read {
     let serves = parts.iter().any(|part| part.route().is_some());
     let steps_field = fields.get("steps");
     let mut places = Places {
@@ -63,16 +69,17 @@ pub(crate) fn traffic(fields: &mut Fields<'_>, parts: &[&Part], report: &mut Rep
     let each = each(fields.get("each"), serves, &mut places, report);
     let advance_if = fields
         .get("advance_if")
-        .map(|field| list(&field, Purpose::Advance, parts, &mut places, report));
+        .map(|field| list(&field, Purpose::Advance, (parts, &sources), &mut places, report));
     let rollback_if = fields
         .get("rollback_if")
-        .map(|field| list(&field, Purpose::Rollback, parts, &mut places, report));
+        .map(|field| list(&field, Purpose::Rollback, (parts, &sources), &mut places, report));
     if let (Some(advance), Some(rollback)) = (&advance_if, &rollback_if) {
         refuse_overlap(advance, rollback, report);
     }
     let plain = |rules: Vec<(Rule, Field<'_>)>| rules.into_iter().map(|(rule, _)| rule).collect();
     let advance_if = advance_if.map_or_else(|| default_rules(Purpose::Advance, parts), plain);
     let rollback_if = rollback_if.map_or_else(|| default_rules(Purpose::Rollback, parts), plain);
+    let judging = judging::judging(fields, &advance_if, sources, report);
     let otherwise_field = fields.get("otherwise");
     places.otherwise = otherwise_field.as_ref().map(Field::at);
     let otherwise = otherwise(otherwise_field, report);
@@ -90,22 +97,26 @@ pub(crate) fn traffic(fields: &mut Fields<'_>, parts: &[&Part], report: &mut Rep
         rollback_if,
         otherwise,
         floor,
+        judging,
     };
     Read { traffic, lease, places }
 }
 
 /// What stands for `traffic` when it is not given.
-pub(crate) fn unsaid(parts: &[&Part]) -> Read {
+pub(crate) fn unsaid(parts: &[&Part], sources: Vec<Source>) -> Read {
     let serves = parts.iter().any(|part| part.route().is_some());
+    let advance_if = default_rules(Purpose::Advance, parts);
+    let evidence = Some(judging::unsaid(&advance_if));
     let traffic = Traffic {
         steps: default_steps(),
         dwell: DWELL,
         confidence: None,
         at_least: if serves { AT_LEAST } else { 0 },
-        advance_if: default_rules(Purpose::Advance, parts),
+        advance_if,
         rollback_if: default_rules(Purpose::Rollback, parts),
         otherwise: Otherwise { hold: HOLD, then: HoldEnd::Rollback },
         floor: Floor::Attributed,
+        judging: Judging { evidence, budget: None, sources },
     };
     Read { traffic, lease: Limits::default().traffic_lease, places: Places::default() }
 }
@@ -290,7 +301,7 @@ fn requests(field: &Field<'_>, report: &mut Report<'_>) -> Option<u64> {
 fn list<'n>(
     field: &Field<'n>,
     purpose: Purpose,
-    parts: &[&Part],
+    (parts, sources): (&[&Part], &[Source]),
     places: &mut Places,
     report: &mut Report<'_>,
 ) -> Vec<(Rule, Field<'n>)> {
@@ -298,7 +309,7 @@ fn list<'n>(
         Purpose::Advance => places.advance = Some(field.at()),
         Purpose::Rollback => places.rollback = Some(field.at()),
     }
-    let rules = rule::rules(field, purpose, report);
+    let rules = rule::rules(field, purpose, sources, report);
     for (rule, item) in &rules {
         refuse_unmeasured(rule, item, parts, report);
     }
@@ -312,7 +323,7 @@ fn refuse_unmeasured(rule: &Rule, item: &Field<'_>, parts: &[&Part], report: &mu
         return;
     }
     let name = rule.metric.name();
-    let missing = match rule.metric {
+    let missing = match &rule.metric {
         Metric::Errors | Metric::P50 | Metric::P95 | Metric::P99 => {
             let serves = parts.iter().any(|part| part.route().is_some());
             (!serves).then_some("no part takes requests: use `cpu`, `memory` or `sick`")
@@ -321,7 +332,7 @@ fn refuse_unmeasured(rule: &Rule, item: &Field<'_>, parts: &[&Part], report: &mu
             let probed = parts.iter().any(|part| !part.probes.is_empty());
             (!probed).then_some("no part has a probe: add one under `probes`")
         }
-        Metric::Cpu | Metric::Memory => None,
+        Metric::Cpu | Metric::Memory | Metric::Named { .. } => None,
     };
     if let Some(help) = missing {
         let message = format!("`{}`: nothing here measures `{name}`", item.path);
@@ -339,6 +350,20 @@ fn refuse_overlap(
         for (bad, item) in rollback.iter().filter(|(bad, _)| bad.metric == good.metric) {
             let both_include =
                 good.comparison == Comparison::AtMost && bad.comparison == Comparison::AtLeast;
+            // Which of its directions is good is in the eye of who declared it.
+            if good.comparison.points_up() {
+                if good.limit < bad.limit {
+                    let message = format!(
+                        "`{}` and `{}` can both be true",
+                        rule::show(good),
+                        rule::show(bad)
+                    );
+                    report
+                        .error(codes::ZONES_OVERLAP, item.at(), message)
+                        .help("where high is good, the limit to advance must lie above the other");
+                }
+                continue;
+            }
             let touching = good.limit.total_cmp(&bad.limit).is_eq() && both_include;
             if good.limit > bad.limit || touching {
                 let message =

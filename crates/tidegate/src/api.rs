@@ -23,6 +23,7 @@ use crate::state_dir::StateDir;
 use crate::view::service::Proxy;
 
 mod asks;
+pub(crate) mod backtest;
 mod body;
 mod check;
 mod course;
@@ -40,8 +41,10 @@ mod reply;
 mod server;
 mod services;
 mod traffic;
+mod verdicts;
 
 pub(crate) use check::look;
+pub(crate) use narrate::Narrator;
 
 /// Largest body of a request: a configuration is at most 256 KiB, JSON may double that.
 const BODY_BYTES_MAX: usize = 640 * 1024;
@@ -115,6 +118,8 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(deployments::create, deployments::list))
         .routes(routes!(deployments::show))
         .routes(routes!(events::list))
+        .routes(routes!(verdicts::list))
+        .routes(routes!(verdicts::show))
         .routes(routes!(logs::show))
         .routes(routes!(decisions::hold))
         .routes(routes!(decisions::resume))
@@ -126,6 +131,7 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(services::slots))
         .routes(routes!(services::targets))
         .routes(routes!(services::rollback))
+        .routes(routes!(backtest::run))
         .routes(routes!(traffic::show))
         .routes(routes!(asks::probes))
         .routes(routes!(asks::suites))

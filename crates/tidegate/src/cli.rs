@@ -10,6 +10,7 @@ mod abort;
 mod advance;
 mod api;
 mod approve;
+mod backtest;
 mod check;
 mod completions;
 mod demo;
@@ -32,12 +33,14 @@ mod server;
 pub(crate) mod session;
 mod shim;
 mod show;
+mod simulate;
 mod slot;
 mod status;
 mod suite;
 mod timeline;
 mod traffic;
 mod tree;
+mod verdict;
 mod version;
 mod watch;
 mod why;
@@ -100,6 +103,13 @@ enum Verb {
     Show(show::Args),
     /// Everything that happened to a deployment, in order
     Timeline(timeline::Args),
+    /// What the judge said, and the same made again from what it heard
+    #[command(subcommand)]
+    Verdict(verdict::Verb),
+    /// Run this configuration against a fault, on a virtual clock and without a server
+    Simulate(simulate::Args),
+    /// Replay recorded deployments through a changed policy
+    Backtest(backtest::Args),
     /// Test this machine, the server and the configuration
     Doctor(doctor::Args),
     /// Validate tidegate.yaml and say everything that is wrong with it
@@ -199,6 +209,9 @@ impl Cli {
             Verb::List(args) => list::run(&session, &args).await,
             Verb::Show(args) => show::run(&session, &args).await,
             Verb::Timeline(args) => timeline::run(&session, &args).await,
+            Verb::Verdict(verb) => verdict::run(&session, &verb).await,
+            Verb::Simulate(args) => simulate::run(&session, &args).await,
+            Verb::Backtest(args) => backtest::run(&session, &args).await,
             Verb::Doctor(args) => doctor::run(&session, &args).await,
             Verb::Check(args) => check::run(&session, &args),
             Verb::Explain(args) => explain::run(&session, &args),

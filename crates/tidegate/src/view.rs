@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub(crate) mod judged;
 pub(crate) mod request;
 pub(crate) mod service;
 
@@ -182,6 +183,52 @@ pub(crate) struct Verdict {
     pub(crate) sentence: String,
     /// One line a metric.
     pub(crate) readings: Vec<Reading>,
+    /// The sequential evidence; absent where the plan judges by its rules alone.
+    #[serde(default)]
+    pub(crate) proof: Option<Proof>,
+    /// What is to be expected, and what it has cost.
+    #[serde(default)]
+    pub(crate) outlook: Option<Outlook>,
+}
+
+/// The sequential evidence behind a verdict.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Proof {
+    /// Share of rollouts of an equal release that may be rolled back, 0 to 1.
+    pub(crate) alpha: f64,
+    /// The evidence that the new version is worse; at 1 / alpha it is rolled back.
+    pub(crate) against: f64,
+    /// 0 to 1: how far towards a rollback, on a logarithmic scale.
+    pub(crate) strength: f64,
+    /// `1 in 4,200`: how often an equal release would look this bad.
+    pub(crate) false_alarm_odds: String,
+    /// The weaker of the proofs that the new version is safe, in this step.
+    pub(crate) safe: f64,
+    /// How many times as often the new version fails.
+    pub(crate) times_as_often: Option<f64>,
+    /// The low end of that, with 99 % confidence.
+    pub(crate) times_low: Option<f64>,
+    /// The high end.
+    pub(crate) times_high: Option<f64>,
+}
+
+/// What is to be expected of a verdict.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Outlook {
+    /// Until it can say advance as things go, milliseconds.
+    pub(crate) advance_in_ms: Option<u64>,
+    /// Until it would say rollback if the new version is as bad as it looks, milliseconds.
+    pub(crate) rollback_in_ms: Option<u64>,
+    /// When the rules alone would roll back if their breach goes on, milliseconds; 0 is now.
+    pub(crate) rules_in_ms: Option<u64>,
+    /// The rule that would be the first.
+    pub(crate) rule: Option<String>,
+    /// Failed user requests of the new version since traffic began.
+    pub(crate) failed: u64,
+    /// Those that live would not have failed.
+    pub(crate) charged: f64,
+    /// The most of them that the plan allows.
+    pub(crate) budget: Option<u64>,
 }
 
 /// One metric's line.
@@ -205,6 +252,18 @@ pub(crate) struct Reading {
     pub(crate) advance: Option<String>,
     /// The rollback rule as written, `> 1 for 5m`.
     pub(crate) rollback: Option<String>,
+    /// The limit of the advance rule, in the unit.
+    #[serde(default)]
+    pub(crate) advance_limit: Option<f64>,
+    /// The limit of the rollback rule, in the unit.
+    #[serde(default)]
+    pub(crate) rollback_limit: Option<f64>,
+    /// How far the evidence of this metric is from rolling back, 0 to 1.
+    #[serde(default)]
+    pub(crate) strength: Option<f64>,
+    /// When its zone can change as things go, milliseconds.
+    #[serde(default)]
+    pub(crate) due_in_ms: Option<u64>,
 }
 
 /// Nothing goes forward.

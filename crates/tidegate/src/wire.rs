@@ -8,6 +8,8 @@ use jiff::Timestamp;
 use tidegate_core::digest::{self, Digest};
 use tidegate_core::plan::Plan;
 use tidegate_drivers::checks::{self, LocalChecks};
+use tidegate_drivers::metrics::Sources;
+use tidegate_drivers::recordings::{self, RecordingFiles};
 use tidegate_drivers::runtime::{self, ProcessRuntime};
 use tidegate_drivers::scm::{self, GitReleases};
 use tidegate_drivers::traffic::{Embedded, ProxyProcess};
@@ -42,12 +44,19 @@ pub(crate) async fn graph(dir: &StateDir) -> Result<Graph, Failure> {
         shim_command: own_command(&["shim"])?,
     }));
     let proxy = ProxyProcess::new(dir.proxy_socket(), proxy_command(dir)?, &state_dir);
+    let recordings = Arc::new(RecordingFiles::new(recordings::Config {
+        state_dir: state_dir.clone(),
+        kept_for: recordings::KEPT_FOR,
+        bytes_max: recordings::BYTES_MAX,
+    }));
     let ports = Ports {
         journal: journal.clone(),
         runtime: runtime.clone(),
         traffic: Arc::new(Embedded::new(dir.proxy_socket())),
         releases: Arc::new(GitReleases::new(scm::Config { state_dir: state_dir.clone() })),
         checks: Arc::new(LocalChecks::new(checks::Config { state_dir })),
+        metrics: Arc::new(Sources::default()),
+        recordings,
         clock: Arc::new(WallClock),
         bind: Arc::new(Declared),
     };

@@ -7,8 +7,8 @@ use jiff::SignedDuration;
 use tidegate_core::digest::Digest;
 use tidegate_core::ids::{DeploymentId, EnvironmentName, PartName, Scope, ServiceName, SlotName};
 use tidegate_core::plan::{
-    Ask, Bake, Comparison, Floor, HoldEnd, KeepPrevious, Limits, Metric, Otherwise, Part, PartKind,
-    Plan, Probe, Protocol, Release, Required, Route, Rule, Run, Smoke, SmokeRun, Traffic,
+    Ask, Bake, Comparison, Floor, HoldEnd, Judging, KeepPrevious, Limits, Metric, Otherwise, Part,
+    PartKind, Plan, Probe, Protocol, Release, Required, Route, Rule, Run, Smoke, SmokeRun, Traffic,
 };
 use tidegate_core::weight::Weight;
 
@@ -102,6 +102,7 @@ impl Shape {
                 rollback_if: vec![rule(Metric::Errors, Comparison::Above, 1.0)],
                 otherwise: Otherwise { hold: self.hold, then: self.then },
                 floor: Floor::Attributed,
+                judging: Judging::default(),
             },
             bake: Bake { watch: self.watch, keep_previous: self.keep },
             required: self.required,

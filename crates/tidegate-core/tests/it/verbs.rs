@@ -369,8 +369,10 @@ impl Script {
                 zone,
                 sample: 280,
                 needed: 300,
+                strength: None,
+                due_in_ms: None,
             };
-            Verdict { call, sentence: words.need("the judge's sentence")?, readings: vec![reading] }
+            Verdict::plain(call, words.need("the judge's sentence")?, vec![reading])
         } else {
             let word = words.need("a call")?;
             let reason = if word == "hold" { words.need("a reason")? } else { String::new() };
@@ -381,7 +383,7 @@ impl Script {
                 Call::Brake => "it looks bad",
                 Call::Rollback => "it is bad",
             });
-            Verdict { call, sentence, readings: Vec::new() }
+            Verdict::plain(call, sentence, Vec::new())
         };
         Ok(Observation::Verdict { deployment: named, step, verdict })
     }

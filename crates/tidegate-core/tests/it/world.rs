@@ -75,7 +75,7 @@ impl World {
         Some(Observation::Verdict {
             deployment: current.id.clone(),
             step: current.judged_step()?,
-            verdict: Verdict { call, sentence: "everything is good".to_owned(), readings: vec![] },
+            verdict: Verdict::plain(call, "everything is good", Vec::new()),
         })
     }
 }

@@ -7,8 +7,10 @@
     reason = "a test that cannot go on is to fail where it is"
 )]
 
+mod metrics;
 mod probes;
 mod processes;
+mod recordings;
 mod releases;
 mod setup;
 mod traffic;

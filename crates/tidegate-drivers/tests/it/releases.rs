@@ -10,7 +10,8 @@ use jiff::SignedDuration;
 use tidegate_core::digest::Digest;
 use tidegate_core::ids::DeploymentId;
 use tidegate_core::plan::{
-    Bake, Floor, HoldEnd, KeepPrevious, Limits, Otherwise, Plan, Release, Required, Step, Traffic,
+    Bake, Floor, HoldEnd, Judging, KeepPrevious, Limits, Otherwise, Plan, Release, Required, Step,
+    Traffic,
 };
 use tidegate_core::weight::Weight;
 use tidegate_drivers::scm::{Config, GitReleases};
@@ -111,6 +112,7 @@ fn plan(repository: &str, commit: &str, build: Option<Step>) -> Plan {
             rollback_if: Vec::new(),
             otherwise: Otherwise { hold: SignedDuration::from_secs(1), then: HoldEnd::Rollback },
             floor: Floor::Literal,
+            judging: Judging::default(),
         },
         bake: Bake { watch: SignedDuration::ZERO, keep_previous: KeepPrevious::Cold },
         required: Required::default(),

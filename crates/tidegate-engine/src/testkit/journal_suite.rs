@@ -11,7 +11,8 @@ use tidegate_core::ids::{
     Actor, DeploymentId, EnvironmentName, InvalidName, PartName, Scope, ServiceName,
 };
 use tidegate_core::plan::{
-    Bake, Floor, HoldEnd, KeepPrevious, Limits, Otherwise, Plan, Release, Required, Traffic,
+    Bake, Floor, HoldEnd, Judging, KeepPrevious, Limits, Otherwise, Plan, Release, Required,
+    Traffic,
 };
 use tidegate_core::state::{Phase, PhaseResult};
 use tidegate_core::weight::Weight;
@@ -440,6 +441,7 @@ fn plan(service: &str) -> Plan {
             rollback_if: Vec::new(),
             otherwise: Otherwise { hold: SignedDuration::from_mins(30), then: HoldEnd::Rollback },
             floor: Floor::Literal,
+            judging: Judging::default(),
         },
         bake: Bake { watch: SignedDuration::from_mins(15), keep_previous: KeepPrevious::Warm },
         required: Required::default(),

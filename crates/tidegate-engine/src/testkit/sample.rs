@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use tidegate_core::digest::Digest;
 use tidegate_core::ids::{DeploymentId, EnvironmentName, PartName, Scope, ServiceName, SlotName};
 use tidegate_core::plan::{
-    Ask, Bake, Comparison, Floor, HoldEnd, KeepPrevious, Limits, Metric, Otherwise, Part, PartKind,
-    Plan, Probe, Protocol, Release, Required, Route, Rule, Run, Smoke, SmokeRun, Traffic,
+    Ask, Bake, Comparison, Floor, HoldEnd, Judging, KeepPrevious, Limits, Metric, Otherwise, Part,
+    PartKind, Plan, Probe, Protocol, Release, Required, Route, Rule, Run, Smoke, SmokeRun, Traffic,
 };
 use tidegate_core::weight::Weight;
 
@@ -66,6 +66,7 @@ pub fn plan(version: &str) -> Plan {
             ],
             otherwise: Otherwise { hold: SignedDuration::from_mins(5), then: HoldEnd::Rollback },
             floor: Floor::Literal,
+            judging: Judging::default(),
         },
         bake: Bake { watch: SignedDuration::from_mins(1), keep_previous: KeepPrevious::Warm },
         required: Required::default(),

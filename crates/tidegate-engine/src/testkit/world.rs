@@ -21,7 +21,7 @@ use tidegate_core::weight::Weight;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::ports::{Failure, FailureKind};
+use crate::ports::{Failure, FailureKind, RecordingName};
 use tables::FakeTable;
 
 /// How a version behaves once it runs.
@@ -87,6 +87,7 @@ struct Inner {
     behaviours: BTreeMap<String, Behaviour>,
     slots: BTreeMap<(PartName, SlotName), FakeSlot>,
     tables: BTreeMap<PartName, FakeTable>,
+    recordings: BTreeMap<RecordingName, Vec<u8>>,
     highest_epoch: u64,
     violations: Vec<String>,
     log: Vec<String>,
@@ -109,6 +110,7 @@ impl World {
             unkindness: Unkindness::default(),
             behaviours: BTreeMap::new(),
             slots: BTreeMap::new(),
+            recordings: BTreeMap::new(),
             tables: BTreeMap::new(),
             highest_epoch: 0,
             violations: Vec::new(),

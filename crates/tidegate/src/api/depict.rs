@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use tidegate_core::event::{DeploymentKind, Ending};
 use tidegate_core::ids::{PartName, SlotName};
-use tidegate_core::plan::{HoldEnd, Metric, Part as PlanPart, Rule};
+use tidegate_core::plan::{HoldEnd, Metric, Part as PlanPart, Rule, Traffic};
 use tidegate_core::state::{
     Deployment, HoldCause, PartState, Phase, PhaseResult, SlotState, State,
 };
-use tidegate_core::verdict::{Call, HoldReason, Verdict, Zone};
+use tidegate_core::verdict::{Call, HoldReason, Proof, Verdict, Zone};
 use tidegate_core::waiting::{Waiting, sentence, waiting_on};
 use tidegate_core::weight::Split;
 use tidegate_engine::Live;
@@ -63,7 +63,8 @@ pub(crate) fn deployment(
         steps: steps(current),
         phases: phases(course, current),
         parts: parts(whole, Some(current), live),
-        verdict: word(course, current, live).map(|verdict| verdict_view(verdict, current)),
+        verdict: word(course, current, live)
+            .map(|verdict| verdict_view(verdict, &current.plan.traffic)),
         hold: current.hold.as_ref().filter(|_| end.is_none()).map(hold_view),
         waiting_on: if end.is_none() { waiting_on(whole).map(waiting_view) } else { None },
         going_back: current.going_back.as_ref().map(|back| view::GoingBack {
@@ -326,8 +327,7 @@ pub(crate) fn percents(split: &Split) -> BTreeMap<String, f64> {
         .collect()
 }
 
-fn verdict_view(verdict: &Verdict, deployment: &Deployment) -> view::Verdict {
-    let traffic = &deployment.plan.traffic;
+pub(crate) fn verdict_view(verdict: &Verdict, traffic: &Traffic) -> view::Verdict {
     let (call, reason) = call_words(verdict.call);
     view::Verdict {
         call: call.to_owned(),
@@ -344,11 +344,43 @@ fn verdict_view(verdict: &Verdict, deployment: &Deployment) -> view::Verdict {
                 zone: zone_word(reading.zone).to_owned(),
                 sample: reading.sample,
                 needed: reading.needed,
-                advance: rule_text(&traffic.advance_if, reading.metric),
-                rollback: rule_text(&traffic.rollback_if, reading.metric),
+                advance: rule_text(&traffic.advance_if, &reading.metric),
+                rollback: rule_text(&traffic.rollback_if, &reading.metric),
+                advance_limit: limit(&traffic.advance_if, &reading.metric),
+                rollback_limit: limit(&traffic.rollback_if, &reading.metric),
+                strength: reading.strength,
+                due_in_ms: reading.due_in_ms,
             })
             .collect(),
+        proof: verdict.proof.as_ref().map(proof_view),
+        outlook: verdict.outlook.as_ref().map(|outlook| view::Outlook {
+            advance_in_ms: outlook.advance_in_ms,
+            rollback_in_ms: outlook.rollback_in_ms,
+            rules_in_ms: outlook.rules_in_ms,
+            rule: outlook.rule.clone(),
+            failed: outlook.failed,
+            charged: outlook.charged,
+            budget: traffic.judging.budget,
+        }),
     }
+}
+
+fn proof_view(proof: &Proof) -> view::Proof {
+    let times = |at: fn((f64, f64, f64)) -> f64| proof.times_as_often.map(at);
+    view::Proof {
+        alpha: proof.alpha,
+        against: proof.against,
+        strength: proof.strength,
+        false_alarm_odds: format!("1 in {}", crate::text::count(proof.odds)),
+        safe: proof.safe,
+        times_as_often: times(|(estimate, _, _)| estimate),
+        times_low: times(|(_, low, _)| low),
+        times_high: times(|(_, _, high)| high),
+    }
+}
+
+fn limit(rules: &[Rule], metric: &Metric) -> Option<f64> {
+    rules.iter().find(|rule| rule.metric == *metric).map(|rule| rule.limit)
 }
 
 /// A call in words, with the reason of a hold.
@@ -370,8 +402,8 @@ fn zone_word(zone: Zone) -> &'static str {
     }
 }
 
-fn rule_text(rules: &[Rule], metric: Metric) -> Option<String> {
-    let rule = rules.iter().find(|rule| rule.metric == metric)?;
+fn rule_text(rules: &[Rule], metric: &Metric) -> Option<String> {
+    let rule = rules.iter().find(|rule| rule.metric == *metric)?;
     let bound = format!("{} {}", rule.comparison.sign(), rule.limit);
     Some(if rule.sustained.is_zero() {
         bound

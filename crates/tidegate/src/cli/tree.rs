@@ -5,7 +5,11 @@ use jiff::Timestamp;
 
 use crate::terminal::{Style, Terminal, columns, styled};
 use crate::text::{count, number, span};
-use crate::view::{Deployment, Part, Phase, Reading, Slot, Split, Verdict};
+use crate::view::{Deployment, Part, Phase, Slot, Split};
+
+mod readings;
+
+pub(crate) use readings::reading_rows;
 
 #[cfg(test)]
 mod tests;
@@ -198,45 +202,6 @@ fn bar(percent: f64, unicode: bool) -> String {
     std::iter::once('[').chain(cells).chain(std::iter::once(']')).collect()
 }
 
-/// The verdict's table: one row a metric.
-pub(crate) fn reading_rows(verdict: &Verdict, terminal: &Terminal) -> Vec<String> {
-    if verdict.readings.is_empty() {
-        return Vec::new();
-    }
-    let head = format!(
-        "   |  {:8} {:>9} {:>9}   {:26} {:>15}   verdict",
-        "metric", "live", "new", "advance | rollback", "sample"
-    );
-    let mut lines = vec![styled(Style::Faint, &head)];
-    lines.extend(verdict.readings.iter().map(|reading| reading_row(reading, terminal)));
-    lines
-}
-
-fn reading_row(reading: &Reading, terminal: &Terminal) -> String {
-    let value = |value: Option<f64>| {
-        value.map_or_else(|| "-".to_owned(), |value| format!("{} {}", number(value), reading.unit))
-    };
-    let rules = format!(
-        "{} | {}",
-        reading.advance.as_deref().unwrap_or("-"),
-        reading.rollback.as_deref().unwrap_or("-")
-    );
-    let sample = match (reading.sample, reading.needed) {
-        (0, 0) => String::new(),
-        (sample, 0) => count(sample),
-        (sample, needed) => format!("{}/{}", count(sample), count(needed)),
-    };
-    let (icon, style) = zone_icon(&reading.zone, terminal.unicode());
-    let zone = reading.zone.replace('_', "-");
-    format!(
-        "   |  {:8} {:>9} {:>9}   {rules:26} {sample:>15}   {}",
-        reading.metric,
-        value(reading.live),
-        value(reading.candidate),
-        styled(style, &format!("{icon} {zone}")),
-    )
-}
-
 /// Slots that are not as they should be, with what is wrong.
 fn unsettled(shown: &Deployment) -> Vec<String> {
     if shown.ended() {
@@ -307,16 +272,6 @@ fn phase_icon(result: &str, unicode: bool) -> (&'static str, Style) {
         "running" => ("▸", ">", Style::Strong),
         "not_required" | "skipped" => ("–", "-", Style::Faint),
         _ => ("·", ".", Style::Faint),
-    };
-    (if unicode { wide } else { ascii }, style)
-}
-
-fn zone_icon(zone: &str, unicode: bool) -> (&'static str, Style) {
-    let (wide, ascii, style) = match zone {
-        "advance" => ("✓", "v", Style::Good),
-        "hold" => ("~", "~", Style::Doubtful),
-        "rollback" => ("✗", "x", Style::Bad),
-        _ => ("?", "?", Style::Doubtful),
     };
     (if unicode { wide } else { ascii }, style)
 }

@@ -2,6 +2,7 @@
 //! wish is never silently dropped. Must never carry who asks: the socket says that.
 
 use serde::{Deserialize, Serialize};
+use tidegate_engine::backtest::sham::Trials;
 use utoipa::ToSchema;
 
 /// Begin a deployment.
@@ -151,4 +152,44 @@ pub(crate) struct Check {
     /// The environment; by default the one that the file names.
     #[serde(default)]
     pub(crate) environment: Option<String>,
+}
+
+/// Replay recorded deployments through the policy of this file.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Backtest {
+    /// The text of a `tidegate.yaml`.
+    pub(crate) source: String,
+    /// What findings call it.
+    #[serde(default = "default_config")]
+    pub(crate) name: String,
+    /// Sham canaries, at most 1,000.
+    #[serde(default = "default_shams")]
+    pub(crate) shams: u32,
+    /// Rollouts of each grafted fault, at most 200.
+    #[serde(default = "default_faults")]
+    pub(crate) faults: u32,
+    /// The same seed gives the same result.
+    #[serde(default)]
+    pub(crate) seed: u64,
+}
+
+/// Sham canaries of one backtest when nothing is said.
+pub(crate) const SHAMS: u32 = 100;
+/// Rollouts of each fault when nothing is said.
+pub(crate) const FAULTS: u32 = 20;
+
+fn default_shams() -> u32 {
+    SHAMS
+}
+
+fn default_faults() -> u32 {
+    FAULTS
+}
+
+impl Backtest {
+    /// What is tried how often, within what one answer can take.
+    pub(crate) fn trials(&self) -> Trials {
+        Trials { shams: self.shams.min(1_000), faults: self.faults.min(200), seed: self.seed }
+    }
 }

@@ -8,16 +8,20 @@ use jiff::{SignedDuration, Timestamp};
 use tidegate_core::digest::Digest;
 use tidegate_core::event::{DeploymentKind, Ending, Event, OverrideKind, Recorded, Target};
 use tidegate_core::ids::{
-    Actor, DeploymentId, EnvironmentName, PartName, Revision, Scope, ServiceName, SlotName,
+    Actor, DeploymentId, EnvironmentName, MetricName, PartName, Revision, Scope, ServiceName,
+    SlotName,
 };
 use tidegate_core::plan::{
-    Ask, Bake, Comparison, Floor, HoldEnd, KeepPrevious, Limits, Metric, Otherwise, Part, PartKind,
-    Plan, Probe, Protocol, Release, Required, Route, Rule, Run, Smoke, SmokeRun, Step, Traffic,
+    Ask, Bake, Comparison, Evidence, Floor, HoldEnd, Judging, KeepPrevious, Limits, Metric,
+    Otherwise, Part, PartKind, Plan, Probe, Protocol, Release, Required, Route, Rule, Run, Smoke,
+    SmokeRun, Source, Step, Traffic,
 };
 use tidegate_core::state::{
     Backend, Hold, HoldCause, Phase, PhaseResult, Reason, SlotObserved, Stage, TaskId, Tenant,
 };
-use tidegate_core::verdict::{Call, HoldReason, Outcome, Reading, Verdict, Zone};
+use tidegate_core::verdict::{
+    Call, HoldReason, Inputs, Outcome, Outlook, Proof, Reading, Verdict, Zone,
+};
 use tidegate_core::weight::{Split, Weight};
 
 /// All of them. What surrounds an event depends on its kind alone, so that a sample between two
@@ -185,13 +189,69 @@ fn verdict() -> Verdict {
     Verdict {
         call: Call::Hold(HoldReason::InsufficientEvidence),
         sentence: "37 of 100 requests".to_owned(),
-        readings: vec![Reading {
-            metric: Metric::P95,
-            live: Some(181.25),
-            candidate: None,
-            zone: Zone::NoData,
-            sample: 37,
-            needed: 100,
+        readings: vec![
+            Reading {
+                metric: Metric::P95,
+                live: Some(181.25),
+                candidate: None,
+                zone: Zone::NoData,
+                sample: 37,
+                needed: 100,
+                strength: Some(0.125),
+                due_in_ms: Some(17_000),
+            },
+            Reading {
+                metric: orders(),
+                live: Some(12.5),
+                candidate: Some(11.75),
+                zone: Zone::Advance,
+                sample: 0,
+                needed: 0,
+                strength: None,
+                due_in_ms: None,
+            },
+        ],
+        proof: Some(Proof {
+            alpha: 0.01,
+            against: 1.75,
+            odds: 1,
+            strength: 0.121_5,
+            safe: 3.5,
+            times_as_often: Some((1.5, 0.75, 4.25)),
+        }),
+        outlook: Some(Outlook {
+            advance_in_ms: Some(17_000),
+            rollback_in_ms: Some(41_000),
+            rules_in_ms: Some(300_000),
+            rule: Some("errors > 1 % for 5m".to_owned()),
+            failed: 3,
+            charged: 1.25,
+        }),
+        inputs: vec![Inputs {
+            part: PartName::new("web").unwrap(),
+            entries: 41,
+            digest: Digest::of(b"what was heard"),
+        }],
+    }
+}
+
+fn orders() -> Metric {
+    Metric::Named { name: MetricName::new("orders").unwrap(), unit: "/min".to_owned() }
+}
+
+fn judging() -> Judging {
+    Judging {
+        evidence: Some(Evidence::default()),
+        budget: Some(200),
+        sources: vec![Source {
+            name: MetricName::new("orders").unwrap(),
+            unit: "/min".to_owned(),
+            driver: "prometheus".to_owned(),
+            endpoint: "http://127.0.0.1:9090".to_owned(),
+            query: "sum(rate(orders_total{slot=\"$slot\"}[1m])) * 60".to_owned(),
+            every: SignedDuration::from_secs(15),
+            timeout: SignedDuration::from_secs(5),
+            stale_after: SignedDuration::from_secs(50),
         }],
     }
 }
@@ -222,6 +282,7 @@ fn plan() -> Plan {
             rollback_if: vec![rule(Metric::P99, Comparison::Above, 812.5, 300)],
             otherwise: Otherwise { hold: SignedDuration::from_mins(30), then: HoldEnd::Rollback },
             floor: Floor::Attributed,
+            judging: judging(),
         },
         bake: Bake { watch: SignedDuration::from_mins(15), keep_previous: KeepPrevious::Warm },
         required: Required { gates: true, approvals: true, backup: false },

@@ -8,12 +8,15 @@ use jiff::{SignedDuration, Timestamp};
 use tidegate_core::digest::Digest;
 use tidegate_core::effect::ProbeTarget;
 use tidegate_core::ids::DeploymentId;
-use tidegate_core::plan::{Part, Plan};
+use tidegate_core::plan::{Part, Plan, Source};
 use tidegate_core::verdict::Outcome;
 use tokio::time::Instant;
 
 use super::World;
-use crate::ports::{Asked, Bind, CheckReport, Checks, Clock, Failure, Releases};
+use crate::ports::{
+    Asked, Bind, CheckReport, Checks, Clock, Failure, MetricSide, Metrics, RecordingName,
+    Recordings, Releases, Sample,
+};
 
 #[async_trait]
 impl Releases for World {
@@ -117,6 +120,37 @@ impl World {
             .and_then(|fake| fake.tenant.as_ref())
             .is_none_or(|tenant| inner.behaviour(&tenant.revision.version).sick);
         !sick && inner.ready(&target.part.name, &target.slot, Instant::now())
+    }
+}
+
+#[async_trait]
+impl Metrics for World {
+    async fn read(&self, source: &Source, _side: &MetricSide) -> Result<Sample, Failure> {
+        self.way_there().await?;
+        Err(Failure::permanent("TG4402", format!("nobody measures `{}` here", source.name)))
+    }
+}
+
+#[async_trait]
+impl Recordings for World {
+    async fn create(&self, name: &RecordingName, bytes: &[u8]) -> Result<(), Failure> {
+        self.lock().recordings.insert(name.clone(), bytes.to_vec());
+        Ok(())
+    }
+
+    async fn append(&self, name: &RecordingName, bytes: &[u8]) -> Result<(), Failure> {
+        let mut inner = self.lock();
+        let missing = || Failure::permanent("TG6401", format!("there is no recording {name}"));
+        inner.recordings.get_mut(name).ok_or_else(missing)?.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    async fn read(&self, name: &RecordingName) -> Result<Option<Vec<u8>>, Failure> {
+        Ok(self.lock().recordings.get(name).cloned())
+    }
+
+    async fn list(&self) -> Result<Vec<RecordingName>, Failure> {
+        Ok(self.lock().recordings.keys().cloned().collect())
     }
 }
 

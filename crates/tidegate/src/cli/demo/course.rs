@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::load::{Load, now_us};
 use super::scene::Scene;
 use super::story::sentence;
-use super::summary::Course;
+use super::summary::{Course, SentBack};
 use super::voice::Voice;
 use crate::exit::Exit;
 use crate::text;
@@ -82,8 +82,15 @@ pub(crate) async fn deploy(
     };
     let said = tokio::spawn(keep_said(stderr));
     let began = Instant::now();
-    let mut following =
-        Following { voice, load, tag, first_split_us: None, began, last_pulse: began };
+    let mut following = Following {
+        voice,
+        load,
+        tag,
+        first_split_us: None,
+        sent_back: None,
+        began,
+        last_pulse: began,
+    };
     let lines = BufReader::new(stdout).lines();
     let status = tokio::time::timeout(DEPLOY_WITHIN, following.follow(lines, &mut child))
         .await
@@ -95,6 +102,7 @@ pub(crate) async fn deploy(
             from_us,
             to_us: now_us(),
             exposed_from_us: following.first_split_us,
+            sent_back: following.sent_back,
         }),
         None => {
             let said = said.await.unwrap_or_default();
@@ -144,6 +152,7 @@ struct Following<'f> {
     load: Option<&'f Load>,
     tag: &'f str,
     first_split_us: Option<u64>,
+    sent_back: Option<SentBack>,
     began: Instant,
     last_pulse: Instant,
 }
@@ -176,6 +185,11 @@ impl Following<'_> {
         // The first split of a deployment is the first that gives its release requests.
         if event.kind == "split_wanted" && self.first_split_us.is_none() {
             self.first_split_us = u64::try_from(event.at.as_microsecond()).ok();
+        }
+        if event.kind == "rollback_began" && self.sent_back.is_none() {
+            let text = |key: &str| event.event[key].as_str().unwrap_or_default().to_owned();
+            let at_us = u64::try_from(event.at.as_microsecond()).unwrap_or_default();
+            self.sent_back = Some(SentBack { reason: text("reason"), at_us, why: text("why") });
         }
         // Without users there is nobody to share: the first release enters its steps and leaves
         // them at once.

@@ -21,6 +21,19 @@ pub(crate) struct Course {
     pub(crate) to_us: u64,
     /// When the release began to get requests, microseconds since 1970.
     pub(crate) exposed_from_us: Option<u64>,
+    /// Set when it was sent back.
+    pub(crate) sent_back: Option<SentBack>,
+}
+
+/// Who sent a release back, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SentBack {
+    /// The reason as the journal has it: `verdict`, `check`, ...
+    pub(crate) reason: String,
+    /// When that was decided, microseconds since 1970.
+    pub(crate) at_us: u64,
+    /// In one line, with the numbers.
+    pub(crate) why: String,
 }
 
 /// All that the summary is made of.
@@ -66,6 +79,15 @@ pub(crate) struct Bad {
     /// First bad response (memory, health: begin of the fault) to the last response from the
     /// release. Absent when no bad response was seen.
     pub(crate) time_to_safe_ms: Option<u64>,
+    /// Who decided to send it back: `judge` for a verdict, else the journal's reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sent_back_by: Option<String>,
+    /// From its first request to that decision.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) decided_after_ms: Option<u64>,
+    /// What the decision rests on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) why: Option<String>,
     /// Requests that reached it.
     pub(crate) exposed_requests: u64,
     /// Those that it did not answer well.
@@ -105,11 +127,21 @@ pub(crate) fn sum_up(evidence: &Evidence<'_>) -> Summary {
         bad: Bad {
             result: evidence.bad.result.clone(),
             time_to_safe_ms: time_to_safe_ms(evidence.fail, &exposed),
+            sent_back_by: evidence.bad.sent_back.as_ref().map(SentBack::by),
+            decided_after_ms: decided_after_ms(evidence.bad, &exposed),
+            why: evidence.bad.sent_back.as_ref().map(|sent_back| sent_back.why.clone()),
             exposed_requests: exposed.len() as u64,
             failed_requests: count(&exposed, is_bad_answer),
         },
         dropped_by_proxy: dropped.count() as u64,
         journal_verified: evidence.journal_verified,
+    }
+}
+
+impl SentBack {
+    fn by(&self) -> String {
+        let word = if self.reason == "verdict" { "judge" } else { &self.reason };
+        word.to_owned()
     }
 }
 
@@ -143,6 +175,12 @@ impl Evidence<'_> {
         };
         unanswered && !self.met_the_bad(record)
     }
+}
+
+/// From the first request that met the bad release to the decision to send it back.
+fn decided_after_ms(bad: &Course, exposed: &[&Record]) -> Option<u64> {
+    let first = exposed.iter().map(|record| record.intended_us).min()?;
+    Some(bad.sent_back.as_ref()?.at_us.saturating_sub(first) / 1_000)
 }
 
 /// `exposed` are the requests that met the bad release.

@@ -195,6 +195,14 @@ pub(crate) fn in_words(summary: &Summary) -> Vec<String> {
             text::count(bad.failed_requests),
         ),
     ];
+    if let (Some(by), Some(ms)) = (&bad.sent_back_by, bad.decided_after_ms) {
+        let span = text::span(jiff::SignedDuration::from_millis(ms.try_into().unwrap_or(i64::MAX)));
+        let who = if by == "judge" { "the judge".to_owned() } else { by.replace('_', " ") };
+        words.push(format!("  Sent back by {who} {span} after its first request."));
+        if let Some(why) = &bad.why {
+            words.push(format!("  {}", text::plain(why)));
+        }
+    }
     if let Some(ms) = bad.time_to_safe_ms {
         let span = text::span(jiff::SignedDuration::from_millis(ms.try_into().unwrap_or(i64::MAX)));
         words.push(format!(

@@ -54,10 +54,15 @@ fn held() -> Deployment {
             "call": "hold", "reason": "-", "sentence": "-",
             "readings": [
                 { "metric": "errors", "unit": "%", "live": 0.05, "candidate": 0.04, "zone": "advance",
-                  "sample": 18360, "needed": 2995, "advance": "< 0.1", "rollback": "> 1 for 5m" },
+                  "sample": 18360, "needed": 2995, "advance": "< 0.1", "rollback": "> 1 for 5m",
+                  "advance_limit": 0.1, "rollback_limit": 1.0, "strength": 0.12, "due_in_ms": null },
                 { "metric": "p95", "unit": "ms", "live": 176.0, "candidate": null, "zone": "no_data",
                   "sample": 0, "needed": 0, "advance": "< 200", "rollback": null },
-            ]
+            ],
+            "proof": { "alpha": 0.01, "against": 1.7, "strength": 0.12, "false_alarm_odds": "1 in 2",
+                       "safe": 3.0, "times_as_often": 0.8, "times_low": 0.2, "times_high": 3.1 },
+            "outlook": { "advance_in_ms": 40000, "rollback_in_ms": null, "rules_in_ms": null,
+                         "rule": null, "failed": 7, "charged": 2.25, "budget": 200 }
         },
         "hold": null,
         "waiting_on": {
@@ -91,7 +96,10 @@ fn a_screen_says_state_split_numbers_and_the_way_out() {
         "traffic      step 2 of 3",
         &format!("   |  live      green    [{}] set   75  read   75  seen 75.2 %", bar(28)),
         &format!("   |  candidate blue     [{}] set   25  read   25  seen 24.8 %", bar(9)),
-        "   |  errors      0.05 %    0.04 %   < 0.1 | > 1 for 5m            18,360/2,995",
+        "   |  errors      0.05 %    0.04 %  <0.*    |        |      >1   18,360/2,995     12 %",
+        "   |  evidence against it: 12 % of what rolls back, an equal version shows that in 1 in 2 \
+         rollouts, 0.8 times the failures of live (0.2 to 3.1)",
+        "   |  enough to advance in 40s, 2.2 of 200 failed requests spent",
         "exposed so far 23,760 requests",
         "rollback: hot, the previous revision runs: about a second",
         "[R]ollback",

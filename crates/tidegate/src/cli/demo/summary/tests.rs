@@ -22,6 +22,7 @@ fn course(result: &str, from: u64, to: u64) -> Course {
         from_us: from * SECOND,
         to_us: to * SECOND,
         exposed_from_us: Some((from + 1) * SECOND),
+        sent_back: None,
     }
 }
 
@@ -51,6 +52,23 @@ fn errors_are_counted_from_the_first_bad_to_the_last_of_the_release() {
     assert_eq!((summary.bad.exposed_requests, summary.bad.failed_requests), (3, 1));
     assert_eq!(summary.dropped_by_proxy, 0);
     assert!(summary.holds());
+}
+
+#[test]
+fn who_sent_it_back_and_when_is_told() {
+    let mut records = good_run();
+    records.push(record(22 * SECOND, shop(Version::BAD, 200)));
+    records.push(record(23 * SECOND, shop(Version::BAD, 500)));
+    let why = "the new version failed 14 of 280 requests".to_owned();
+    let sent_back = SentBack { reason: "verdict".to_owned(), at_us: 26 * SECOND, why };
+    let bad = Course { sent_back: Some(sent_back), ..course("rolled_back", 20, 30) };
+    let good = course("succeeded", 0, 10);
+    let (fail, journal_verified) = (Fail::Errors, true);
+    let evidence = Evidence { records: &records, good: &good, bad: &bad, fail, journal_verified };
+    let told = sum_up(&evidence).bad;
+    assert_eq!(told.sent_back_by.as_deref(), Some("judge"));
+    assert_eq!(told.decided_after_ms, Some(4_000));
+    assert!(told.why.is_some_and(|why| why.contains("14 of 280")));
 }
 
 #[test]

@@ -1,0 +1,180 @@
+//! A whole deployment on a virtual clock, its recordings, and what is made of them afterwards.
+//! Every number here comes from a seed: a busy machine cannot change one.
+
+use tidegate_core::event::Ending;
+use tidegate_core::plan::{Evidence, Floor, Judging, Plan};
+use tidegate_engine::backtest::sham::{Trials, shams};
+use tidegate_engine::backtest::{Truth, compare};
+use tidegate_engine::hearing::{self, Hearing};
+use tidegate_engine::recording::{self, Recording};
+use tidegate_engine::simulate::{Course, Scenario, Setting, Users, simulate};
+use tidegate_engine::testkit::sample;
+
+/// One web part, steps of two minutes, a rule that needs a minute of more than 10 % errors.
+fn plan(evidence: bool) -> Plan {
+    let mut plan = sample::plan("v2");
+    plan.parts.truncate(1);
+    let traffic = &mut plan.traffic;
+    traffic.dwell = jiff::SignedDuration::from_mins(2);
+    traffic.floor = Floor::Attributed;
+    let evidence = evidence.then(|| Evidence { objective: 0.02, ..Evidence::default() });
+    traffic.judging = Judging { evidence, ..Judging::default() };
+    for rule in &mut traffic.rollback_if {
+        rule.limit = 10.0;
+        rule.sustained = jiff::SignedDuration::from_mins(1);
+    }
+    plan
+}
+
+fn run(plan: &Plan, scenario: &str) -> Course {
+    let scenario = Scenario::named(scenario).unwrap_or_else(|| panic!("no scenario {scenario}"));
+    let users = Users { rate: 200, ..Users::default() };
+    simulate(plan, &Setting { scenario, users, seed: 7 }).unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn ending(course: &Course) -> Option<Ending> {
+    course.ending.as_ref().map(|(ending, ..)| *ending)
+}
+
+/// Seconds from the fault to the decision to go back.
+fn found_after(course: &Course) -> Option<i64> {
+    Some(course.decided_at?.duration_since(course.fault_at?).as_secs())
+}
+
+#[test]
+fn a_good_release_goes_live_and_a_bad_one_comes_back() {
+    let good = run(&plan(true), "good");
+    assert_eq!(ending(&good), Some(Ending::Succeeded), "{:?}", good.ending);
+    assert_eq!(good.fault_at, None);
+    let bad = run(&plan(true), "errors");
+    assert_eq!(ending(&bad), Some(Ending::RolledBack), "{:?}", bad.ending);
+    let seconds = found_after(&bad).unwrap_or(i64::MAX);
+    assert!(seconds < 120, "evidence finds 5 % errors in the first step: {seconds} s");
+    assert!(bad.failed < 100, "{} users paid for it", bad.failed);
+    assert_eq!(bad, run(&plan(true), "errors"), "the same seed is the same run");
+}
+
+#[test]
+fn the_evidence_is_sooner_than_the_rule_and_the_rule_stays() {
+    let rules_alone = run(&plan(false), "outage");
+    let evidence = run(&plan(true), "outage");
+    assert_eq!(ending(&rules_alone), Some(Ending::RolledBack), "{:?}", rules_alone.ending);
+    let (slow, quick) = (found_after(&rules_alone), found_after(&evidence));
+    assert!(slow >= Some(60), "a rule for a minute takes a minute: {slow:?}");
+    assert!(quick <= Some(10), "{quick:?}");
+}
+
+#[test]
+fn what_hits_both_sides_does_not_send_the_release_back() {
+    let incident = run(&plan(true), "incident");
+    assert_eq!(incident.decided_at, None, "{:?}", incident.ending);
+}
+
+#[test]
+fn what_is_not_heard_of_is_no_pass() {
+    let blind = run(&plan(true), "blind");
+    assert_eq!(ending(&blind), Some(Ending::RolledBack), "{:?}", blind.ending);
+    let held = blind.points.last().map(|point| point.verdict.sentence.clone());
+    assert!(held.is_some_and(|sentence| sentence.contains("nothing was heard")));
+}
+
+#[test]
+fn a_budget_of_failed_requests_ends_a_rollout() {
+    let mut cheap = plan(false);
+    cheap.traffic.judging.budget = Some(5);
+    let course = run(&cheap, "errors");
+    assert_eq!(ending(&course), Some(Ending::RolledBack), "{:?}", course.ending);
+    let why = course.ending.map(|(_, why, _)| why).unwrap_or_default();
+    assert!(found_within(&course.points, "budget") || why.contains("requests"), "{why}");
+}
+
+fn found_within(points: &[tidegate_engine::simulate::Point], word: &str) -> bool {
+    points.iter().any(|point| point.verdict.sentence.contains(word))
+}
+
+fn bytes(recording: &Recording) -> Vec<u8> {
+    let mut bytes = recording::framed(&recording.header_bytes);
+    for (_, frame) in &recording.entries {
+        bytes.extend(recording::framed(frame));
+    }
+    bytes
+}
+
+#[test]
+fn a_recording_makes_the_same_verdict_bit_for_bit() {
+    let course = run(&plan(true), "errors");
+    let recording = &course.recordings[0];
+    let bytes = bytes(recording);
+    let read = recording::read(&bytes).unwrap();
+    assert_eq!(read.entries, recording.entries);
+    for point in course.points.iter().step_by(17) {
+        let inputs = &point.verdict.inputs[0];
+        let again = Hearing::restored(&read, Some(inputs.entries));
+        let again = hearing::combine([(&again, true)]);
+        assert_eq!(again.as_ref(), Some(&point.verdict), "after {} entries", inputs.entries);
+        let stored = serde_json::to_string(&point.verdict).unwrap();
+        let stored = serde_json::from_str(&stored).unwrap();
+        assert_eq!(again, Some(stored), "and so it is after a journal");
+    }
+    // A restart in the middle hears the first half and goes on with the second.
+    let half = read.entries.len() / 2;
+    let mut resumed = Hearing::restored(&read, Some(half as u64));
+    for (entry, frame) in read.entries.iter().skip(half) {
+        resumed.take(entry, frame);
+    }
+    let whole = Hearing::restored(&read, None);
+    assert_eq!(hearing::combine([(&resumed, true)]), hearing::combine([(&whole, true)]));
+}
+
+#[test]
+fn a_recording_that_was_cut_or_changed_is_noticed() {
+    let course = run(&plan(true), "errors");
+    let recording = &course.recordings[0];
+    let bytes = bytes(recording);
+    let cut = recording::read(&bytes[..bytes.len() - 3]).unwrap();
+    assert_eq!(cut.entries.len() + 1, recording.entries.len(), "the torn frame is dropped");
+    assert!(cut.whole_bytes < bytes.len() - 3);
+    assert!(recording::read(b"").is_err());
+    assert!(recording::read(&[0xff; 64]).is_err());
+    let mut changed = recording.clone();
+    let (entry, frame) = &mut changed.entries[700];
+    if let recording::Entry::Tick(counted) = entry {
+        counted.number += 1;
+    }
+    *frame = recording::encode_entry(entry).unwrap();
+    let (before, after) = (Hearing::restored(recording, None), Hearing::restored(&changed, None));
+    assert_ne!(before.inputs().digest, after.inputs().digest);
+}
+
+#[test]
+fn a_backtest_tells_who_would_have_been_caught() {
+    let (old, new) = (plan(false), plan(true));
+    // Under its rules alone this release went live with 5 % errors.
+    let mut lax = old.clone();
+    lax.traffic.advance_if.clear();
+    let missed = run(&lax, "errors").recordings.remove(0);
+    let good = run(&old, "good").recordings.remove(0);
+    let cases = [(missed, Truth::Bad), (good, Truth::Good)];
+    let report = compare(&cases, &new.traffic).unwrap();
+    assert_eq!((report.caught.count, report.caught.of), (1, 1), "{report:#?}");
+    assert_eq!((report.false_alarms.count, report.false_alarms.of), (0, 1), "{report:#?}");
+    assert_eq!(report.cases[0].before.rollback_after_s, None, "its own policy let it pass");
+    assert!(report.cases[0].after.rollback_after_s < Some(120.0));
+    assert!(report.cases[0].after.failed < report.cases[0].before.failed);
+    assert_eq!(report.failed_more.pairs, 1);
+    assert!(report.sentence.contains("do not tell"), "one pair proves nothing");
+}
+
+#[test]
+fn shams_come_through_and_grafted_faults_are_caught() {
+    let plan = plan(true);
+    let good = run(&plan, "good").recordings.remove(0);
+    let trials = Trials { shams: 12, faults: 4, seed: 3 };
+    let found = shams(&[good], &plan.traffic, trials).unwrap().unwrap();
+    assert_eq!((found.false_rollbacks.count, found.false_rollbacks.of), (0, 12));
+    let half = found.detection.iter().find(|found| found.fault == "errors 50 %").unwrap();
+    assert_eq!(half.caught.count, 4, "{half:?}");
+    assert!(half.median_s <= Some(10.0), "{half:?}");
+    let small = found.detection.iter().find(|found| found.fault == "errors 0.2 %").unwrap();
+    assert_eq!(small.caught.count, 0, "below the objective nothing is sent back: {small:?}");
+}
