@@ -67,17 +67,17 @@ async fn nginx(directory: &Path) -> Origin {
     std::fs::write(&record, "").unwrap();
     let backend = free_address();
     let here = directory.display();
-    // Its second server reads the body, so that the first one has to send all of it.
+    // The first server reads a body to its end before the second one hears of it.
     let config = format!(
         "daemon off; master_process off; pid {here}/pid; error_log {here}/error;\n\
          events {{}}\n\
          http {{\n\
            log_format heard '$request_method $request_uri $heard';\n\
-           map $http_content_length $heard {{ '' $request_length; default $http_content_length; }}\n\
+           map $http_content_length $heard {{ '' 0; default $http_content_length; }}\n\
            client_body_temp_path {here}/body; proxy_temp_path {here}/proxy;\n\
            fastcgi_temp_path {here}/f; uwsgi_temp_path {here}/u; scgi_temp_path {here}/s;\n\
-           server {{ listen {backend}; access_log off; location / {{ return 200 nginx; }} }}\n\
-           server {{ listen {address}; access_log {} heard;\n\
+           server {{ listen {backend}; access_log {} heard; location / {{ return 200 nginx; }} }}\n\
+           server {{ listen {address}; access_log off;\n\
              location / {{ proxy_pass http://{backend}; proxy_request_buffering on; }} }}\n\
          }}\n",
         record.display()
@@ -195,12 +195,12 @@ const ACCEPTED: [(&str, &str, &str, usize); 10] = [
     ("/zero", "Host: a\nContent-Length: 0", "", 0),
     ("/chunked", "Host: a\nTransfer-Encoding: chunked", "3\r\nabc\r\n0\r\n\r\n", 3),
     ("/case", "Host: a\ntransfer-ENCODING: Chunked", "A\r\n0123456789\r\n0\r\n\r\n", 10),
-    ("/looks-like-one", "Host: a\nContent-Length: 34", SMUG, 34),
+    ("/looks-like-one", "Host: a\nContent-Length: 31", SMUG, 31),
     // Passed on byte by byte: routed by what is forwarded.
-    ("/%2e%2e/x", "Host: a", "", 0),
-    ("//double;p=%00?q=/../y", "Host: a", "", 0),
+    ("/a/%2e%2e/x", "Host: a", "", 0),
+    ("//double;p=%20?q=/../y", "Host: a", "", 0),
     ("/hop", "Host: a\nConnection: close, X-User\nX-User: root", "", 0),
-    ("/h2c", "Host: a\nConnection: upgrade\nUpgrade: h2c", "", 0),
+    ("/h2c", "Host: a\nConnection: upgrade, close\nUpgrade: h2c", "", 0),
 ];
 
 fn accepted(method: &str, (target, head, body, _): (&str, &str, &str, usize)) -> String {
