@@ -58,6 +58,14 @@ impl Product {
         Ok(())
     }
 
+    /// Builds the benchmark of the judge alone.
+    ///
+    /// # Errors
+    /// When it does not compile.
+    pub(crate) fn build_judge(&self) -> anyhow::Result<()> {
+        self.cargo(&["--package", "tidegate-judge", "--example", "bench_safe"])
+    }
+
     fn cargo(&self, arguments: &[&str]) -> anyhow::Result<()> {
         let status = Command::new(env!("CARGO"))
             .args(["build", "--quiet", "--release"])
