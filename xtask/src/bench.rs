@@ -55,8 +55,9 @@ pub(crate) struct Args {
     /// Of `time-to-safe`: print the targets as one line of JSON at the end.
     #[arg(long)]
     json: bool,
-    /// Of `time-to-safe`: replicas of a cell instead of 1,500.
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    /// Of `time-to-safe`: replicas of a cell instead of 1,500; with 0 only what is there is added
+    /// up and written.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(0..=100_000))]
     replicas: Option<u64>,
 }
 

@@ -75,7 +75,9 @@ pub(crate) fn run(product: &Product, extent: Extent) -> anyhow::Result<ExitCode>
     // What was run and not yet added up is kept beside the program, by the hash of its sources.
     let kept = product.target().join("time-to-safe").join(&hash);
     std::fs::create_dir_all(&kept)?;
-    fill(&Runner { program, kept }, &mut book, &path, extent.replicas.unwrap_or(REPLICAS))?;
+    let runner = Runner { program, kept };
+    runner.gather(&mut book)?;
+    fill(&runner, &mut book, &path, extent.replicas.unwrap_or(REPLICAS))?;
     book.special(&output(&product.example("bench_safe"), &["special", "200"])?)?;
     book.write(&path)?;
     let targets = targets::of(&book, false);
@@ -90,6 +92,30 @@ struct Runner {
 }
 
 impl Runner {
+    /// Takes every round that was run and not added up yet, as far as they follow each other.
+    fn gather(&self, book: &mut Book) -> anyhow::Result<()> {
+        for kind in [Kind::Ours, Kind::Rivals] {
+            for family in book.families().to_vec() {
+                for rate in RATES {
+                    for round in [ROUND, REPLICAS_OF_RIVALS] {
+                        loop {
+                            let done = book.replicas(kind, family.number, rate);
+                            let path = self.path(kind, family.number, rate, (done, done + round));
+                            let Ok(printed) = std::fs::read_to_string(path) else { break };
+                            book.add(kind, family.number, rate, &printed)?;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn path(&self, kind: Kind, family: u64, rate: u64, replicas: (u64, u64)) -> PathBuf {
+        let (from, to) = replicas;
+        self.kept.join(format!("{}.{family}.{rate}.{from}-{to}", kind.word()))
+    }
+
     fn cell(
         &self,
         kind: Kind,
@@ -97,17 +123,16 @@ impl Runner {
         rate: u64,
         replicas: (u64, u64),
     ) -> anyhow::Result<String> {
-        let (from, to) = replicas;
-        let name = format!("{}.{family}.{rate}.{from}-{to}", kind.word());
-        let path = self.kept.join(&name);
+        let path = self.path(kind, family, rate, replicas);
         if let Ok(printed) = std::fs::read_to_string(&path) {
             return Ok(printed);
         }
+        let (from, to) = replicas;
         let numbers = [family, rate, from, to].map(|number| number.to_string());
         let mut arguments = vec![kind.word().to_owned()];
         arguments.extend(numbers);
         let printed = output(&self.program, &arguments)?;
-        let beside = self.kept.join(format!("{name}.new"));
+        let beside = path.with_extension("new");
         std::fs::write(&beside, &printed)?;
         std::fs::rename(&beside, &path)?;
         Ok(printed)
