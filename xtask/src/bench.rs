@@ -22,6 +22,7 @@ mod report;
 mod rivals;
 mod rollback;
 mod running;
+mod safe;
 mod sample;
 mod service;
 mod start;
@@ -50,6 +51,16 @@ pub(crate) struct Args {
     /// Requests a second; halved until this machine can send them.
     #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(10..=20_000))]
     rate: u64,
+    /// Of `time-to-safe`: a few replicas of each family, in two minutes.
+    #[arg(long)]
+    quick: bool,
+    /// Of `time-to-safe`: print the targets as one line of JSON at the end.
+    #[arg(long)]
+    json: bool,
+    /// Of `time-to-safe`: replicas of a cell instead of 1,500; with 0 only what is there is added
+    /// up and written.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(0..=100_000))]
+    replicas: Option<u64>,
 }
 
 /// One benchmark is one file in `bench/`, one variant and one arm.
@@ -67,7 +78,10 @@ enum Which {
     Start,
     /// The data plane beside HAProxy, nginx and Envoy, which must be installed.
     Proxy,
-    /// All of them but `proxy`, which needs programs of others.
+    /// How soon bad releases are noticed and how seldom good ones are blamed, beside other judges.
+    /// Not part of `all`: it takes hours, or two minutes with `--quick`.
+    TimeToSafe,
+    /// All of them but `proxy`, which needs programs of others, and `time-to-safe`.
     All,
 }
 
@@ -99,6 +113,13 @@ impl Bench {
 #[expect(clippy::print_stderr, reason = "a chore that talks to a person")]
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let product = Product::locate()?;
+    if args.which == Which::TimeToSafe {
+        if !args.no_build {
+            product.build_judge()?;
+        }
+        let (quick, json, replicas) = (args.quick, args.json, args.replicas);
+        return safe::run(&product, safe::Extent { quick, json, replicas });
+    }
     let dir = args.dir.clone().unwrap_or_else(|| product.target().to_owned());
     std::fs::create_dir_all(&dir).with_context(|| format!("{} cannot be made", dir.display()))?;
     if !args.no_build {
@@ -139,6 +160,6 @@ fn measure(which: Which, bench: &Bench) -> anyhow::Result<Report> {
         Which::Rollback => rollback::measure(bench, &machine),
         Which::Proxy => proxy::measure(bench, &machine),
         Which::Idle => idle::measure(bench, &machine),
-        Which::Start | Which::All => start::measure(bench, &machine),
+        Which::Start | Which::TimeToSafe | Which::All => start::measure(bench, &machine),
     }
 }

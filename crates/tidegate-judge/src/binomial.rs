@@ -106,7 +106,7 @@ pub fn shows_below(bad: u64, of: u64, limit: f64, confidence: f64) -> bool {
 /// By hand, with zero bad: `ln(0.05) / ln(1 - 0.001) = 2994.2`, so 2,995; for 1 % it is 299.
 #[must_use]
 pub fn needed(bad: u64, limit: f64, confidence: f64) -> u64 {
-    let mut high = bad + 1;
+    let mut high = bad.saturating_add(1);
     while high < NEEDED_MAX && !shows_below(bad, high, limit, confidence) {
         high = high.saturating_mul(2);
     }

@@ -2,10 +2,11 @@
 //! It must never charge a release with an incident that hits both.
 //!
 //! Of `n` requests of the candidate in a tick, `n * max(rate, objective) * tolerance` may fail,
-//! `rate` being live's of the last half minute; the rest is charged, and never below zero in all.
+//! `rate` being live's of the last half minute or of this very tick, whichever is higher: an
+//! incident begins for both at once. The rest is charged, and never below zero in all.
 //!
-//! By hand: live failed 2 of 1,000 lately, the candidate 14 of 280 in this tick; with a tolerance
-//! of 1.5 it may fail 280 * 0.002 * 1.5 = 0.84, so 13.16 are charged.
+//! By hand: live failed 2 of 1,000 lately and in this tick none, the candidate 14 of 280; with a
+//! tolerance of 1.5 it may fail 280 * 0.002 * 1.5 = 0.84, so 13.16 are charged.
 
 use crate::tick::Arm;
 use crate::verdict::Blast;
@@ -34,7 +35,9 @@ impl Charge {
 
     /// Takes a tick of `length_ms` milliseconds; without word of live its last rate stands.
     pub(crate) fn add(&mut self, length_ms: u64, candidate: Option<&Arm>, live: Option<&Arm>) {
+        let mut now = 0.0;
         if let Some(live) = live.filter(|live| live.is_readable()) {
+            now = live.failures as f64 / (live.requests as f64).max(1.0);
             let keep = libm::exp(-(length_ms as f64) / MEMORY_MS);
             self.live.0 = self.live.0 * keep + live.failures as f64;
             self.live.1 = self.live.1 * keep + live.requests as f64;
@@ -42,7 +45,8 @@ impl Charge {
         let Some(candidate) = candidate.filter(|candidate| candidate.is_readable()) else { return };
         let assumed = ASSUMED * self.objective;
         let rate = (self.live.0 + assumed) / (self.live.1 + ASSUMED);
-        let allowed = candidate.requests as f64 * rate.max(self.objective) * self.tolerance;
+        let allowed =
+            candidate.requests as f64 * rate.max(now).max(self.objective) * self.tolerance;
         self.blast.failed = self.blast.failed.saturating_add(candidate.failures);
         self.blast.charged = (self.blast.charged + candidate.failures as f64 - allowed).max(0.0);
     }

@@ -69,6 +69,14 @@ impl Product {
         self.build_as("release", &[&package[..], &loaders].concat())
     }
 
+    /// Builds the benchmark of the judge alone.
+    ///
+    /// # Errors
+    /// When it does not compile.
+    pub(crate) fn build_judge(&self) -> anyhow::Result<()> {
+        self.cargo(&["--package", "tidegate-judge", "--example", "bench_safe"])
+    }
+
     fn cargo(&self, arguments: &[&str]) -> anyhow::Result<()> {
         self.build_as("release", arguments)
     }

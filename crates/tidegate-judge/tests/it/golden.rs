@@ -1,7 +1,7 @@
 //! Golden sentences: the text a person reads, whole.
 //! It must never be blessed without being read aloud.
 
-use tidegate_judge::{Call, Metric, Op, Policy, Quantile, Rule};
+use tidegate_judge::{Call, EvidencePolicy, Metric, Op, Policy, Quantile, Rule};
 
 use crate::scene::{FIVE_MINUTES, arm, cells, errors_above, errors_below, judge, run, runbook};
 
@@ -80,4 +80,36 @@ fn rules_read_as_they_are_written() {
     for (rule, text) in rules {
         assert_eq!(rule.to_string(), text);
     }
+}
+
+#[test]
+fn sentence_of_evidence() {
+    let policy = Policy {
+        rollback: vec![errors_above(1.0, FIVE_MINUTES)],
+        evidence: Some(EvidencePolicy::default()),
+        ..Policy::default()
+    };
+    let cells = cells(&policy);
+    let mut judge = judge(&policy, 500);
+    // Five requests a second against 95; from the third second on every fourth has a failure.
+    let mut verdict = None;
+    for second in 1..=60_u64 {
+        let failed = u64::from(second > 2 && second % 4 == 3);
+        let live = u64::from(second == 9);
+        let (candidate, live) = (arm(&cells, 5, failed, 60.0), arm(&cells, 95, live, 60.0));
+        let tick = crate::scene::tick(second * 1_000, Some(candidate), Some(live));
+        let next = judge.tick(&tick);
+        let ends = next.call == Call::Rollback;
+        verdict = Some(next);
+        if ends {
+            break;
+        }
+    }
+    let verdict = verdict.expect("ticks were fed");
+    assert_eq!(
+        verdict.sentence,
+        "Roll back: the new version failed 4 of 75 requests (5.3 %), live 1 of 1,425 requests \
+         (0.07 %), 79 times as often (99 % range 2.9 to 1000), since about 14s ago, an equal \
+         version does that in fewer than 1 of 227 rollouts."
+    );
 }

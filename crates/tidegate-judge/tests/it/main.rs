@@ -5,6 +5,7 @@
 mod boundaries;
 mod evidence;
 mod golden;
+mod guards;
 mod histogram;
 mod judging;
 mod properties;
