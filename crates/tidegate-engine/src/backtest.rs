@@ -159,10 +159,7 @@ pub struct Report {
 ///
 /// # Errors
 /// [`Unreadable`] when a recording cannot be replayed.
-pub fn compare(
-    recordings: &[(Recording, Truth)],
-    changed: &Traffic,
-) -> Result<Report, Unreadable> {
+pub fn compare(recordings: &[(Recording, Truth)], changed: &Traffic) -> Result<Report, Unreadable> {
     let mut cases = Vec::with_capacity(recordings.len());
     for (recording, truth) in recordings {
         let header = &recording.header;

@@ -94,8 +94,7 @@ impl Hearing {
         match entry {
             Entry::Step { at_ms, step, share_bp } => {
                 let (at_ms, share_bp) = (*at_ms, *share_bp);
-                self.step =
-                    Some(Step { number: *step, at_ms, share_bp, candidate: 0, live: 0 });
+                self.step = Some(Step { number: *step, at_ms, share_bp, candidate: 0, live: 0 });
                 self.latest = None;
                 if let Some(judge) = &mut self.judge {
                     judge.step_began(at_ms, share_bp);
@@ -118,10 +117,8 @@ impl Hearing {
             step.candidate = step.candidate.saturating_add(requests(&counted.candidate));
             step.live = step.live.saturating_add(requests(&counted.live));
         }
-        let alarm = self
-            .judge
-            .as_mut()
-            .map_or(Alarm::None, |judge| judge.feed(&counted.tick(&self.cells)));
+        let alarm =
+            self.judge.as_mut().map_or(Alarm::None, |judge| judge.feed(&counted.tick(&self.cells)));
         let (at_ms, live_heard) = (counted.at_ms, counted.live.is_some());
         self.latest = Some(Latest { at_ms, live_heard, alarm });
     }
@@ -212,7 +209,6 @@ impl Hearing {
     pub fn exposed(&self) -> u64 {
         self.exposed
     }
-
 }
 
 /// Whether a part's requests come from the data plane.

@@ -184,4 +184,3 @@ async fn sit(
         }
     }
 }
-

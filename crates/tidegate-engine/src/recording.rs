@@ -228,8 +228,7 @@ pub fn encode_header(header: &Header) -> Result<Vec<u8>, Unreadable> {
 /// # Errors
 /// [`Unreadable::Unwritable`] when it has no encoding, which none lacks.
 pub fn encode_entry(entry: &Entry) -> Result<Vec<u8>, Unreadable> {
-    postcard::to_allocvec(entry)
-        .map_err(|error| Unreadable::Unwritable { what: error.to_string() })
+    postcard::to_allocvec(entry).map_err(|error| Unreadable::Unwritable { what: error.to_string() })
 }
 
 /// A frame around its content.

@@ -261,8 +261,7 @@ impl<'s> Stage<'s> {
                     _ => None,
                 };
                 let summary = "simulated".to_owned();
-                let report =
-                    TaskReport { outcome: Outcome::Pass, summary, retryable: false, made };
+                let report = TaskReport { outcome: Outcome::Pass, summary, retryable: false, made };
                 Observation::Task { deployment, task, attempt, report }
             }
         })
@@ -348,9 +347,8 @@ impl<'s> Stage<'s> {
         let verdict = hearing::combine(heard);
         if let Some(verdict) = &verdict {
             let part = current.plan.parts.first().map(|part| part.name.clone());
-            let share_bp = part.map_or(0, |part| {
-                self.share_in_force(&part, current.candidates.get(&part))
-            });
+            let share_bp =
+                part.map_or(0, |part| self.share_in_force(&part, current.candidates.get(&part)));
             self.course.points.push(Point { at: self.now, share_bp, verdict: verdict.clone() });
             if self.course.points.len() > POINTS_MAX * 2 {
                 let mut index = 0_usize;

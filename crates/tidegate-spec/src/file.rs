@@ -27,8 +27,8 @@ const SCHEMA: &str = "1";
 const ENVIRONMENT: &str = "production";
 /// Keys that the format knows and this version does not serve.
 const LATER: [&str; 17] = [
-    "approve", "ask", "backup", "before", "check", "duties", "extends", "flags", "gates",
-    "owner", "people", "plan", "review", "secrets", "tell", "use", "window",
+    "approve", "ask", "backup", "before", "check", "duties", "extends", "flags", "gates", "owner",
+    "people", "plan", "review", "secrets", "tell", "use", "window",
 ];
 
 /// What a file says.

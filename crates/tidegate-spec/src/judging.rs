@@ -62,8 +62,7 @@ fn evidence(field: &Field<'_>, advance_if: &[Rule], report: &mut Report<'_>) -> 
     }
     let bounds = (SignedDuration::ZERO, SignedDuration::from_hours(1));
     evidence.warm_up = read::duration(fields.get("warm_up"), evidence.warm_up, bounds, report);
-    evidence.proves_safety =
-        read::flag(fields.get("prove_safety"), evidence.proves_safety, report);
+    evidence.proves_safety = read::flag(fields.get("prove_safety"), evidence.proves_safety, report);
     fields.finish(&[], report);
     Some(evidence)
 }

@@ -39,9 +39,8 @@ struct Endpoints {
 
 /// Reads both keys.
 pub(crate) fn metrics(fields: &mut Fields<'_>, report: &mut Report<'_>) -> Vec<Source> {
-    let endpoints = fields
-        .get("sources")
-        .map_or_else(Endpoints::default, |field| endpoints(&field, report));
+    let endpoints =
+        fields.get("sources").map_or_else(Endpoints::default, |field| endpoints(&field, report));
     let Some(field) = fields.get("metrics") else { return Vec::new() };
     let Kind::Map(entries) = &field.node.kind else {
         crate::fields::wrong_kind(&field, "a map of metrics", report);

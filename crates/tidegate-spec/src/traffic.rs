@@ -358,9 +358,9 @@ fn refuse_overlap(
                         rule::show(good),
                         rule::show(bad)
                     );
-                    report.error(codes::ZONES_OVERLAP, item.at(), message).help(
-                        "where high is good, the limit to advance must lie above the other",
-                    );
+                    report
+                        .error(codes::ZONES_OVERLAP, item.at(), message)
+                        .help("where high is good, the limit to advance must lie above the other");
                 }
                 continue;
             }

@@ -387,8 +387,7 @@ impl Play {
         let Some(step) = current.judged_step() else {
             return;
         };
-        let verdict =
-            Verdict::plain(call, "the judge's sentence", Vec::new());
+        let verdict = Verdict::plain(call, "the judge's sentence", Vec::new());
         let step = if before { step.saturating_sub(1) } else { step };
         self.tell(Observation::Verdict { deployment: current.id.clone(), step, verdict });
     }

@@ -7,8 +7,8 @@ use jiff::SignedDuration;
 use tidegate_core::digest::Digest;
 use tidegate_core::ids::{DeploymentId, EnvironmentName, PartName, Scope, ServiceName, SlotName};
 use tidegate_core::plan::{
-    Ask, Bake, Comparison, Floor, HoldEnd, Judging, KeepPrevious, Limits, Metric, Otherwise, Part, PartKind,
-    Plan, Probe, Release, Required, Route, Rule, Run, Smoke, SmokeRun, Traffic,
+    Ask, Bake, Comparison, Floor, HoldEnd, Judging, KeepPrevious, Limits, Metric, Otherwise, Part,
+    PartKind, Plan, Probe, Release, Required, Route, Rule, Run, Smoke, SmokeRun, Traffic,
 };
 use tidegate_core::weight::Weight;
 

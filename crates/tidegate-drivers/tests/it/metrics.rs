@@ -80,9 +80,10 @@ async fn head(stream: &mut TcpStream) -> String {
 
 fn response(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
-    let mut bytes =
-        format!("HTTP/1.1 {status}\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n")
-            .into_bytes();
+    let mut bytes = format!(
+        "HTTP/1.1 {status}\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n"
+    )
+    .into_bytes();
     bytes.extend_from_slice(body);
     bytes
 }
@@ -131,26 +132,60 @@ async fn no_doubtful_reply_is_a_number() {
         ("an overflow", text(&vector(&[("", r#""1e999""#)])), "no number"),
         ("a bare number", text(&vector(&[("", "1.5")])), "unreadable"),
         ("a word", text(&vector(&[("", r#""many""#)])), "no number"),
-        ("two series", text(&vector(&[(r#""a":"1""#, r#""1""#), (r#""a":"2""#, r#""2""#)])), "2 series"),
+        (
+            "two series",
+            text(&vector(&[(r#""a":"1""#, r#""1""#), (r#""a":"2""#, r#""2""#)])),
+            "2 series",
+        ),
         ("another slot", text(&vector(&[(r#""slot":"south""#, r#""1""#)])), "another side"),
         ("another service", text(&vector(&[(r#""service":"bank""#, r#""1""#)])), "another side"),
         ("a label twice", text(&vector(&[(r#""a":"1","a":"2""#, r#""1""#)])), "unreadable"),
-        ("a key twice", text(r#"{"status":"success","status":"success","data":null}"#), "unreadable"),
+        (
+            "a key twice",
+            text(r#"{"status":"success","status":"success","data":null}"#),
+            "unreadable",
+        ),
         ("a matrix, unsorted", text(matrix), "neither a vector nor a scalar"),
         ("a time beyond time", text(&bad_time("1e300")), "no time"),
         ("a time in words", text(&bad_time(r#""now""#)), "unreadable"),
-        ("an error with 200", text(r#"{"status":"error","error":"too many samples"}"#), "too many samples"),
+        (
+            "an error with 200",
+            text(r#"{"status":"error","error":"too many samples"}"#),
+            "too many samples",
+        ),
         (
             "a warning of missing parts",
-            text(r#"{"status":"success","warnings":["one store is down"],"data":{"resultType":"scalar","result":[1,"1"]}}"#),
+            text(
+                r#"{"status":"success","warnings":["one store is down"],"data":{"resultType":"scalar","result":[1,"1"]}}"#,
+            ),
             "one store is down",
         ),
-        ("a bomb of a body", json(&vector(&[("", &format!(r#""{}""#, "1".repeat(200_000)))])), "longer than"),
+        (
+            "a bomb of a body",
+            json(&vector(&[("", &format!(r#""{}""#, "1".repeat(200_000)))])),
+            "longer than",
+        ),
         ("a million points", json(&vector(&vec![("", r#""1""#); 100_000])), "longer than"),
-        ("gzip that nobody asked for", response("200 OK", "content-encoding: gzip\r\n", b"\x1f\x8b\x08\x00bomb"), "unreadable"),
-        ("a redirect to elsewhere", response("302 Found", "location: http://169.254.169.254/latest\r\n", b""), "302"),
+        (
+            "gzip that nobody asked for",
+            response("200 OK", "content-encoding: gzip\r\n", b"\x1f\x8b\x08\x00bomb"),
+            "unreadable",
+        ),
+        (
+            "a redirect to elsewhere",
+            response("302 Found", "location: http://169.254.169.254/latest\r\n", b""),
+            "302",
+        ),
         ("too many questions", response("429 Too Many Requests", "", b"slow down"), "429"),
-        ("a broken server", response("500 Internal Server Error", "", br#"{"status":"error","error":"disk\u001b[2J full"}"#), "500"),
+        (
+            "a broken server",
+            response(
+                "500 Internal Server Error",
+                "",
+                br#"{"status":"error","error":"disk\u001b[2J full"}"#,
+            ),
+            "500",
+        ),
     ];
     for (what, answer, said) in rows {
         let failure = told(answer).await.err().unwrap_or_else(|| panic!("{what} became a number"));
@@ -205,7 +240,10 @@ async fn after_an_outage_the_next_answer_counts_again() {
     let asked = liar.asked.recv().await.unwrap();
     assert!(asked.starts_with("GET /api/v1/query?query=orders"), "{asked}");
     assert!(asked.contains("north") && asked.contains("v2.1.0"), "{asked}");
-    assert!(!asked.to_lowercase().contains("accept-encoding"), "nothing packed is asked for: {asked}");
+    assert!(
+        !asked.to_lowercase().contains("accept-encoding"),
+        "nothing packed is asked for: {asked}"
+    );
 }
 
 #[tokio::test]
@@ -234,7 +272,8 @@ async fn exporter() -> SocketAddr {
         while let Ok((mut stream, _)) = listener.accept().await {
             head(&mut stream).await;
             let body = "# TYPE orders gauge\norders{slot=\"north\"} 12\norders{slot=\"south\"} 3\n";
-            let answer = response("200 OK", "content-type: text/plain; version=0.0.4\r\n", body.as_bytes());
+            let answer =
+                response("200 OK", "content-type: text/plain; version=0.0.4\r\n", body.as_bytes());
             drop(stream.write_all(&answer).await);
         }
     });
@@ -272,10 +311,9 @@ async fn a_real_prometheus_answers_for_each_side() {
     let endpoint = format!("http://127.0.0.1:{port}");
     let sources = Sources::default();
     let asked = source(&endpoint, r#"sum by (slot) (orders{slot="$slot"})"#);
-    let north = until("Prometheus has scraped", async || {
-        sources.read(&asked, &side("north")).await.ok()
-    })
-    .await;
+    let north =
+        until("Prometheus has scraped", async || sources.read(&asked, &side("north")).await.ok())
+            .await;
     assert!((north.value - 12.0).abs() < 1e-12, "{north:?}");
     let south = sources.read(&asked, &side("south")).await.unwrap();
     assert!((south.value - 3.0).abs() < 1e-12, "{south:?}");

@@ -10,7 +10,8 @@ use jiff::SignedDuration;
 use tidegate_core::digest::Digest;
 use tidegate_core::ids::DeploymentId;
 use tidegate_core::plan::{
-    Bake, Floor, HoldEnd, Judging, KeepPrevious, Limits, Otherwise, Plan, Release, Required, Step, Traffic,
+    Bake, Floor, HoldEnd, Judging, KeepPrevious, Limits, Otherwise, Plan, Release, Required, Step,
+    Traffic,
 };
 use tidegate_core::weight::Weight;
 use tidegate_drivers::scm::{Config, GitReleases};

@@ -293,8 +293,7 @@ impl PartBench {
             number: tick.number,
             at_ms: tick.at_ms,
             length_ms: tick.length_ms,
-            candidate: (!before)
-                .then(|| side(&sides.candidate, load.candidate, gauges.0)),
+            candidate: (!before).then(|| side(&sides.candidate, load.candidate, gauges.0)),
             live: sides.live.as_ref().map(|live| side(live, load.live, gauges.1)),
         };
         self.take(&Entry::Tick(heard));

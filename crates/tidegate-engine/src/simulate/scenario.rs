@@ -59,7 +59,11 @@ pub const SCENARIOS: [Scenario; 12] = [
         after: SignedDuration::from_mins(2),
         fault: Fault::Crash,
     },
-    now("incident", "5 % of the requests of both fail, for ten minutes", Fault::Incident(0.05, 600)),
+    now(
+        "incident",
+        "5 % of the requests of both fail, for ten minutes",
+        Fault::Incident(0.05, 600),
+    ),
     Scenario {
         name: "blind",
         about: "after a minute nothing is heard of the new version",

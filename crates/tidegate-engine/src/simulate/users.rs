@@ -62,8 +62,7 @@ impl Users {
             number: at_ms / 1_000,
             at_ms,
             length_ms: 1_000,
-            candidate: (!candidate.silent)
-                .then(|| self.side(rng, &cells, of_candidate, candidate)),
+            candidate: (!candidate.silent).then(|| self.side(rng, &cells, of_candidate, candidate)),
             live: live.then(|| self.side(rng, &cells, rate - of_candidate, other)),
         }
     }

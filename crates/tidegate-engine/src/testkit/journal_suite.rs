@@ -11,7 +11,8 @@ use tidegate_core::ids::{
     Actor, DeploymentId, EnvironmentName, InvalidName, PartName, Scope, ServiceName,
 };
 use tidegate_core::plan::{
-    Bake, Floor, HoldEnd, Judging, KeepPrevious, Limits, Otherwise, Plan, Release, Required, Traffic,
+    Bake, Floor, HoldEnd, Judging, KeepPrevious, Limits, Otherwise, Plan, Release, Required,
+    Traffic,
 };
 use tidegate_core::state::{Phase, PhaseResult};
 use tidegate_core::weight::Weight;

@@ -1,6 +1,8 @@
 //! A whole deployment on a virtual clock, its recordings, and what is made of them afterwards.
 //! Every number here comes from a seed: a busy machine cannot change one.
 
+#![expect(clippy::panic, reason = "a run that cannot begin says why")]
+
 use tidegate_core::event::Ending;
 use tidegate_core::plan::{Evidence, Floor, Judging, Plan};
 use tidegate_engine::backtest::sham::{Trials, shams};

@@ -108,7 +108,9 @@ fn the_limits_of_the_runbook_are_read_as_written() {
     let rules = |rules: &[tidegate_core::plan::Rule]| -> Vec<(Metric, Comparison, f64, i64)> {
         rules
             .iter()
-            .map(|rule| (rule.metric.clone(), rule.comparison, rule.limit, rule.sustained.as_secs() / 60))
+            .map(|rule| {
+                (rule.metric.clone(), rule.comparison, rule.limit, rule.sustained.as_secs() / 60)
+            })
             .collect()
     };
     assert_eq!(

@@ -104,10 +104,7 @@ pub(crate) fn test(
 }
 
 /// A recording with how its deployment turned out; `None` for one that is in flight.
-async fn known(
-    api: &Api,
-    name: &RecordingName,
-) -> Result<Option<(Recording, Truth)>, String> {
+async fn known(api: &Api, name: &RecordingName) -> Result<Option<(Recording, Truth)>, String> {
     let stored = api.ports().recordings.read(name).await.map_err(|failure| failure.to_string())?;
     let Some(bytes) = stored else { return Ok(None) };
     let found = api.ports().journal.find(&name.deployment).await;
@@ -122,10 +119,11 @@ async fn truth(api: &Api, row: &DeploymentRow, ending: Ending) -> Truth {
         Ending::Succeeded => Truth::Good,
         Ending::RolledBack | Ending::RolledBackUnverified => {
             let events = course::events(api, row, row.first_seq.saturating_sub(1)).await;
-            let mut reasons = events.iter().flatten().filter_map(|recorded| match &recorded.event {
-                Event::RollbackBegan { reason, .. } => Some(*reason),
-                _ => None,
-            });
+            let mut reasons =
+                events.iter().flatten().filter_map(|recorded| match &recorded.event {
+                    Event::RollbackBegan { reason, .. } => Some(*reason),
+                    _ => None,
+                });
             match reasons.next() {
                 Some(Reason::Verdict | Reason::CandidateLost | Reason::Person) => Truth::Bad,
                 _ => Truth::Unknown,

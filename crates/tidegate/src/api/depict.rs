@@ -63,7 +63,8 @@ pub(crate) fn deployment(
         steps: steps(current),
         phases: phases(course, current),
         parts: parts(whole, Some(current), live),
-        verdict: word(course, current, live).map(|verdict| verdict_view(verdict, &current.plan.traffic)),
+        verdict: word(course, current, live)
+            .map(|verdict| verdict_view(verdict, &current.plan.traffic)),
         hold: current.hold.as_ref().filter(|_| end.is_none()).map(hold_view),
         waiting_on: if end.is_none() { waiting_on(whole).map(waiting_view) } else { None },
         going_back: current.going_back.as_ref().map(|back| view::GoingBack {

@@ -138,8 +138,7 @@ async fn hearings(
         let Some(bytes) = stored.map_err(|failure| unreadable(failure.to_string()))? else {
             return Ok(None);
         };
-        let recording =
-            recording::read(&bytes).map_err(|error| unreadable(error.to_string()))?;
+        let recording = recording::read(&bytes).map_err(|error| unreadable(error.to_string()))?;
         let entries = u64::try_from(recording.entries.len()).unwrap_or(u64::MAX);
         if entries < input.entries {
             return Ok(None);

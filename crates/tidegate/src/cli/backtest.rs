@@ -112,7 +112,9 @@ fn print(session: &Session, tested: &Backtested, elsewhere: bool) -> Result<(), 
                 terminal.line(&line)?;
             }
         }
-        None => terminal.line("no sham canaries: less than a minute of the live side is on record")?,
+        None => {
+            terminal.line("no sham canaries: less than a minute of the live side is on record")?
+        }
     }
     for left_out in &tested.left_out {
         terminal.complain(&format!("left out: {left_out}"));
@@ -145,7 +147,11 @@ fn case_line(case: &Case, elsewhere: bool) -> String {
     if elsewhere {
         return format!("{:24} {truth:8} {verdict} {after}", case.name);
     }
-    format!("{:24} {truth:8} {verdict} {after} (recorded policy: {})", case.name, words(&case.before))
+    format!(
+        "{:24} {truth:8} {verdict} {after} (recorded policy: {})",
+        case.name,
+        words(&case.before)
+    )
 }
 
 fn summary(report: &Report, elsewhere: bool) -> Vec<String> {
@@ -174,7 +180,8 @@ fn summary(report: &Report, elsewhere: bool) -> Vec<String> {
 
 fn sham_lines(shams: &Shams) -> Vec<String> {
     let rate = share(&shams.false_rollbacks);
-    let mut lines = vec![format!("measured false-rollback rate of this policy: {rate}, shams of {}", shams.of)];
+    let mut lines =
+        vec![format!("measured false-rollback rate of this policy: {rate}, shams of {}", shams.of)];
     for found in &shams.detection {
         let median = match (found.median_s, found.median_failed) {
             (Some(seconds), Some(failed)) => {

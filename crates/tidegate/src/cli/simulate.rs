@@ -121,7 +121,8 @@ pub(crate) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
 fn setting(args: &Args) -> Result<Setting, Failure> {
     let Some(scenario) = Scenario::named(&args.scenario) else {
         let names: Vec<&str> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
-        let what = format!("there is no scenario `{}`; there are {}", args.scenario, names.join(", "));
+        let what =
+            format!("there is no scenario `{}`; there are {}", args.scenario, names.join(", "));
         return Err(Failure::new(Exit::Usage, "TG7033", what).help("`tidegate simulate --list`"));
     };
     let sound = (0.0..=100.0).contains(&args.errors) && (0.1..=60_000.0).contains(&args.median);

@@ -8,11 +8,13 @@ use jiff::{SignedDuration, Timestamp};
 use tidegate_core::digest::Digest;
 use tidegate_core::event::{DeploymentKind, Ending, Event, OverrideKind, Recorded, Target};
 use tidegate_core::ids::{
-    Actor, DeploymentId, EnvironmentName, MetricName, PartName, Revision, Scope, ServiceName, SlotName,
+    Actor, DeploymentId, EnvironmentName, MetricName, PartName, Revision, Scope, ServiceName,
+    SlotName,
 };
 use tidegate_core::plan::{
-    Ask, Bake, Comparison, Evidence, Floor, HoldEnd, Judging, KeepPrevious, Limits, Metric, Otherwise, Part, PartKind,
-    Plan, Probe, Release, Required, Route, Rule, Run, Smoke, SmokeRun, Source, Step, Traffic,
+    Ask, Bake, Comparison, Evidence, Floor, HoldEnd, Judging, KeepPrevious, Limits, Metric,
+    Otherwise, Part, PartKind, Plan, Probe, Release, Required, Route, Rule, Run, Smoke, SmokeRun,
+    Source, Step, Traffic,
 };
 use tidegate_core::state::{
     Backend, Hold, HoldCause, Phase, PhaseResult, Reason, SlotObserved, Stage, TaskId, Tenant,

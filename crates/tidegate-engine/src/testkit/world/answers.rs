@@ -14,8 +14,8 @@ use tokio::time::Instant;
 
 use super::World;
 use crate::ports::{
-    Asked, Bind, CheckReport, Checks, Clock, Failure, MetricSide, Metrics, RecordingName, Recordings,
-    Releases, Sample,
+    Asked, Bind, CheckReport, Checks, Clock, Failure, MetricSide, Metrics, RecordingName,
+    Recordings, Releases, Sample,
 };
 
 #[async_trait]

@@ -151,7 +151,8 @@ impl<'p> File<'p> {
 
     fn recordings(self) -> Result<Vec<(Recording, Truth)>, String> {
         if self.order.len() < 2 {
-            let (found, what) = (self.order.len(), "a rollout needs the one before and the new one");
+            let (found, what) =
+                (self.order.len(), "a rollout needs the one before and the new one");
             return Err(format!("it has {found} versions: {what}"));
         }
         self.order

@@ -82,8 +82,15 @@ pub(crate) async fn deploy(
     };
     let said = tokio::spawn(keep_said(stderr));
     let began = Instant::now();
-    let mut following =
-        Following { voice, load, tag, first_split_us: None, sent_back: None, began, last_pulse: began };
+    let mut following = Following {
+        voice,
+        load,
+        tag,
+        first_split_us: None,
+        sent_back: None,
+        began,
+        last_pulse: began,
+    };
     let lines = BufReader::new(stdout).lines();
     let status = tokio::time::timeout(DEPLOY_WITHIN, following.follow(lines, &mut child))
         .await

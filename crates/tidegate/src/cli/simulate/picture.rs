@@ -43,11 +43,15 @@ fn evidence(point: &Point) -> Option<f64> {
 /// The picture for a terminal: a row of bars each.
 pub(super) fn lines(course: &Course, unicode: bool) -> Vec<String> {
     let bars: &[char] = if unicode {
-        &['\u{2581}', '\u{2582}', '\u{2583}', '\u{2584}', '\u{2585}', '\u{2586}', '\u{2587}', '\u{2588}']
+        &[
+            '\u{2581}', '\u{2582}', '\u{2583}', '\u{2584}', '\u{2585}', '\u{2586}', '\u{2587}',
+            '\u{2588}',
+        ]
     } else {
         &['_', '.', ':', '-', '=', '+', '*', '#']
     };
-    let shown = ROWS.iter().filter(|row| course.points.iter().any(|point| (row.of)(point).is_some()));
+    let shown =
+        ROWS.iter().filter(|row| course.points.iter().any(|point| (row.of)(point).is_some()));
     shown
         .map(|row| {
             let most = scale(course, row);
@@ -104,10 +108,9 @@ pub(super) fn svg(course: &Course, plan: &Plan, scenario: &Scenario) -> String {
             panel(&mut text, course, row, index, &across);
         }
         let bottom = height - 20.0;
-        for (at, word, colour) in [
-            (course.fault_at, "fault", "#b45309"),
-            (course.decided_at, "rolled back", "#b91c1c"),
-        ] {
+        for (at, word, colour) in
+            [(course.fault_at, "fault", "#b45309"), (course.decided_at, "rolled back", "#b91c1c")]
+        {
             let Some(at) = at.filter(|at| *at >= first && *at <= last) else { continue };
             let x = across(at);
             // Writing to a string cannot fail.

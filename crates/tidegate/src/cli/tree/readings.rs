@@ -106,7 +106,12 @@ fn proof_line(proof: &Proof) -> String {
     let odds = &proof.false_alarm_odds;
     let times = match (proof.times_as_often, proof.times_low, proof.times_high) {
         (Some(times), Some(low), Some(high)) => {
-            format!(", {} times the failures of live ({} to {})", round(times), round(low), round(high))
+            format!(
+                ", {} times the failures of live ({} to {})",
+                round(times),
+                round(low),
+                round(high)
+            )
         }
         _ => String::new(),
     };
@@ -130,7 +135,11 @@ fn outlook_line(outlook: &Outlook) -> Option<String> {
         parts.push(format!("the rule `{rule}` alone: {when}"));
     }
     if let Some(budget) = outlook.budget {
-        parts.push(format!("{} of {} failed requests spent", round(outlook.charged), count(budget)));
+        parts.push(format!(
+            "{} of {} failed requests spent",
+            round(outlook.charged),
+            count(budget)
+        ));
     } else if outlook.failed > 0 {
         parts.push(format!("{} requests failed", count(outlook.failed)));
     }
@@ -167,7 +176,8 @@ mod tests {
     use crate::view::Reading;
 
     fn reading(candidate: Option<f64>, limits: (Option<f64>, Option<f64>)) -> Reading {
-        let rule = |limit: Option<f64>, sign: &str| limit.map(|limit| format!("{sign} {limit} for 5m"));
+        let rule =
+            |limit: Option<f64>, sign: &str| limit.map(|limit| format!("{sign} {limit} for 5m"));
         Reading {
             metric: "p95".to_owned(),
             unit: "ms".to_owned(),
@@ -192,7 +202,10 @@ mod tests {
         assert_eq!(zone_bar(&reading(None, limits)), "<200    |        |    >500");
         assert_eq!(place(&reading(Some(0.0), limits)), Some((0, 0)));
         assert_eq!(place(&reading(Some(1e9), limits)), Some((2, ZONE - 1)));
-        assert_eq!(zone_bar(&reading(Some(600.0), (None, Some(500.0)))), "-       |--------| *  >500");
+        assert_eq!(
+            zone_bar(&reading(Some(600.0), (None, Some(500.0)))),
+            "-       |--------| *  >500"
+        );
         assert_eq!(place(&reading(Some(1.0), (None, None))), None);
     }
 
