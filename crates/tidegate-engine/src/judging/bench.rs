@@ -110,7 +110,10 @@ impl Bench {
                 let gauges = self.gauges.values(course, &name, now);
                 part.hear(course, &sides, tick, gauges);
             }
-            part.mind_silence(now.as_millisecond());
+            // What was said a while ago is still being caught up with: that is no silence.
+            if ticks.is_empty() {
+                part.mind_silence(now.as_millisecond());
+            }
             part.record.write(&self.ports).await;
         }
         hearing::combine(self.parts.values().map(|part| (&part.hearing, part.record.whole)))
