@@ -58,8 +58,6 @@ struct Answer {
 enum Found {
     Vector(Vec<Series>),
     Scalar(Point),
-    #[serde(other)]
-    Other,
 }
 
 #[derive(Debug, Deserialize)]
@@ -157,7 +155,6 @@ fn sample(source: &Source, side: &MetricSide, answer: Answer) -> Result<Sample, 
             (Some(_), more) => return refuse(&format!("{} series, not one", more + 1)),
             (None, _) => return refuse("empty: there is no such series"),
         },
-        Some(Found::Other) => return refuse("neither a vector nor a scalar"),
         None => return refuse("without data"),
     };
     let Point(seconds, number) = point;

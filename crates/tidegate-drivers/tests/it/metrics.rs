@@ -147,7 +147,7 @@ fn doubtful_contents() -> Replies {
             text(r#"{"status":"success","status":"success","data":null}"#),
             "unreadable",
         ),
-        ("a matrix, unsorted", text(matrix), "neither a vector nor a scalar"),
+        ("a matrix, unsorted", text(matrix), "unreadable"),
         ("a time beyond time", text(&bad_time("1e300")), "no time"),
         ("a time in words", text(&bad_time(r#""now""#)), "unreadable"),
         (
