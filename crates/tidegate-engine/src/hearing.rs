@@ -138,6 +138,12 @@ impl Hearing {
         };
         let since_ms = self.step.map_or(0, |step| latest.at_ms.saturating_sub(step.at_ms));
         let mut verdict = rules::translate(&judged, since_ms);
+        // Below the first step there is nothing to brake to but the way back, which takes the
+        // evidence of a rollback.
+        if verdict.call == Call::Brake && self.step.is_none_or(|step| step.number == 0) {
+            verdict.call = Call::Hold(HoldReason::BetweenLimits);
+            verdict.sentence = verdict.sentence.replacen("Brake", "Hold", 1);
+        }
         if let Some(doubt) = self.doubtful_share(latest.live_heard)
             && verdict.call == Call::Advance
         {

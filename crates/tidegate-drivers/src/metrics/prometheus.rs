@@ -46,7 +46,7 @@ impl Default for Prometheus {
 struct Answer {
     status: String,
     #[serde(default)]
-    data: Option<Data>,
+    data: Option<Found>,
     #[serde(default)]
     error: Option<String>,
     #[serde(default)]
@@ -55,11 +55,9 @@ struct Answer {
 
 #[derive(Debug, Deserialize)]
 #[serde(tag = "resultType", content = "result", rename_all = "snake_case")]
-enum Data {
+enum Found {
     Vector(Vec<Series>),
     Scalar(Point),
-    #[serde(other)]
-    Other,
 }
 
 #[derive(Debug, Deserialize)]
@@ -146,8 +144,8 @@ fn sample(source: &Source, side: &MetricSide, answer: Answer) -> Result<Sample, 
         return refuse(&format!("incomplete: {}", printable(warning)));
     }
     let point = match answer.data {
-        Some(Data::Scalar(point)) => point,
-        Some(Data::Vector(mut series)) => match (series.pop(), series.len()) {
+        Some(Found::Scalar(point)) => point,
+        Some(Found::Vector(mut series)) => match (series.pop(), series.len()) {
             (Some(one), 0) => {
                 if let Some(found) = of_another(&one.metric, side) {
                     return refuse(&format!("about another side: {found}"));
@@ -157,7 +155,6 @@ fn sample(source: &Source, side: &MetricSide, answer: Answer) -> Result<Sample, 
             (Some(_), more) => return refuse(&format!("{} series, not one", more + 1)),
             (None, _) => return refuse("empty: there is no such series"),
         },
-        Some(Data::Other) => return refuse("neither a vector nor a scalar"),
         None => return refuse("without data"),
     };
     let Point(seconds, number) = point;

@@ -45,6 +45,7 @@ pub(super) struct Bench {
 struct PartBench {
     hearing: Hearing,
     record: Record,
+    last_tick: u64,
     last_heard_ms: i64,
     loads: VecDeque<Load>,
 }
@@ -110,7 +111,10 @@ impl Bench {
                 let gauges = self.gauges.values(course, &name, now);
                 part.hear(course, &sides, tick, gauges);
             }
-            part.mind_silence(now.as_millisecond());
+            // What was said a while ago is still being caught up with: that is no silence.
+            if ticks.is_empty() {
+                part.mind_silence(now.as_millisecond());
+            }
             part.record.write(&self.ports).await;
         }
         hearing::combine(self.parts.values().map(|part| (&part.hearing, part.record.whole)))
@@ -152,7 +156,7 @@ impl Bench {
         if sides.candidate.target.part.kind == PartKind::Worker {
             return part.own_tick(&self.ports, sides);
         }
-        let question = self.ports.traffic.ticks(&self.scope, name, part.hearing.last_tick());
+        let question = self.ports.traffic.ticks(&self.scope, name, part.last_tick);
         match tokio::time::timeout(QUESTION, question).await {
             Ok(Ok(ticks)) => ticks,
             Ok(Err(failure)) => {
@@ -217,7 +221,8 @@ impl PartBench {
             if known.whole_bytes < bytes.len() {
                 record.replace(ports, bytes.get(..known.whole_bytes).unwrap_or_default()).await;
             }
-            return Some(Self { hearing, record, last_heard_ms, loads });
+            let last_tick = hearing.last_tick();
+            return Some(Self { hearing, record, last_tick, last_heard_ms, loads });
         }
         let instances = |side: Option<&Side>| side.map_or(1, |side| side.target.instances.max(1));
         let sides = course.sides.get(part);
@@ -237,7 +242,7 @@ impl PartBench {
         let hearing = Hearing::new(header).ok()?;
         let mut record = Record { name, pending: Vec::new(), bytes: frame.len(), whole: true };
         record.replace(ports, &frame).await;
-        Some(Self { hearing, record, last_heard_ms, loads })
+        Some(Self { hearing, record, last_tick: 0, last_heard_ms, loads })
     }
 
     fn take_load(&mut self, load: Load) {
@@ -256,7 +261,7 @@ impl PartBench {
         let slots = [Some(&sides.candidate), sides.live.as_ref()];
         let silent = slots.into_iter().flatten();
         vec![TrafficTick {
-            number: self.hearing.last_tick() + 1,
+            number: self.last_tick + 1,
             at_ms: u64::try_from(now_ms).unwrap_or_default(),
             length_ms: 1_000,
             generation: 0,
@@ -271,9 +276,10 @@ impl PartBench {
         tick: &TrafficTick,
         gauges: (Vec<Option<f64>>, Vec<Option<f64>>),
     ) {
-        if tick.number <= self.hearing.last_tick() {
+        if tick.number <= self.last_tick {
             return;
         }
+        self.last_tick = tick.number;
         self.last_heard_ms = i64::try_from(tick.at_ms).unwrap_or(i64::MAX);
         let since = course.traffic_since.as_millisecond();
         let from = self.last_heard_ms.saturating_sub(i64::try_from(tick.length_ms).unwrap_or(0));

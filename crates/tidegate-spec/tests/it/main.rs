@@ -8,6 +8,7 @@ mod golden;
 mod happy;
 mod hostile;
 mod init;
+mod judged;
 mod reference;
 
 use tidegate_core::plan::{Plan, Release};

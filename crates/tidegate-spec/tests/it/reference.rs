@@ -69,6 +69,9 @@ fn every_key_is_in_the_tables() {
         format!("{head}deploy: {{}}\ntraffic: {{route: {{behind: {{qqqqqq: 1}}}}}}\n"),
         format!("{head}traffic: {{each: {{qqqqqq: 1}}}}\n"),
         format!("{head}traffic: {{otherwise: {{qqqqqq: 1}}}}\n"),
+        format!("{head}traffic: {{judge: {{qqqqqq: 1}}}}\n"),
+        format!("{head}metrics: {{orders: {{qqqqqq: 1}}}}\n"),
+        format!("{head}sources: {{prometheus: {{qqqqqq: 1}}}}\n"),
         format!("{head}after: {{watch: {{qqqqqq: 1}}}}\n"),
         format!("{head}targets: {{qqqqqq: 1}}\n"),
     ] {

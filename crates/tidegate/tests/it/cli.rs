@@ -63,7 +63,7 @@ fn a_good_release_ends_with_0_a_bad_one_with_13() {
     assert!(bad.stdout.contains("rolling back"), "{bad:?}");
     let tail = bad.stdout.lines().last().unwrap();
     // By the judge or, sooner, by the proxy's own rule: with numbers either way.
-    assert!(tail.contains("rolled back") && tail.contains("20"), "{tail}");
+    assert!(tail.contains("rolled back") && tail.contains('%'), "{tail}");
     assert!(bad.stdout.contains("metric"), "a failure ends with the whole picture: {bad:?}");
     drop(load);
     assert_eq!(app.visit("/"), Some((200, "v2".to_owned())));

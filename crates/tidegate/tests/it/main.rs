@@ -15,6 +15,7 @@ mod cli;
 mod demo;
 mod examples;
 mod harness;
+mod judged;
 mod local;
 mod processes;
 mod rollback;

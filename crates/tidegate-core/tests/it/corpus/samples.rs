@@ -13,8 +13,7 @@ use tidegate_core::ids::{
 };
 use tidegate_core::plan::{
     Ask, Bake, Comparison, Evidence, Floor, HoldEnd, Judging, KeepPrevious, Limits, Metric,
-    Otherwise, Part, PartKind, Plan, Probe, Protocol, Release, Required, Route, Rule, Run, Smoke,
-    SmokeRun, Source, Step, Traffic,
+    Otherwise, Part, PartKind, Plan, Probe, Protocol, Release, Required, Route, Rule, Run, Smoke, SmokeRun, Source, Step, Traffic,
 };
 use tidegate_core::state::{
     Backend, Hold, HoldCause, Phase, PhaseResult, Reason, SlotObserved, Stage, TaskId, Tenant,

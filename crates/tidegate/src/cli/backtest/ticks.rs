@@ -231,12 +231,16 @@ impl<'p> File<'p> {
                 live: side(live),
             }))?;
         }
-        let truth = match (self.labelled, self.faulty.contains(candidate)) {
+        Ok((Recording { header, header_bytes, entries, whole_bytes: 0 }, self.truth(candidate)))
+    }
+
+    /// What the column `fault` says of a version, where there is one.
+    fn truth(&self, candidate: &str) -> Truth {
+        match (self.labelled, self.faulty.contains(candidate)) {
             (false, _) => Truth::Unknown,
             (true, true) => Truth::Bad,
             (true, false) => Truth::Good,
-        };
-        Ok((Recording { header, header_bytes, entries, whole_bytes: 0 }, truth))
+        }
     }
 }
 

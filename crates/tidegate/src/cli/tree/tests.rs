@@ -12,6 +12,24 @@ fn terminal() -> Terminal {
     Terminal::new(Color::Never, None, false, TimeZone::UTC)
 }
 
+/// Two readings with their evidence.
+fn verdict() -> serde_json::Value {
+    json!({
+        "call": "hold", "reason": "-", "sentence": "-",
+        "readings": [
+            { "metric": "errors", "unit": "%", "live": 0.05, "candidate": 0.04, "zone": "advance",
+              "sample": 18360, "needed": 2995, "advance": "< 0.1", "rollback": "> 1 for 5m",
+              "advance_limit": 0.1, "rollback_limit": 1.0, "strength": 0.12, "due_in_ms": null },
+            { "metric": "p95", "unit": "ms", "live": 176.0, "candidate": null, "zone": "no_data",
+              "sample": 0, "needed": 0, "advance": "< 200", "rollback": null },
+        ],
+        "proof": { "alpha": 0.01, "against": 1.7, "strength": 0.12, "false_alarm_odds": "1 in 2",
+                   "safe": 3.0, "times_as_often": 0.8, "times_low": 0.2, "times_high": 3.1 },
+        "outlook": { "advance_in_ms": 40000, "rollback_in_ms": null, "rules_in_ms": null,
+                     "rule": null, "failed": 7, "charged": 2.25, "budget": 200 }
+    })
+}
+
 /// What the server says of a shop that holds at 25 %.
 fn held() -> Deployment {
     let at = |minute: i64| Timestamp::from_second(1_700_000_000 + 60 * minute).unwrap();
@@ -50,20 +68,7 @@ fn held() -> Deployment {
                 "observed": { "blue": 24.8, "green": 75.2 }, "since": at(2), "fallback": null
             }
         }],
-        "verdict": {
-            "call": "hold", "reason": "-", "sentence": "-",
-            "readings": [
-                { "metric": "errors", "unit": "%", "live": 0.05, "candidate": 0.04, "zone": "advance",
-                  "sample": 18360, "needed": 2995, "advance": "< 0.1", "rollback": "> 1 for 5m",
-                  "advance_limit": 0.1, "rollback_limit": 1.0, "strength": 0.12, "due_in_ms": null },
-                { "metric": "p95", "unit": "ms", "live": 176.0, "candidate": null, "zone": "no_data",
-                  "sample": 0, "needed": 0, "advance": "< 200", "rollback": null },
-            ],
-            "proof": { "alpha": 0.01, "against": 1.7, "strength": 0.12, "false_alarm_odds": "1 in 2",
-                       "safe": 3.0, "times_as_often": 0.8, "times_low": 0.2, "times_high": 3.1 },
-            "outlook": { "advance_in_ms": 40000, "rollback_in_ms": null, "rules_in_ms": null,
-                         "rule": null, "failed": 7, "charged": 2.25, "budget": 200 }
-        },
+        "verdict": verdict(),
         "hold": null,
         "waiting_on": {
             "on": "p95 is 231 ms, must be < 200 ms to go on", "since": at(2), "who": "the judge",

@@ -160,7 +160,7 @@ fn nothing_bad_seen_and_anything_else_missing_does_not_hold() {
     let whole = of(Fail::Errors, &records);
     assert!(whole.holds());
     assert!(!Summary { journal_verified: false, ..whole.clone() }.holds());
-    let bad = Bad { result: "succeeded".to_owned(), ..whole.bad };
+    let bad = Bad { result: "succeeded".to_owned(), ..whole.bad.clone() };
     assert!(!Summary { bad, ..whole.clone() }.holds());
     let good = Good { failed: 1, ..whole.good.clone() };
     assert!(!Summary { good, ..whole }.holds());
