@@ -11,8 +11,8 @@ use tidegate_core::ids::{
     Actor, DeploymentId, EnvironmentName, PartName, Revision, Scope, ServiceName, SlotName,
 };
 use tidegate_core::plan::{
-    Ask, Bake, Comparison, Floor, HoldEnd, KeepPrevious, Limits, Metric, Otherwise, Part, PartKind,
-    Plan, Probe, Release, Required, Route, Rule, Run, Smoke, SmokeRun, Step, Traffic,
+    Ask, Bake, CohortBy, Comparison, Floor, HoldEnd, KeepPrevious, Limits, Metric, Otherwise, Part,
+    PartKind, Plan, Probe, Release, Required, Route, Rule, Run, Smoke, SmokeRun, Step, Traffic,
 };
 use tidegate_core::state::{
     Backend, Hold, HoldCause, Phase, PhaseResult, Reason, SlotObserved, Stage, TaskId, Tenant,
@@ -241,6 +241,9 @@ fn web_part() -> Part {
             path: "/".to_owned(),
             preview_header: Some("x-preview".to_owned()),
             sticky: true,
+            cohort: CohortBy::Cookie,
+            mirror: None,
+            access_log: None,
         }),
         slots: [blue(), green()],
         run: run(),
