@@ -7,6 +7,7 @@
 use clap::{Parser, Subcommand};
 
 mod bench;
+mod fuzz;
 mod sim;
 mod soak;
 mod tidy;
@@ -23,6 +24,8 @@ struct Arguments {
 enum Chore {
     /// Measure what the product reaches on this machine.
     Bench(bench::Args),
+    /// Make input up for what reads the bytes of strangers.
+    Fuzz(fuzz::Args),
     /// Run the seeded simulation over many seeds, or replay one.
     Sim(sim::Args),
     /// Users, weight changes and upgrades of the proxy for minutes on end.
@@ -34,6 +37,7 @@ enum Chore {
 fn main() -> anyhow::Result<std::process::ExitCode> {
     match Arguments::parse().chore {
         Chore::Bench(args) => bench::run(&args),
+        Chore::Fuzz(args) => fuzz::run(&args),
         Chore::Sim(args) => sim::run(&args),
         Chore::Soak(args) => soak::run(&args),
         Chore::Tidy(args) => tidy::run(&args),

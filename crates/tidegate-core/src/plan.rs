@@ -2,6 +2,8 @@
 //! It holds no clock time, no forecast and no live value, so that the same declaration always has
 //! the same bytes. Must never change after the deployment started: a change is a new deployment.
 
+mod edge;
+
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
@@ -9,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{PartName, Scope, SlotName};
 use crate::weight::Weight;
+
+pub use edge::{Behind, Certificate, Protocol, Speaks, Tls};
 
 /// Most parts of one release.
 pub const PARTS_MAX: usize = 16;
@@ -132,6 +136,12 @@ pub struct Route {
     pub preview_header: Option<String>,
     /// Whether a user stays with the side they met.
     pub sticky: bool,
+    /// TLS towards users; `None` is plain HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+    /// What stands in front of the proxy and is believed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind: Option<Behind>,
     /// What tells users apart.
     #[serde(default, skip_serializing_if = "CohortBy::is_cookie")]
     pub cohort: CohortBy,
@@ -171,6 +181,9 @@ pub struct Run {
     pub env: BTreeMap<String, String>,
     /// Name of the variable that carries the port it must listen on.
     pub port_env: String,
+    /// What it speaks on that port.
+    #[serde(default, skip_serializing_if = "Protocol::is_default")]
+    pub protocol: Protocol,
     /// Time between SIGTERM and SIGKILL.
     pub grace: SignedDuration,
     /// Memory that reads as 100 %, in bytes; `None` takes the machine's.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::event::{DeploymentKind, Ending, Target};
 use crate::ids::{Actor, DeploymentId, PartName, Revision, Scope, SlotName};
-use crate::plan::{HoldEnd, Part, Plan};
+use crate::plan::{HoldEnd, Part, Plan, Protocol};
 use crate::verdict::{Outcome, Verdict};
 use crate::weight::Split;
 
@@ -182,6 +182,9 @@ pub struct Backend {
     pub revision: String,
     /// `address:port` of its instances.
     pub endpoints: Vec<String>,
+    /// What they speak.
+    #[serde(default, skip_serializing_if = "Protocol::is_default")]
+    pub protocol: Protocol,
 }
 
 /// One run of the process.

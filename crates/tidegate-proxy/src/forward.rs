@@ -4,15 +4,15 @@
 //! inside. Every request that found a service is counted exactly once, whatever happens to it.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, LOCATION, RETRY_AFTER, SET_COOKIE,
-    UPGRADE,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER,
+    SET_COOKIE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri, Version};
@@ -76,6 +76,12 @@ impl Client {
         let tls = door.map(|door| (door, name));
         let (gate, began, moved) = (Arc::default(), Instant::now(), AtomicU64::new(0));
         Self { plane, listen, origin, gate, tls, began, moved, _place: place }
+    }
+
+    /// Where the user is: the connection's other end, or what it says where it is believed.
+    fn user(&self, headers: &HeaderMap) -> IpAddr {
+        let told = if self.origin.forwards { headers::told(headers) } else { None };
+        told.unwrap_or_else(|| self.origin.address.ip().to_canonical())
     }
 
     /// `http` or `https`.
@@ -144,7 +150,7 @@ async fn route(
         None => return text(StatusCode::NOT_FOUND, "no such place\n"),
     };
     let Some(choice) =
-        service.choose(request.headers(), client.origin.address.ip(), &client.plane.key)
+        service.choose(request.headers(), client.user(request.headers()), &client.plane.key)
     else {
         service.counts.no_backend.fetch_add(1, Ordering::Relaxed);
         let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "not ready yet\n");
@@ -180,7 +186,7 @@ fn note(
         at_ms: 0,
         service: Arc::clone(&service.name),
         revision: choice.revision.stats.revision.clone(),
-        client: client.origin.address.ip().to_canonical(),
+        client: client.user(request.headers()),
         method: request.method().as_str().to_owned(),
         path: plain_path(request.uri().path()),
         status: None,
@@ -276,6 +282,10 @@ async fn forward(
         headers::to_client_tunnel(response.headers_mut());
         return response.map(|_| Download::Text(None));
     }
+    if has_two_framings(&response) {
+        flight.fail(Failure::Reset);
+        return failed(Failure::Reset);
+    }
     flight.head();
     let is_grpc = is_grpc(&response);
     if response.status().is_server_error() {
@@ -325,6 +335,12 @@ fn rewrite(
     head.version = Version::HTTP_11;
     let body = Upload::new(body, client.plane.timeouts.upload_silence);
     Some(Request::from_parts(head, body))
+}
+
+/// An answer that says its length in two ways ends differently for different readers.
+fn has_two_framings(response: &Response<Incoming>) -> bool {
+    let headers = response.headers();
+    headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH)
 }
 
 fn is_grpc(response: &Response<Incoming>) -> bool {

@@ -1,6 +1,8 @@
 //! What is taken off and put on messages on their way through. A stranger's claims about who
 //! they are never reach an application, and what belongs to one connection never crosses it.
 
+use std::net::IpAddr;
+
 use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE,
     TRANSFER_ENCODING, UPGRADE,
@@ -93,6 +95,13 @@ pub(crate) fn to_upstream(
         headers.insert(TE, HeaderValue::from_static("trailers"));
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
+}
+
+/// The client that the nearest one of those who are believed has seen.
+pub(crate) fn told(headers: &HeaderMap) -> Option<IpAddr> {
+    let last = headers.get_all(&X_FORWARDED_FOR).into_iter().next_back()?.to_str().ok()?;
+    let nearest = last.rsplit(',').next()?.trim();
+    nearest.parse::<IpAddr>().ok().map(|address| address.to_canonical())
 }
 
 /// What somebody who is believed said about where a request comes from.

@@ -26,6 +26,8 @@ mod forward;
 mod frames;
 #[cfg(feature = "serve")]
 mod front;
+#[cfg(all(test, feature = "serve"))]
+mod fuzz;
 #[cfg(feature = "serve")]
 mod headers;
 #[cfg(feature = "serve")]

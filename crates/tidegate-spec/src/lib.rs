@@ -11,6 +11,7 @@ mod command;
 mod compose;
 mod detect;
 mod diagnostic;
+mod edge;
 mod fields;
 mod file;
 mod lint;

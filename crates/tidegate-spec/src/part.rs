@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 use tidegate_core::ids::{PartName, SlotName};
-use tidegate_core::plan::{INSTANCES_MAX, PARTS_MAX, Part, PartKind, Route, Run, Smoke, SmokeRun};
+use tidegate_core::plan::{
+    INSTANCES_MAX, PARTS_MAX, Part, PartKind, Protocol, Route, Run, Smoke, SmokeRun,
+};
 
 use crate::codes;
 use crate::command;
@@ -231,6 +233,8 @@ fn run(fields: &mut Fields<'_>, report: &mut Report<'_>) -> Option<Run> {
             .error(codes::BAD_VARIABLE, at, message)
             .help("every instance is given a port of its own in it; remove the variable");
     }
+    let protocols = [("http1", Protocol::Http1), ("h2c", Protocol::H2c)];
+    let protocol = read::choice(fields.get("protocol"), &protocols, Protocol::default(), report);
     let grace_bounds = (SignedDuration::ZERO, SignedDuration::from_mins(10));
     let grace = read::duration(fields.get("grace"), GRACE, grace_bounds, report);
     let memory_max =
@@ -239,7 +243,7 @@ fn run(fields: &mut Fields<'_>, report: &mut Report<'_>) -> Option<Run> {
         .get("log")
         .and_then(|field| read::bytes(&field, (1 << 20, 10 << 30), report))
         .unwrap_or(LOG_BYTES);
-    Some(Run { argv: argv?, env, port_env, grace, memory_max, log_bytes_max })
+    Some(Run { argv: argv?, env, port_env, protocol, grace, memory_max, log_bytes_max })
 }
 
 fn port_variable(field: &Field<'_>, report: &mut Report<'_>) -> Option<String> {

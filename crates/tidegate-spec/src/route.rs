@@ -7,6 +7,7 @@ use tidegate_core::plan::{CohortBy, Route};
 use tidegate_core::weight::Weight;
 
 use crate::codes;
+use crate::edge;
 use crate::fields::{Field, Fields, shorten};
 use crate::probe::{is_header, request_path};
 use crate::read;
@@ -29,6 +30,8 @@ pub(crate) fn route(field: Option<&Field<'_>>, report: &mut Report<'_>) -> Route
         cohort: CohortBy::Cookie,
         mirror: None,
         access_log: None,
+        tls: None,
+        behind: None,
     };
     let Some(field) = field else { return route };
     let mut fields = Fields::of(field, report);
@@ -46,8 +49,11 @@ pub(crate) fn route(field: Option<&Field<'_>>, report: &mut Report<'_>) -> Route
     }
     route.mirror = fields.get("mirror").and_then(|field| share(&field, report));
     route.access_log = fields.get("access_log").and_then(|field| share(&field, report));
+    let tls = fields.get("tls");
+    route.tls = tls.and_then(|field| edge::tls(&field, route.host.as_deref(), report));
+    route.behind = fields.get("behind").and_then(|field| edge::behind(&field, report));
     // Other engines for traffic, by the names under which the format knows them.
-    let engines = ["alb", "nginx", "haproxy", "envoy", "gateway", "dns", "tls"];
+    let engines = ["alb", "nginx", "haproxy", "envoy", "gateway", "dns"];
     fields.finish(&engines, report);
     route
 }
@@ -91,7 +97,7 @@ fn share(field: &Field<'_>, report: &mut Report<'_>) -> Option<Weight> {
     share
 }
 
-fn address(field: &Field<'_>, report: &mut Report<'_>) -> Option<String> {
+pub(crate) fn address(field: &Field<'_>, report: &mut Report<'_>) -> Option<String> {
     let text = read::text(field, report)?;
     let address = text.parse::<SocketAddr>().ok().filter(|address| address.port() != 0);
     if address.is_none() {

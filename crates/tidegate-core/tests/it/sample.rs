@@ -8,7 +8,7 @@ use tidegate_core::digest::Digest;
 use tidegate_core::ids::{DeploymentId, EnvironmentName, PartName, Scope, ServiceName, SlotName};
 use tidegate_core::plan::{
     Ask, Bake, CohortBy, Comparison, Floor, HoldEnd, KeepPrevious, Limits, Metric, Otherwise, Part,
-    PartKind, Plan, Probe, Release, Required, Route, Rule, Run, Smoke, SmokeRun, Traffic,
+    PartKind, Plan, Probe, Protocol, Release, Required, Route, Rule, Run, Smoke, SmokeRun, Traffic,
 };
 use tidegate_core::weight::Weight;
 
@@ -122,6 +122,7 @@ impl Shape {
                 argv: vec!["./run".to_owned()],
                 env: BTreeMap::new(),
                 port_env: "PORT".to_owned(),
+                protocol: Protocol::Http1,
                 grace: SignedDuration::from_secs(10),
                 memory_max: None,
                 log_bytes_max: 1 << 20,
@@ -184,6 +185,8 @@ fn route(part: &str) -> Route {
         cohort: CohortBy::Cookie,
         mirror: None,
         access_log: None,
+        tls: None,
+        behind: None,
     }
 }
 

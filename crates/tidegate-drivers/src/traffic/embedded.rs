@@ -7,6 +7,7 @@
 //! another table for a confirmation of this one.
 
 pub(super) mod client;
+mod edge;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use tidegate_core::ids::{EnvironmentName, PartName, Revision, Scope, ServiceName, SlotName};
-use tidegate_core::plan::{CohortBy, Part, PartKind, Route, Run};
+use tidegate_core::plan::{CohortBy, Part, PartKind, Protocol, Route, Run};
 use tidegate_core::state::Tenant;
 use tidegate_engine::ports::Place;
 
@@ -70,12 +70,15 @@ pub(crate) fn part(argv: Vec<String>, instances: u32) -> Part {
             cohort: CohortBy::Cookie,
             mirror: None,
             access_log: None,
+            tls: None,
+            behind: None,
         }),
         slots: [SlotName::new("north").unwrap(), SlotName::new("south").unwrap()],
         run: Run {
             argv,
             env: BTreeMap::from([("COLOUR".to_owned(), "none".to_owned())]),
             port_env: "PORT".to_owned(),
+            protocol: Protocol::Http1,
             grace: SignedDuration::from_secs(2),
             memory_max: Some(256 << 20),
             log_bytes_max: 1 << 20,

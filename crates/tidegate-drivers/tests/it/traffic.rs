@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal};
 use tidegate_core::effect::RouteTable;
 use tidegate_core::event::OverrideKind;
 use tidegate_core::ids::{PartName, SlotName};
-use tidegate_core::plan::{CohortBy, Route};
+use tidegate_core::plan::{CohortBy, Protocol, Route};
 use tidegate_core::state::Backend;
 use tidegate_core::weight::{Split, Weight};
 use tidegate_drivers::traffic::{Embedded, ProxyProcess, emergency, served};
@@ -62,6 +62,8 @@ impl Gate {
                 cohort: CohortBy::Cookie,
                 mirror: None,
                 access_log: None,
+                tls: None,
+                behind: None,
             },
             split: Some(Split::between(&slot("south"), &slot("north"), weight)),
             backends,
@@ -124,7 +126,8 @@ async fn backend(name: &'static str, revision: &str) -> Backend {
             });
         }
     });
-    Backend { slot: slot(name), revision: revision.to_owned(), endpoints: vec![endpoint] }
+    let protocol = Protocol::Http1;
+    Backend { slot: slot(name), revision: revision.to_owned(), endpoints: vec![endpoint], protocol }
 }
 
 async fn start(gate: &Gate) -> u32 {

@@ -8,7 +8,7 @@ use tidegate_core::digest::Digest;
 use tidegate_core::ids::{DeploymentId, EnvironmentName, PartName, Scope, ServiceName, SlotName};
 use tidegate_core::plan::{
     Ask, Bake, CohortBy, Comparison, Floor, HoldEnd, KeepPrevious, Limits, Metric, Otherwise, Part,
-    PartKind, Plan, Probe, Release, Required, Route, Rule, Run, Smoke, SmokeRun, Traffic,
+    PartKind, Plan, Probe, Protocol, Release, Required, Route, Rule, Run, Smoke, SmokeRun, Traffic,
 };
 use tidegate_core::weight::Weight;
 
@@ -87,6 +87,8 @@ fn route(path: &str) -> Route {
         cohort: CohortBy::Cookie,
         mirror: None,
         access_log: None,
+        tls: None,
+        behind: None,
     }
 }
 
@@ -100,6 +102,7 @@ fn part(name_text: &str, kind: PartKind) -> Part {
             argv: vec!["./run".to_owned()],
             env: BTreeMap::new(),
             port_env: "PORT".to_owned(),
+            protocol: Protocol::Http1,
             grace: SignedDuration::from_secs(5),
             memory_max: None,
             log_bytes_max: 1 << 20,

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::pki_types::ServerName;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tidegate_proxy::wire::{Certificate, Tls};
 use tokio::net::TcpStream;
@@ -21,6 +22,7 @@ pub(crate) struct Authority {
 impl Authority {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, "authority of a test");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         Self { issuer, directory: tempfile::tempdir().unwrap() }
@@ -35,8 +37,10 @@ impl Authority {
     pub(crate) fn sign(&self, name: &str, names: &[&str]) -> Certificate {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let key = KeyPair::generate().unwrap();
-        let certificate =
-            CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let mut params = CertificateParams::new(names).unwrap();
+        // Another name than its issuer's, or OpenSSL takes it for self-signed.
+        params.distinguished_name.push(DnType::CommonName, name);
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let (chain, key_file) =
             (self.path(&format!("{name}.pem")), self.path(&format!("{name}.key")));
         replace(&chain, &certificate.pem());
@@ -77,16 +81,34 @@ impl Authority {
     ) -> std::io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-        let name = ServerName::try_from(name.to_owned()).unwrap();
-        TlsConnector::from(Arc::new(config)).connect(name, socket).await
+        handshake(roots, socket, name, alpn).await
     }
+
+    /// Connects as a client that trusts somebody else.
+    pub(crate) async fn trusting(
+        roots: RootCertStore,
+        address: SocketAddr,
+        name: &str,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
+        handshake(roots, TcpStream::connect(address).await?, name, &[]).await
+    }
+}
+
+async fn handshake(
+    roots: RootCertStore,
+    socket: TcpStream,
+    name: &str,
+    alpn: &[&str],
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, socket).await
 }
 
 pub(crate) fn replace(path: &Path, content: &str) {
@@ -95,7 +117,14 @@ pub(crate) fn replace(path: &Path, content: &str) {
     std::fs::rename(&fresh, path).unwrap();
 }
 
-/// The serial number that the other side showed: another one is another certificate.
+/// A root store with the one certificate of a PEM file.
+pub(crate) fn roots(path: &Path) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(path).unwrap()).unwrap();
+    roots
+}
+
+/// The certificate that the other side showed.
 pub(crate) fn shown(stream: &TlsStream<TcpStream>) -> Vec<u8> {
     let (_, session) = stream.get_ref();
     session.peer_certificates().unwrap()[0].to_vec()

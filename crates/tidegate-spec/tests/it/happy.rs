@@ -2,7 +2,8 @@
 
 use jiff::SignedDuration;
 use tidegate_core::plan::{
-    Ask, CohortBy, Comparison, Floor, HoldEnd, KeepPrevious, Metric, PartKind, SmokeRun,
+    Ask, Certificate, CohortBy, Comparison, Floor, HoldEnd, KeepPrevious, Metric, PartKind,
+    Protocol, SmokeRun, Speaks,
 };
 use tidegate_core::weight::Weight;
 
@@ -208,4 +209,42 @@ fn an_alias_repeats_what_it_names() {
     );
     assert_eq!(plan.parts[0].run.env, plan.parts[1].run.env);
     assert_eq!(plan.parts[0].run.env["A"], "b");
+}
+
+#[test]
+fn tls_a_load_balancer_and_a_protocol_reach_the_plan() {
+    let source = |route: &str| {
+        format!(
+            "tidegate: 1\nservice: shop\ndeploy: {{run: [./server], protocol: h2c}}\n\
+             traffic: {{route: {{listen: 0.0.0.0:443, host: Shop.Example, {route}}}}}\n"
+        )
+    };
+    let files = plan(&source(
+        "tls: {certificate: /etc/shop.pem, key: /etc/shop.key}, \
+         behind: {from: [10.0.0.0/8, \"fd00::/8\"], speaks: proxy-protocol}",
+    ));
+    let part = &files.parts[0];
+    assert_eq!(part.run.protocol, Protocol::H2c);
+    let route = part.route().expect("a route");
+    let tls = route.tls.as_ref().expect("tls");
+    let (chain, key) = ("/etc/shop.pem".to_owned(), "/etc/shop.key".to_owned());
+    assert_eq!((&tls.certificate, &tls.redirect_from), (&Certificate::Files { chain, key }, &None));
+    let behind = route.behind.as_ref().expect("a load balancer");
+    assert_eq!((behind.from.len(), behind.speaks), (2, Speaks::ProxyProtocol));
+
+    let acme = plan(&source(
+        "tls: {acme: {terms: agreed, contact: ops@shop.example}, redirect_from: 0.0.0.0:80}",
+    ));
+    let tls = acme.parts[0].route().and_then(|route| route.tls.clone()).expect("tls");
+    assert_eq!(tls.redirect_from.as_deref(), Some("0.0.0.0:80"));
+    let Certificate::Acme { directory, contact, trust } = tls.certificate else {
+        panic!("not from ACME")
+    };
+    assert_eq!(directory, "https://acme-v02.api.letsencrypt.org/directory");
+    assert_eq!((contact.as_deref(), trust), (Some("ops@shop.example"), None));
+
+    // A plan that says nothing of it has the bytes that it had before there was any of it.
+    let plain = plan("tidegate: 1\nservice: shop\ndeploy: {run: [./server]}\n");
+    let json = serde_json::to_string(&plain).expect("JSON");
+    assert!(!json.contains("tls") && !json.contains("behind") && !json.contains("protocol"));
 }

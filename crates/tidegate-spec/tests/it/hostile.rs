@@ -189,3 +189,39 @@ fn the_answer_to_a_thousand_mistakes_is_short() {
     assert!(found.len() < 100, "{}", found.len());
     assert_eq!(found.last().map(String::as_str), Some("TG1031"));
 }
+
+#[test]
+fn tls_and_load_balancers_that_mean_nothing_are_refused() {
+    let route = |keys: &str| traffic(&format!("route: {{listen: 0.0.0.0:443, {keys}}}"));
+    for (keys, code) in [
+        ("tls: {}", "TG1024"),
+        ("tls: {certificate: /a.pem}", "TG1024"),
+        ("tls: {certificate: /a.pem, key: /a.key, acme: {terms: agreed}}", "TG1024"),
+        ("tls: {certificate: a.pem, key: /a.key}", "TG1022"),
+        ("tls: {certificate: /a/../b.pem, key: /a.key}", "TG1022"),
+        ("tls: {certificate: /a.pem, key: /a.key, redirect_from: \"80\"}", "TG1022"),
+        ("tls: {certificate: /a.pem, key: /a.key, min_version: \"1.3\"}", "TG1011"),
+        // The proof is asked for under the host's name, by plain HTTP.
+        ("tls: {acme: {terms: agreed}}", "TG1024"),
+        ("host: a.b, tls: {acme: {terms: agreed}}", "TG1024"),
+        ("host: a.b, tls: {acme: {}, redirect_from: 0.0.0.0:80}", "TG1008"),
+        ("host: a.b, tls: {acme: {terms: yes}, redirect_from: 0.0.0.0:80}", "TG1023"),
+        (
+            "host: a.b, tls: {acme: {terms: agreed, directory: http://x}, redirect_from: 0.0.0.0:80}",
+            "TG1022",
+        ),
+        (
+            "host: a.b, tls: {acme: {terms: agreed, contact: nobody}, redirect_from: 0.0.0.0:80}",
+            "TG1022",
+        ),
+        ("behind: {speaks: forwarded}", "TG1008"),
+        ("behind: {from: [], speaks: forwarded}", "TG1020"),
+        ("behind: {from: [10.0.0.0], speaks: forwarded}", "TG1022"),
+        ("behind: {from: [10.0.0.0/33], speaks: forwarded}", "TG1022"),
+        ("behind: {from: [10.0.0.0/8]}", "TG1008"),
+        ("behind: {from: [10.0.0.0/8], speaks: xff}", "TG1023"),
+    ] {
+        has(&route(keys), code);
+    }
+    has(b"tidegate: 1\nservice: s\ndeploy: {run: [a], protocol: h3}\n", "TG1023");
+}

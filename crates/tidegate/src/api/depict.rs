@@ -258,7 +258,14 @@ fn definition<'a>(
 pub(crate) fn url(part: &PlanPart) -> Option<String> {
     let route = part.route()?;
     let listen = route.listen.replace("0.0.0.0", "127.0.0.1");
-    Some(format!("http://{listen}{}", route.path))
+    let Some(_tls) = &route.tls else {
+        return Some(format!("http://{listen}{}", route.path));
+    };
+    // A certificate is for a name: the address would be refused by every browser.
+    let port = listen.rsplit_once(':').map_or("443", |(_, port)| port);
+    let host = route.host.as_deref().unwrap_or("localhost");
+    let port = if port == "443" { String::new() } else { format!(":{port}") };
+    Some(format!("https://{host}{port}{}", route.path))
 }
 
 fn slot_view(

@@ -18,4 +18,5 @@ mod harness;
 mod local;
 mod processes;
 mod rollback;
+mod secure;
 mod server;

@@ -16,15 +16,17 @@ pub(in crate::decide) fn backend_of(
 ) -> Option<Backend> {
     let part_state = state.parts.get(part)?;
     let slot_state = part_state.slots.get(slot)?;
-    let revision = slot_state.want.as_ref()?.revision.label();
+    let tenant = slot_state.want.as_ref()?;
+    let (revision, protocol) = (tenant.revision.label(), tenant.part.run.protocol);
     let seen = &slot_state.observed;
     if seen.revision.as_deref() == Some(revision.as_str()) && !seen.endpoints.is_empty() {
-        return Some(Backend { slot: slot.clone(), revision, endpoints: seen.endpoints.clone() });
+        let endpoints = seen.endpoints.clone();
+        return Some(Backend { slot: slot.clone(), revision, endpoints, protocol });
     }
     let mut known = part_state.table.iter().flat_map(|table| &table.backends);
     let known = known.find(|backend| backend.slot == *slot && backend.revision == revision);
     let endpoints = known.map(|backend| backend.endpoints.clone()).unwrap_or_default();
-    Some(Backend { slot: slot.clone(), revision, endpoints })
+    Some(Backend { slot: slot.clone(), revision, endpoints, protocol })
 }
 
 /// The candidate gets a share, the rest stays where it was.

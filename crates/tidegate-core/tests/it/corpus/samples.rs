@@ -12,7 +12,8 @@ use tidegate_core::ids::{
 };
 use tidegate_core::plan::{
     Ask, Bake, CohortBy, Comparison, Floor, HoldEnd, KeepPrevious, Limits, Metric, Otherwise, Part,
-    PartKind, Plan, Probe, Release, Required, Route, Rule, Run, Smoke, SmokeRun, Step, Traffic,
+    PartKind, Plan, Probe, Protocol, Release, Required, Route, Rule, Run, Smoke, SmokeRun, Step,
+    Traffic,
 };
 use tidegate_core::state::{
     Backend, Hold, HoldCause, Phase, PhaseResult, Reason, SlotObserved, Stage, TaskId, Tenant,
@@ -109,6 +110,7 @@ fn world_events() -> Vec<Event> {
                 slot: green(),
                 revision: revision().label(),
                 endpoints: vec!["127.0.0.1:40001".to_owned()],
+                protocol: Protocol::Http1,
             }],
             fallback: Some(Split::all_to(blue())),
             leased: true,
@@ -244,6 +246,8 @@ fn web_part() -> Part {
             cohort: CohortBy::Cookie,
             mirror: None,
             access_log: None,
+            tls: None,
+            behind: None,
         }),
         slots: [blue(), green()],
         run: run(),
@@ -290,6 +294,7 @@ fn run() -> Run {
         argv: vec!["./server".to_owned(), "--quiet".to_owned()],
         env: BTreeMap::from([("MODE".to_owned(), "production".to_owned())]),
         port_env: "PORT".to_owned(),
+        protocol: Protocol::Http1,
         grace: SignedDuration::from_secs(10),
         memory_max: Some(268_435_456),
         log_bytes_max: 10_485_760,

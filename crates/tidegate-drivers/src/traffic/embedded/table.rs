@@ -13,6 +13,8 @@ use tidegate_core::weight::Split;
 use tidegate_engine::ports::Failure;
 use tidegate_proxy::wire::{self, limits};
 
+use super::edge;
+
 /// Least number of requests before the proxy's own brake may fire: one bad answer among a few is
 /// no reason to act without being asked.
 const BRAKE_REQUESTS_MIN: u64 = 20;
@@ -89,7 +91,11 @@ pub(super) fn seal(scope: &Scope, table: &RouteTable, epoch: u64) -> Result<wire
     check_split(table).map_err(odd)?;
     let fallback = table.fallback.as_ref().map(|split| shares(split, &table.backends));
     let lease = table.lease.map(|lease| u64::try_from(lease.as_millis()).unwrap_or(0));
+    let tls = table.route.tls.as_ref().map(|tls| edge::tls(tls, &table.route)).transpose();
+    let behind = table.route.behind.as_ref().map(edge::behind).transpose();
     let parts = wire::TableParts {
+        tls: tls.map_err(odd)?,
+        behind: behind.map_err(odd)?,
         epoch,
         generation: table.generation,
         listen,
@@ -105,8 +111,6 @@ pub(super) fn seal(scope: &Scope, table: &RouteTable, epoch: u64) -> Result<wire
         acknowledges_override: table.adopted_override,
         mirror: mirror(table, &backends),
         access_log: table.route.access_log.and_then(|share| wire::Weight::new(share.bp())),
-        tls: None,
-        behind: None,
         fallback,
         backends,
         service: service.clone(),
@@ -124,7 +128,7 @@ fn backend(backend: &Backend, split: Option<&Split>) -> Result<wire::Backend, St
         slot: backend.slot.as_str().to_owned(),
         weight: wire::Weight::new(bp).ok_or_else(|| format!("{bp} basis points"))?,
         endpoints: endpoints.collect::<Result<_, _>>()?,
-        protocol: wire::Protocol::default(),
+        protocol: edge::protocol(backend.protocol),
     })
 }
 
@@ -216,7 +220,7 @@ mod tests {
     use jiff::SignedDuration;
     use tidegate_core::effect::RouteTable;
     use tidegate_core::ids::{EnvironmentName, PartName, Scope, ServiceName, SlotName};
-    use tidegate_core::plan::{CohortBy, Comparison, Metric, Route, Rule};
+    use tidegate_core::plan::{CohortBy, Comparison, Metric, Protocol, Route, Rule};
     use tidegate_core::state::Backend;
     use tidegate_core::weight::{Split, Weight};
 
@@ -240,6 +244,7 @@ mod tests {
             slot: slot(name),
             revision: revision.to_owned(),
             endpoints: vec![format!("127.0.0.1:{port}")],
+            protocol: Protocol::default(),
         };
         RouteTable {
             part: PartName::new("web").unwrap(),
@@ -253,6 +258,8 @@ mod tests {
                 cohort: CohortBy::Cookie,
                 mirror: None,
                 access_log: None,
+                tls: None,
+                behind: None,
             },
             split: Some(Split::between(
                 &slot("south"),
