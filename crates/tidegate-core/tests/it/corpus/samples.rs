@@ -11,8 +11,9 @@ use tidegate_core::ids::{
     Actor, DeploymentId, EnvironmentName, PartName, Revision, Scope, ServiceName, SlotName,
 };
 use tidegate_core::plan::{
-    Ask, Bake, Comparison, Floor, HoldEnd, KeepPrevious, Limits, Metric, Otherwise, Part, PartKind,
-    Plan, Probe, Protocol, Release, Required, Route, Rule, Run, Smoke, SmokeRun, Step, Traffic,
+    Ask, Bake, CohortBy, Comparison, Floor, HoldEnd, KeepPrevious, Limits, Metric, Otherwise, Part,
+    PartKind, Plan, Probe, Protocol, Release, Required, Route, Rule, Run, Smoke, SmokeRun, Step,
+    Traffic,
 };
 use tidegate_core::state::{
     Backend, Hold, HoldCause, Phase, PhaseResult, Reason, SlotObserved, Stage, TaskId, Tenant,
@@ -242,6 +243,9 @@ fn web_part() -> Part {
             path: "/".to_owned(),
             preview_header: Some("x-preview".to_owned()),
             sticky: true,
+            cohort: CohortBy::Cookie,
+            mirror: None,
+            access_log: None,
             tls: None,
             behind: None,
         }),
