@@ -136,7 +136,7 @@ pub struct Route {
     pub path: String,
     /// Header whose value names a slot's role (`candidate`, `live`) for previews.
     pub preview_header: Option<String>,
-    /// Whether a user stays with the side they met (a cookie set by the proxy).
+    /// Whether a user stays with the side they met.
     pub sticky: bool,
     /// TLS towards users; `None` is plain HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -144,6 +144,34 @@ pub struct Route {
     /// What stands in front of the proxy and is believed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub behind: Option<Behind>,
+    /// What tells users apart.
+    #[serde(default, skip_serializing_if = "CohortBy::is_cookie")]
+    pub cohort: CohortBy,
+    /// Share of the safe requests that a candidate gets copies of; its answers are dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<Weight>,
+    /// Share of the requests that the access log has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_log: Option<Weight>,
+}
+
+/// What tells users apart when they are placed on a side.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CohortBy {
+    /// A cookie that the data plane sets and signs.
+    #[default]
+    Cookie,
+    /// The value of this request header.
+    Header(String),
+    /// The address they come from.
+    Address,
+}
+
+impl CohortBy {
+    fn is_cookie(&self) -> bool {
+        *self == Self::Cookie
+    }
 }
 
 /// How one instance of a part is run.

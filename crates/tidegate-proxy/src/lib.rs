@@ -26,7 +26,8 @@ mod forward;
 mod frames;
 #[cfg(feature = "serve")]
 mod front;
-#[cfg(all(test, feature = "serve"))]
+#[cfg(test)]
+#[cfg(feature = "serve")]
 mod fuzz;
 #[cfg(feature = "serve")]
 mod headers;

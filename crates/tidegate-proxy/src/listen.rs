@@ -23,8 +23,11 @@ use crate::serve::Timeouts;
 use crate::tls::Keys;
 use crate::workers::{Seat, Workers};
 
-/// Client connections of the whole proxy; past it, new ones wait in the kernel's queue.
+/// Client connections of the whole proxy, if descriptors suffice; past it, new ones are refused.
 const CONNECTIONS: usize = 16_384;
+/// Descriptors for everything that is no connection of a user: listeners, the control socket,
+/// files, idle endpoint connections.
+const RESERVED: usize = 128;
 /// Connections the kernel keeps for us before we accept them.
 const BACKLOG: u32 = 1_024;
 /// Pause after an accept that failed: descriptors come back when connections end.
@@ -58,11 +61,14 @@ pub(crate) struct Plane {
     /// says so. Closing an idle one would meet a request that is on its way.
     is_leaving: AtomicBool,
     connections: Arc<Semaphore>,
+    /// How many of them there may be.
+    most: usize,
 }
 
 impl Plane {
     pub(crate) fn new(timeouts: Timeouts, workers: Workers, tools: Tools) -> Self {
         let Tools { key, access, keys } = tools;
+        let most = most_connections();
         Self {
             routing: ArcSwap::default(),
             timeouts,
@@ -74,7 +80,8 @@ impl Plane {
             cut: CancellationToken::new(),
             keys,
             is_leaving: AtomicBool::new(false),
-            connections: Arc::new(Semaphore::new(CONNECTIONS)),
+            connections: Arc::new(Semaphore::new(most)),
+            most,
         }
     }
 
@@ -84,7 +91,7 @@ impl Plane {
 
     /// Open client connections.
     pub(crate) fn connections(&self) -> usize {
-        CONNECTIONS - self.connections.available_permits()
+        self.most - self.connections.available_permits()
     }
 }
 
@@ -197,11 +204,20 @@ struct Stops {
     stop: CancellationToken,
 }
 
+/// How many clients may be connected, each with a connection to an endpoint: the descriptors
+/// that clients take must never be those that answers need, or a revision would look broken.
+fn most_connections() -> usize {
+    let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let descriptors = descriptors.and_then(|most| usize::try_from(most).ok());
+    descriptors.map_or(CONNECTIONS, fitting)
+}
+
+fn fitting(descriptors: usize) -> usize {
+    (descriptors.saturating_sub(RESERVED) / 2).clamp(1, CONNECTIONS)
+}
+
 async fn accept(plane: Arc<Plane>, listener: TcpListener, address: SocketAddr, stops: Stops) {
     loop {
-        let Ok(permit) = Arc::clone(&plane.connections).acquire_owned().await else {
-            return;
-        };
         let accepted = tokio::select! {
             () = stops.deaf.cancelled() => return,
             accepted = listener.accept() => accepted,
@@ -209,6 +225,12 @@ async fn accept(plane: Arc<Plane>, listener: TcpListener, address: SocketAddr, s
         // Whoever serves it registers it with the runtime of its worker.
         match accepted.and_then(|(socket, peer)| Ok((socket.into_std()?, peer))) {
             Ok((socket, peer)) => {
+                // Closed at once: those that are open keep what they need, and a caller learns
+                // now that it has to go elsewhere.
+                let Ok(permit) = Arc::clone(&plane.connections).try_acquire_owned() else {
+                    tracing::warn!(%address, most = plane.most, "too many connections, one refused");
+                    continue;
+                };
                 let (worker, seat) = plane.workers.least_busy();
                 let place = Place { _permit: permit, _seat: seat };
                 let meeting = Meeting { plane: Arc::clone(&plane), listen: address, place };
@@ -228,4 +250,17 @@ async fn accept(plane: Arc<Plane>, listener: TcpListener, address: SocketAddr, s
 pub(crate) struct Place {
     _permit: OwnedSemaphorePermit,
     _seat: Seat,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CONNECTIONS, fitting};
+
+    #[test]
+    fn a_client_and_its_endpoint_fit_into_the_descriptors() {
+        for (descriptors, most) in [(1_024, 448), (20_000, 9_936), (1 << 20, CONNECTIONS), (64, 1)]
+        {
+            assert_eq!(fitting(descriptors), most);
+        }
+    }
 }

@@ -3,7 +3,8 @@
 
 use std::net::SocketAddr;
 
-use tidegate_core::plan::Route;
+use tidegate_core::plan::{CohortBy, Route};
+use tidegate_core::weight::Weight;
 
 use crate::codes;
 use crate::edge;
@@ -11,6 +12,7 @@ use crate::fields::{Field, Fields, shorten};
 use crate::probe::{is_header, request_path};
 use crate::read;
 use crate::report::Report;
+use crate::units;
 
 /// Where the proxy listens when nothing is said: this machine only.
 pub(crate) const LISTEN: &str = "127.0.0.1:8080";
@@ -25,6 +27,9 @@ pub(crate) fn route(field: Option<&Field<'_>>, report: &mut Report<'_>) -> Route
         path: "/".to_owned(),
         preview_header: None,
         sticky: true,
+        cohort: CohortBy::Cookie,
+        mirror: None,
+        access_log: None,
         tls: None,
         behind: None,
     };
@@ -39,6 +44,11 @@ pub(crate) fn route(field: Option<&Field<'_>>, report: &mut Report<'_>) -> Route
     }
     route.preview_header = fields.get("preview").and_then(|field| header(&field, report));
     route.sticky = read::flag(fields.get("sticky"), true, report);
+    if let Some(by) = fields.get("cohort").and_then(|field| cohort(&field, report)) {
+        route.cohort = by;
+    }
+    route.mirror = fields.get("mirror").and_then(|field| share(&field, report));
+    route.access_log = fields.get("access_log").and_then(|field| share(&field, report));
     let tls = fields.get("tls");
     route.tls = tls.and_then(|field| edge::tls(&field, route.host.as_deref(), report));
     route.behind = fields.get("behind").and_then(|field| edge::behind(&field, report));
@@ -46,6 +56,45 @@ pub(crate) fn route(field: Option<&Field<'_>>, report: &mut Report<'_>) -> Route
     let engines = ["alb", "nginx", "haproxy", "envoy", "gateway", "dns"];
     fields.finish(&engines, report);
     route
+}
+
+/// `cookie`, `address`, or `header X-User`.
+fn cohort(field: &Field<'_>, report: &mut Report<'_>) -> Option<CohortBy> {
+    let text = read::text(field, report)?;
+    match text.split_once(' ') {
+        None if text == "cookie" => return Some(CohortBy::Cookie),
+        None if text == "address" => return Some(CohortBy::Address),
+        Some(("header", name)) if is_header(name) => {
+            return Some(CohortBy::Header(name.to_ascii_lowercase()));
+        }
+        _ => {}
+    }
+    let message = format!("`{}` is `{}`, which tells nobody apart", field.path, shorten(text));
+    report
+        .error(codes::BAD_ROUTE, field.at(), message)
+        .help("write `cookie`, `address` or for example `header X-User`");
+    None
+}
+
+/// A share of requests, 0.01% to 100%.
+fn share(field: &Field<'_>, report: &mut Report<'_>) -> Option<Weight> {
+    let text = read::text(field, report)?;
+    let number = match units::percent(text) {
+        Ok(number) => number,
+        Err(refused) => {
+            read::refuse(codes::BAD_PERCENT, field, refused, report);
+            return None;
+        }
+    };
+    let hundredths = number.scaled(2).and_then(|value| u16::try_from(value).ok());
+    let share = hundredths.filter(|bp| *bp > 0).and_then(|bp| Weight::from_bp(bp).ok());
+    if share.is_none() {
+        let message = format!("`{}` is `{}`: it must be 0.01% to 100%", field.path, shorten(text));
+        report
+            .error(codes::BAD_PERCENT, field.at(), message)
+            .help("write for example `1%`, or remove the key");
+    }
+    share
 }
 
 pub(crate) fn address(field: &Field<'_>, report: &mut Report<'_>) -> Option<String> {

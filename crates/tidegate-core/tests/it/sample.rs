@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use tidegate_core::digest::Digest;
 use tidegate_core::ids::{DeploymentId, EnvironmentName, PartName, Scope, ServiceName, SlotName};
 use tidegate_core::plan::{
-    Ask, Bake, Comparison, Floor, HoldEnd, Judging, KeepPrevious, Limits, Metric, Otherwise, Part,
+    Ask, Bake, CohortBy, Comparison, Floor, HoldEnd, Judging, KeepPrevious, Limits, Metric, Otherwise, Part,
     PartKind, Plan, Probe, Protocol, Release, Required, Route, Rule, Run, Smoke, SmokeRun, Traffic,
 };
 use tidegate_core::weight::Weight;
@@ -183,6 +183,9 @@ fn route(part: &str) -> Route {
         path: if part == "web" { "/".to_owned() } else { format!("/{part}") },
         preview_header: None,
         sticky: true,
+        cohort: CohortBy::Cookie,
+        mirror: None,
+        access_log: None,
         tls: None,
         behind: None,
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use tidegate_core::ids::{EnvironmentName, PartName, Revision, Scope, ServiceName, SlotName};
-use tidegate_core::plan::{Part, PartKind, Protocol, Route, Run};
+use tidegate_core::plan::{CohortBy, Part, PartKind, Protocol, Route, Run};
 use tidegate_core::state::Tenant;
 use tidegate_engine::ports::Place;
 
@@ -67,6 +67,9 @@ pub(crate) fn part(argv: Vec<String>, instances: u32) -> Part {
             path: "/".to_owned(),
             preview_header: None,
             sticky: true,
+            cohort: CohortBy::Cookie,
+            mirror: None,
+            access_log: None,
             tls: None,
             behind: None,
         }),

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal};
 use tidegate_core::effect::RouteTable;
 use tidegate_core::event::OverrideKind;
 use tidegate_core::ids::{PartName, SlotName};
-use tidegate_core::plan::{Protocol, Route};
+use tidegate_core::plan::{CohortBy, Protocol, Route};
 use tidegate_core::state::Backend;
 use tidegate_core::weight::{Split, Weight};
 use tidegate_drivers::traffic::{Embedded, ProxyProcess, emergency, served};
@@ -59,6 +59,9 @@ impl Gate {
                 path: "/".to_owned(),
                 preview_header: Some("x-preview".to_owned()),
                 sticky: false,
+                cohort: CohortBy::Cookie,
+                mirror: None,
+                access_log: None,
                 tls: None,
                 behind: None,
             },

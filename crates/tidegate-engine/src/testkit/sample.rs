@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use tidegate_core::digest::Digest;
 use tidegate_core::ids::{DeploymentId, EnvironmentName, PartName, Scope, ServiceName, SlotName};
 use tidegate_core::plan::{
-    Ask, Bake, Comparison, Floor, HoldEnd, Judging, KeepPrevious, Limits, Metric, Otherwise, Part,
+    Ask, Bake, CohortBy, Comparison, Floor, HoldEnd, Judging, KeepPrevious, Limits, Metric, Otherwise, Part,
     PartKind, Plan, Probe, Protocol, Release, Required, Route, Rule, Run, Smoke, SmokeRun, Traffic,
 };
 use tidegate_core::weight::Weight;
@@ -85,6 +85,9 @@ fn route(path: &str) -> Route {
         path: path.to_owned(),
         preview_header: None,
         sticky: true,
+        cohort: CohortBy::Cookie,
+        mirror: None,
+        access_log: None,
         tls: None,
         behind: None,
     }

@@ -2,9 +2,10 @@
 
 use jiff::SignedDuration;
 use tidegate_core::plan::{
-    Ask, Certificate, Comparison, Floor, HoldEnd, KeepPrevious, Metric, PartKind, Protocol,
-    SmokeRun, Speaks,
+    Ask, Certificate, CohortBy, Comparison, Floor, HoldEnd, KeepPrevious, Metric, PartKind,
+    Protocol, SmokeRun, Speaks,
 };
+use tidegate_core::weight::Weight;
 
 use crate::{plan, read};
 
@@ -33,7 +34,8 @@ deploy:
   smoke: {suite: smoke.yaml, timeout: 90s}
   start_within: 4m
 traffic:
-  route: {listen: 127.0.0.1:8081, host: shop.example, path: /, preview: X-Preview, sticky: false}
+  route: {listen: 127.0.0.1:8081, host: shop.example, path: /, preview: X-Preview, sticky: false,
+          cohort: header X-User, mirror: 5%, access_log: 0.5%}
   steps: [5%, 25%, 50%, 100%]
   each: {for: 15m, confidence: 95%, at_least: 200 requests}
   advance_if: [errors < 0.1%, p95 < 200ms, cpu < 70%, memory < 80%]
@@ -74,6 +76,9 @@ fn every_key_reaches_the_plan() {
     assert_eq!(route.host.as_deref(), Some("shop.example"));
     assert_eq!(route.preview_header.as_deref(), Some("X-Preview"));
     assert!(!route.sticky);
+    assert_eq!(route.cohort, CohortBy::Header("x-user".to_owned()));
+    assert_eq!(route.mirror.map(Weight::bp), Some(500));
+    assert_eq!(route.access_log.map(Weight::bp), Some(50));
     assert_eq!(plan.limits.start, SignedDuration::from_mins(4));
     assert_eq!(plan.limits.traffic_lease, SignedDuration::from_secs(45));
     assert_eq!(plan.bake.watch, SignedDuration::from_mins(25));

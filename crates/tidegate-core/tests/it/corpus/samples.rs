@@ -12,8 +12,7 @@ use tidegate_core::ids::{
     SlotName,
 };
 use tidegate_core::plan::{
-    Ask, Bake, Comparison, Evidence, Floor, HoldEnd, Judging, KeepPrevious, Limits, Metric,
-    Otherwise, Part, PartKind, Plan, Probe, Protocol, Release, Required, Route, Rule, Run, Smoke, SmokeRun, Source, Step, Traffic,
+    Ask, Bake, CohortBy, Comparison, Evidence, Floor, HoldEnd, Judging, KeepPrevious, Limits, Metric, Otherwise, Part, PartKind, Plan, Probe, Protocol, Release, Required, Route, Rule, Run, Smoke, SmokeRun, Source, Step, Traffic,
 };
 use tidegate_core::state::{
     Backend, Hold, HoldCause, Phase, PhaseResult, Reason, SlotObserved, Stage, TaskId, Tenant,
@@ -302,6 +301,9 @@ fn web_part() -> Part {
             path: "/".to_owned(),
             preview_header: Some("x-preview".to_owned()),
             sticky: true,
+            cohort: CohortBy::Cookie,
+            mirror: None,
+            access_log: None,
             tls: None,
             behind: None,
         }),

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use tidegate_core::digest::Digest;
 use tidegate_core::effect::RouteTable;
 use tidegate_core::ids::{EnvironmentName, PartName, Scope, ServiceName, SlotName};
-use tidegate_core::plan::{Comparison, Metric, Rule};
+use tidegate_core::plan::{CohortBy, Comparison, Metric, Rule};
 use tidegate_core::state::Backend;
 use tidegate_core::weight::Split;
 use tidegate_engine::ports::Failure;
@@ -109,6 +109,8 @@ pub(super) fn seal(scope: &Scope, table: &RouteTable, epoch: u64) -> Result<wire
         brake: if fallback.is_some() { brakes(&table.brake) } else { Vec::new() },
         limits_ms: table.limits_ms.clone(),
         acknowledges_override: table.adopted_override,
+        mirror: mirror(table, &backends),
+        access_log: table.route.access_log.and_then(|share| wire::Weight::new(share.bp())),
         fallback,
         backends,
         service: service.clone(),
@@ -179,7 +181,21 @@ fn cohort(service: &str, table: &RouteTable) -> wire::Cohort {
         cookie: format!("tidegate-{cookie}"),
         seed: short(revision),
         enabled: table.route.sticky,
+        by: match &table.route.cohort {
+            CohortBy::Cookie => wire::CohortBy::Cookie,
+            CohortBy::Header(name) => wire::CohortBy::Header(name.clone()),
+            CohortBy::Address => wire::CohortBy::Address,
+        },
     }
+}
+
+// A candidate is looked at by copies for as long as it is one.
+fn mirror(table: &RouteTable, backends: &[wire::Backend]) -> Option<wire::Mirror> {
+    let share = wire::Weight::new(table.route.mirror?.bp())?;
+    let candidate = table.candidate.as_ref().filter(|slot| table.live.as_ref() != Some(slot))?;
+    let reachable = |b: &&wire::Backend| b.slot == candidate.as_str() && !b.endpoints.is_empty();
+    let revision = backends.iter().find(reachable)?.revision.clone();
+    Some(wire::Mirror { revision, share })
 }
 
 // Only the error rate is known to the proxy by itself. A rule of a longer time than the proxy
@@ -204,9 +220,11 @@ mod tests {
     use jiff::SignedDuration;
     use tidegate_core::effect::RouteTable;
     use tidegate_core::ids::{EnvironmentName, PartName, Scope, ServiceName, SlotName};
-    use tidegate_core::plan::{Comparison, Metric, Protocol, Route, Rule};
+    use tidegate_core::plan::{CohortBy, Comparison, Metric, Protocol, Route, Rule};
     use tidegate_core::state::Backend;
     use tidegate_core::weight::{Split, Weight};
+
+    use tidegate_proxy::wire;
 
     use super::{part_of, scope_of, seal, service_key, slot_of};
 
@@ -237,6 +255,9 @@ mod tests {
                 path: "/".to_owned(),
                 preview_header: Some("X-Preview".to_owned()),
                 sticky: true,
+                cohort: CohortBy::Cookie,
+                mirror: None,
+                access_log: None,
                 tls: None,
                 behind: None,
             },
@@ -292,6 +313,25 @@ mod tests {
         assert_eq!(preview.header, "x-preview");
         assert_eq!(preview.values["candidate"], "south/v1-aaaaaaaa");
         assert_eq!(slot_of("south/v1-aaaaaaaa"), Some(slot("south")));
+    }
+
+    #[test]
+    fn a_route_says_who_is_who_and_who_gets_copies() {
+        let mut table = table();
+        table.route.cohort = CohortBy::Header("x-user".to_owned());
+        table.route.mirror = Some(Weight::from_bp(500).unwrap());
+        table.route.access_log = Some(Weight::from_bp(100).unwrap());
+        let sealed = seal(&scope("shop", "production"), &table, 1).unwrap();
+        assert_eq!(sealed.cohort.by, wire::CohortBy::Header("x-user".to_owned()));
+        assert_eq!(sealed.access_log, wire::Weight::new(100));
+        let copied = sealed.mirror.as_ref().unwrap();
+        assert_eq!(
+            (copied.revision.as_str(), copied.share.basis_points()),
+            ("south/v1-aaaaaaaa", 500)
+        );
+        // At rest there is nobody to look at.
+        table.candidate = None;
+        assert_eq!(seal(&scope("shop", "production"), &table, 1).unwrap().mirror, None);
     }
 
     #[test]

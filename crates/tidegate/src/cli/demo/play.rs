@@ -112,7 +112,9 @@ async fn upgrade_proxy(scene: &Scene, voice: &Voice<'_>) -> anyhow::Result<()> {
     let mut look = interval(SHIFT_LOOK);
     loop {
         look.tick().await;
-        let traffic: Traffic = client.get("/v1/services/shop/traffic").await.map_err(words)?;
+        let asked = client.get::<Traffic>("/v1/services/shop/traffic").await;
+        let traffic =
+            asked.map_err(|failure| anyhow::anyhow!("{} {}", failure.code, failure.what))?;
         let split = traffic.parts.first().and_then(|part| part.split.as_ref());
         if split.is_some_and(|split| split.set.len() > 1) {
             break;
