@@ -62,8 +62,8 @@ pub(super) fn checksum(parts: &TableParts) -> String {
         brake,
         limits_ms,
         acknowledges_override,
-        mirror,
-        access_log,
+        mirror: _,
+        access_log: _,
         tls: _,
         behind: _,
     } = parts;
@@ -112,9 +112,15 @@ pub(super) fn checksum(parts: &TableParts) -> String {
         hash.decimal(*limit);
     }
     hash.optional(*acknowledges_override, Canonical::number);
-    // What a table of the first release cannot say is fed only when it is said, so that the
-    // tables it left on disk keep their checksum. Each begins with a name of its own.
-    match &cohort.by {
+    feed_later(&mut hash, parts);
+    edge::feed(&mut hash, parts);
+    hash.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What a table of the first release cannot say is fed only when it is said, so that the tables
+/// it left on disk keep their checksum. Each begins with a name of its own.
+fn feed_later(hash: &mut Canonical, parts: &TableParts) {
+    match &parts.cohort.by {
         CohortBy::Cookie => {}
         CohortBy::Header(name) => {
             hash.text("cohort by header");
@@ -122,15 +128,13 @@ pub(super) fn checksum(parts: &TableParts) -> String {
         }
         CohortBy::Address => hash.text("cohort by address"),
     }
-    if let Some(mirror) = mirror {
+    if let Some(mirror) = &parts.mirror {
         hash.text("mirror");
         hash.text(&mirror.revision);
         hash.number(u64::from(mirror.share.basis_points()));
     }
-    if let Some(share) = access_log {
+    if let Some(share) = parts.access_log {
         hash.text("access log");
         hash.number(u64::from(share.basis_points()));
     }
-    edge::feed(&mut hash, parts);
-    hash.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
