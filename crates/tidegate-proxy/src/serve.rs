@@ -172,11 +172,7 @@ pub async fn serve(
         reports.spawn(giving::report(successor, kept, tick, drained.clone()));
     } else {
         keeper.store().close_all();
-        for path in [&socket, &upgrade::path_beside(&socket)] {
-            if let Err(error) = std::fs::remove_file(path) {
-                tracing::debug!(%error, path = %path.display(), "a socket is gone already");
-            }
-        }
+        remove_sockets(&socket);
     }
     plane.tasks.close();
     let all_done = async {
@@ -196,6 +192,20 @@ pub async fn serve(
     drained.cancel();
     while reports.join_next().await.is_some() {}
     stop.cancel();
+    end(tasks, plane).await;
+    Ok(())
+}
+
+fn remove_sockets(control: &Path) {
+    for path in [control, &upgrade::path_beside(control)] {
+        if let Err(error) = std::fs::remove_file(path) {
+            tracing::debug!(%error, path = %path.display(), "a socket is gone already");
+        }
+    }
+}
+
+/// Waits for what runs beside the requests, and ends the threads.
+async fn end(mut tasks: JoinSet<()>, plane: Arc<Plane>) {
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended {
             tracing::error!(%error, "a task of the proxy failed");
@@ -209,7 +219,6 @@ pub async fn serve(
     if let Err(error) = ended {
         tracing::error!(%error, "the workers did not end");
     }
-    Ok(())
 }
 
 /// Resolves when the shutdown was asked for that long ago.

@@ -24,15 +24,15 @@ const ROUNDS: usize = 5;
 /// Connections of the closed loop.
 const CONNECTIONS: u32 = 64;
 /// How long each is loaded in a round, seconds.
-const LOADED_SECONDS: u64 = 4;
+const LOADED_SECONDS: u64 = 2;
 /// How long the open loop lasts for each in a round.
-const PACED: Duration = Duration::from_secs(4);
+const PACED: Duration = Duration::from_secs(1);
 /// Idle connections whose memory is measured.
 const IDLE: usize = 8_000;
 /// Services whose tick is timed.
 const SERVICES: u64 = 1_000;
 /// Ticks after which the slowest counts.
-const TICKS: usize = 20;
+const TICKS: usize = 5;
 /// Most time an answer on a plain socket may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -240,7 +240,7 @@ fn mid_shift(report: &mut Report, bench: &Bench, field: &Field) -> anyhow::Resul
     let steady = load(ours, "/")?;
     let origin = field.backend.address;
     let revisions = [format!("b@{origin}"), format!("c@{origin}")];
-    shift(bench, &field.socket, ours.address, "weights", 1, &revisions)?;
+    shift(bench, &field.socket, ours.address, "change", 2, &revisions)?;
     let shifting = load(ours, "/")?;
     let what =
         "mid-shift, each request a new client with a signed cookie / steady: for each CPU-second";

@@ -112,14 +112,14 @@ pub(super) fn checksum(parts: &TableParts) -> String {
         hash.decimal(*limit);
     }
     hash.optional(*acknowledges_override, Canonical::number);
-    later_words(&mut hash, parts);
+    feed_later(&mut hash, parts);
     edge::feed(&mut hash, parts);
     hash.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What a table of the first release cannot say is fed only when it is said, so that the
-/// tables it left on disk keep their checksum. Each begins with a name of its own.
-fn later_words(hash: &mut Canonical, parts: &TableParts) {
+/// What a table of the first release cannot say is fed only when it is said, so that the tables
+/// it left on disk keep their checksum. Each begins with a name of its own.
+fn feed_later(hash: &mut Canonical, parts: &TableParts) {
     match &parts.cohort.by {
         CohortBy::Cookie => {}
         CohortBy::Header(name) => {
