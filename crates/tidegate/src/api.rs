@@ -41,7 +41,7 @@ mod server;
 mod services;
 mod traffic;
 
-pub(crate) use check::look;
+pub(crate) use check::{context, look};
 
 /// Largest body of a request: a configuration is at most 256 KiB, JSON may double that.
 const BODY_BYTES_MAX: usize = 640 * 1024;

@@ -12,12 +12,14 @@ mod api;
 mod approve;
 mod check;
 mod completions;
+mod config;
 mod demo;
 mod deploy;
 mod doctor;
 mod explain;
 pub(crate) mod globals;
 mod hold;
+mod import;
 mod init;
 mod list;
 mod logs;
@@ -104,6 +106,11 @@ enum Verb {
     Doctor(doctor::Args),
     /// Validate tidegate.yaml and say everything that is wrong with it
     Check(check::Args),
+    /// The configuration as it counts: show, get, diff, format, migrate
+    #[command(subcommand)]
+    Config(config::Verb),
+    /// Make a draft from a runbook, with what became of every line
+    Import(import::Args),
     /// Explain an error code, without a network
     Explain(explain::Args),
     /// The server: run it here, look at it, stop it
@@ -201,6 +208,8 @@ impl Cli {
             Verb::Timeline(args) => timeline::run(&session, &args).await,
             Verb::Doctor(args) => doctor::run(&session, &args).await,
             Verb::Check(args) => check::run(&session, &args),
+            Verb::Config(verb) => config::run(&session, &verb),
+            Verb::Import(args) => import::run(&session, &args),
             Verb::Explain(args) => explain::run(&session, &args),
             Verb::Server(verb) => server::run(&session, &verb).await,
             Verb::Proxy(verb) => proxy::run(&session, &verb).await,

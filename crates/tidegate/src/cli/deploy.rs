@@ -28,6 +28,9 @@ pub(crate) struct Args {
     /// The same key takes effect once: a repeat follows the first deployment
     #[arg(long, env = "TIDEGATE_KEY")]
     key: Option<String>,
+    /// A value for a variable that the configuration declares, `NAME=VALUE`
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = project::assignment)]
+    variables: Vec<(String, String)>,
 }
 
 /// Runs the verb.
@@ -98,6 +101,7 @@ fn request(session: &Session, args: &Args) -> Result<Deploy, Failure> {
         supersede: args.supersede,
         despite_quarantine: args.despite_quarantine,
         key: args.key.clone(),
+        variables: args.variables.iter().cloned().collect(),
     })
 }
 

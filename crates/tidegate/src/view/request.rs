@@ -1,6 +1,8 @@
 //! What the API is asked: bodies of requests. Unknown fields are refused, so that a misspelt
 //! wish is never silently dropped. Must never carry who asks: the socket says that.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -27,6 +29,9 @@ pub(crate) struct Deploy {
     /// The same key takes effect once; a repeat answers with the first deployment.
     #[serde(default)]
     pub(crate) key: Option<String>,
+    /// Values of variables that the configuration declares.
+    #[serde(default)]
+    pub(crate) variables: BTreeMap<String, String>,
 }
 
 fn default_config() -> String {
@@ -151,4 +156,10 @@ pub(crate) struct Check {
     /// The environment; by default the one that the file names.
     #[serde(default)]
     pub(crate) environment: Option<String>,
+    /// Texts of the files that it uses, by the path under which it names them.
+    #[serde(default)]
+    pub(crate) files: BTreeMap<String, String>,
+    /// Values of declared variables.
+    #[serde(default)]
+    pub(crate) variables: BTreeMap<String, String>,
 }
