@@ -35,6 +35,7 @@ mod journal;
 mod locate;
 mod logs;
 mod narrate;
+mod plans;
 pub(crate) mod principal;
 mod reply;
 mod server;
@@ -114,6 +115,7 @@ fn resources() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(deployments::create, deployments::list))
         .routes(routes!(deployments::show))
+        .routes(routes!(plans::create))
         .routes(routes!(events::list))
         .routes(routes!(logs::show))
         .routes(routes!(decisions::hold))

@@ -15,6 +15,7 @@ mod completions;
 mod config;
 mod demo;
 mod deploy;
+mod diff;
 mod doctor;
 mod explain;
 pub(crate) mod globals;
@@ -24,6 +25,7 @@ mod init;
 mod list;
 mod logs;
 mod man;
+mod plan;
 mod probe;
 mod project;
 mod proxy;
@@ -74,6 +76,8 @@ enum Verb {
     Demo(demo::Args),
     /// Deploy a tag and follow it to its end
     Deploy(deploy::Args),
+    /// Everything that a deployment would do; begins nothing
+    Plan(plan::Args),
     /// Follow a deployment
     Watch(watch::Args),
     /// One screen about a deployment
@@ -102,6 +106,8 @@ enum Verb {
     Show(show::Args),
     /// Everything that happened to a deployment, in order
     Timeline(timeline::Args),
+    /// What lies between two tags: commits, files, configuration by key
+    Diff(diff::Args),
     /// Test this machine, the server and the configuration
     Doctor(doctor::Args),
     /// Validate tidegate.yaml and say everything that is wrong with it
@@ -192,6 +198,7 @@ impl Cli {
             Verb::Init(args) => init::run(&session, &args),
             Verb::Demo(args) => demo::run(&session, &args).await,
             Verb::Deploy(args) => deploy::run(&session, &args).await,
+            Verb::Plan(args) => plan::run(&session, &args).await,
             Verb::Watch(args) => watch::run(&session, &args).await,
             Verb::Status(args) => status::run(&session, &args).await,
             Verb::Why(args) => why::run(&session, &args).await,
@@ -206,6 +213,7 @@ impl Cli {
             Verb::List(args) => list::run(&session, &args).await,
             Verb::Show(args) => show::run(&session, &args).await,
             Verb::Timeline(args) => timeline::run(&session, &args).await,
+            Verb::Diff(args) => diff::run(&session, &args),
             Verb::Doctor(args) => doctor::run(&session, &args).await,
             Verb::Check(args) => check::run(&session, &args),
             Verb::Config(verb) => config::run(&session, &verb),

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub(crate) mod plan;
 pub(crate) mod request;
 pub(crate) mod service;
 

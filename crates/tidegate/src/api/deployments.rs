@@ -52,7 +52,7 @@ pub(crate) async fn create(
 ) -> Reply<request::Accepted> {
     check_key(asked.key.as_deref())?;
     check_repository(&asked.repository)?;
-    let Parsed { plan, notes, unserved: _ } = read_plan(&api, &asked).await?;
+    let Parsed { plan, notes, unserved: _ } = read_plan(&api, &asked, Purpose::Deploy).await?;
     let scope = plan.scope.clone();
     let notes = notes.iter().map(ToString::to_string).collect();
     let accepted = |id: DeploymentId, version: String, seq: u64, repeated: bool| {
@@ -93,7 +93,7 @@ pub(crate) async fn create(
 }
 
 /// The server works elsewhere than the one who asks: a relative path would mean another place.
-fn check_repository(repository: &str) -> Result<(), Problem> {
+pub(super) fn check_repository(repository: &str) -> Result<(), Problem> {
     let url = repository.contains("://") || (repository.contains('@') && repository.contains(':'));
     if url || repository.starts_with('/') {
         return Ok(());
@@ -111,7 +111,11 @@ pub(crate) fn check_key(key: Option<&str>) -> Result<(), Problem> {
 }
 
 /// Resolves the tag and reads the configuration from its commit.
-async fn read_plan(api: &Api, asked: &request::Deploy) -> Result<Parsed, Problem> {
+pub(super) async fn read_plan(
+    api: &Api,
+    asked: &request::Deploy,
+    purpose: Purpose,
+) -> Result<Parsed, Problem> {
     let releases = &api.ports().releases;
     let commit = releases.resolve(&asked.repository, &asked.version).await?;
     let bytes = committed(api, &asked.repository, &commit, &asked.config).await?;
@@ -134,7 +138,7 @@ async fn read_plan(api: &Api, asked: &request::Deploy) -> Result<Parsed, Problem
         files: &files,
         variables: &asked.variables,
         today: Some(Zoned::now().date()),
-        purpose: Purpose::Deploy,
+        purpose,
     };
     tidegate_spec::read_with(source, &asked.config, &context)
         .map_err(|found| Problem::of_diagnostics(&asked.config, found))

@@ -34,6 +34,28 @@ pub(crate) struct Deploy {
     pub(crate) variables: BTreeMap<String, String>,
 }
 
+/// Foresee a deployment.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Foresee {
+    /// An absolute path on this machine, or a URL that git understands.
+    pub(crate) repository: String,
+    /// The tag.
+    pub(crate) version: String,
+    /// Path of the configuration inside the commit.
+    #[serde(default = "default_config")]
+    pub(crate) config: String,
+    /// The environment; by default the one that the file names.
+    #[serde(default)]
+    pub(crate) environment: Option<String>,
+    /// Values of variables that the configuration declares.
+    #[serde(default)]
+    pub(crate) variables: BTreeMap<String, String>,
+    /// Requests that users make, to count those that would meet the candidate.
+    #[serde(default)]
+    pub(crate) requests_per_second: Option<f64>,
+}
+
 fn default_config() -> String {
     DEFAULT_CONFIG.to_owned()
 }
