@@ -25,7 +25,7 @@ type Events<'s> = Parser<'s, StrInput<'s>>;
 
 /// The tree of the only document in the source; `None` when it could not be read, which is then in
 /// the report.
-pub(crate) fn compose(source: &str, report: &mut Report<'_>) -> Option<Node> {
+pub(crate) fn compose(source: &str, index: u16, report: &mut Report<'_>) -> Option<Node> {
     let options = granit_parser::options! {
         disallow_directives: true,
         emit_comments: false,
@@ -33,6 +33,7 @@ pub(crate) fn compose(source: &str, report: &mut Report<'_>) -> Option<Node> {
     let mut composer = Composer {
         events: Parser::new_from_str_with_options(source, options),
         source,
+        index,
         report,
         anchors: BTreeMap::new(),
         nodes: 0,
@@ -43,6 +44,8 @@ pub(crate) fn compose(source: &str, report: &mut Report<'_>) -> Option<Node> {
 struct Composer<'s, 'r, 'f> {
     events: Events<'s>,
     source: &'s str,
+    /// Which of the report's files this is.
+    index: u16,
     report: &'r mut Report<'f>,
     anchors: BTreeMap<usize, Node>,
     nodes: usize,
@@ -86,7 +89,12 @@ impl<'s> Composer<'s, '_, '_> {
 
     fn syntax(&mut self, error: &ScanError) {
         let mark = error.marker();
-        let at = Span { line: number(mark.line()), column: number(mark.col() + 1), length: 1 };
+        let at = Span {
+            source: self.index,
+            line: number(mark.line()),
+            column: number(mark.col() + 1),
+            length: 1,
+        };
         if *error.kind() == ErrorKind::RecursionLimitExceeded {
             let message = format!("nested deeper than {DEPTH_MAX} levels");
             self.report.error(codes::TOO_COMPLEX, at, message);
@@ -256,6 +264,7 @@ impl<'s> Composer<'s, '_, '_> {
         let first_line = span.slice(self.source).and_then(|text| text.lines().next());
         let length = first_line.map_or(1, |text| text.trim_end().chars().count());
         Span {
+            source: self.index,
             line: number(span.start.line()),
             column: number(span.start.col() + 1),
             length: number(length.max(1)),

@@ -61,13 +61,23 @@ pub struct Diagnostic {
     pub place: Option<Place>,
     /// What to write instead.
     pub help: Option<String>,
+    /// Why the team lives with it, as the file says under `accept`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<String>,
 }
 
 impl Diagnostic {
     /// A finding without a place.
     #[must_use]
     pub fn new(code: &str, severity: Severity, message: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), severity, message: message.into(), place: None, help: None }
+        Self {
+            code: code.to_owned(),
+            severity,
+            message: message.into(),
+            place: None,
+            help: None,
+            accepted: None,
+        }
     }
 
     /// Adds what to write instead.
@@ -78,9 +88,19 @@ impl Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}[{}]: {}", self.severity.name(), self.code, visible(&self.message))?;
+        let accepted = if self.accepted.is_some() { ", accepted" } else { "" };
+        writeln!(
+            f,
+            "{}[{}{accepted}]: {}",
+            self.severity.name(),
+            self.code,
+            visible(&self.message)
+        )?;
         if let Some(place) = &self.place {
             place.fmt_snippet(f)?;
+        }
+        if let Some(reason) = &self.accepted {
+            return writeln!(f, "  accepted: {}", visible(reason));
         }
         if let Some(help) = &self.help {
             for (index, line) in help.lines().enumerate() {

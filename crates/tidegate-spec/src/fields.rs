@@ -2,6 +2,7 @@
 //! Must never let an unknown key pass: a rule that is spelled wrong would silently not apply.
 
 use crate::codes;
+use crate::declared;
 use crate::node::{Key, Kind, Node};
 use crate::report::{Report, Span};
 use crate::words;
@@ -99,6 +100,16 @@ impl<'n> Fields<'n> {
         field
     }
 
+    /// Whether a key is there, without having asked for it.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.entries.iter().any(|(k, _)| k.text == key)
+    }
+
+    /// The value of a key, without having asked for it.
+    pub(crate) fn peek(&self, key: &str) -> Option<&'n Node> {
+        self.entries.iter().find(|(k, _)| k.text == key).map(|(_, node)| node)
+    }
+
     /// Where a key stands.
     pub(crate) fn key_at(&self, key: &str) -> Option<Span> {
         self.entries.iter().find(|(k, _)| k.text == key).map(|(k, _)| k.at)
@@ -107,7 +118,7 @@ impl<'n> Fields<'n> {
     /// Reports every key that was not asked for. Those in `later` have a meaning that this version
     /// does not serve; a key that begins with `x-` is a note of the writer.
     pub(crate) fn finish(self, later: &[&str], report: &mut Report<'_>) {
-        for (key, _) in self.entries {
+        for (key, node) in self.entries {
             let name = key.text.as_str();
             if self.known.contains(&name) || name.starts_with("x-") {
                 continue;
@@ -115,10 +126,14 @@ impl<'n> Fields<'n> {
             let path = self.path(name);
             if later.contains(&name) {
                 let message = format!("`{path}` is not served by this version");
-                report.error(codes::NOT_SERVED, key.at, message).help(
+                report.unserved(
+                    &path,
+                    key.at,
+                    message,
                     "the file is refused because what you ask for would silently not happen; \
                      remove the key, or put `x-` before it to keep it as a note",
                 );
+                declared::check(&Field { path, node }, report);
                 continue;
             }
             let finding = report.error(

@@ -2,34 +2,58 @@
 //! Must never return a plan for a file with an error in it, nor look at anything but the text: no
 //! clock, no file system, no environment variable.
 
+use std::collections::BTreeMap;
+
 use jiff::SignedDuration;
+use jiff::civil::Date;
 use tidegate_core::ids::{EnvironmentName, Scope, ServiceName};
 use tidegate_core::plan::{Limits, Part, Plan, Release, Required, Source};
 
+use crate::accept;
 use crate::codes;
 use crate::command;
 use crate::compose;
+use crate::declared;
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
+use crate::environments;
 use crate::fields::{Field, Fields, shorten, wrong_kind};
 use crate::lint;
 use crate::metrics;
 use crate::node::{Kind, Node};
 use crate::part;
 use crate::read;
-use crate::report::{Report, Span};
+use crate::report::{Purpose, Report, Span, Unserved};
+use crate::resolve::{self, Resolved};
 use crate::source;
 use crate::targets;
 use crate::traffic;
+use crate::variables::{self, Values};
 
 /// The version of the format that is read here.
 const SCHEMA: &str = "1";
-/// The environment when neither the file nor the caller names one.
-const ENVIRONMENT: &str = "production";
 /// Keys that the format knows and this version does not serve.
-const LATER: [&str; 17] = [
-    "approve", "ask", "backup", "before", "check", "duties", "extends", "flags", "gates", "owner",
-    "people", "plan", "review", "secrets", "tell", "use", "window",
+const LATER: [&str; 18] = [
+    "alerts",
+    "approve",
+    "backup",
+    "before",
+    "check",
+    "checklist",
+    "duties",
+    "flags",
+    "gates",
+    "incident",
+    "monitors",
+    "people",
+    "plan",
+    "roles",
+    "secrets",
+    "systems",
+    "tell",
+    "window",
 ];
+/// Most open questions of one file.
+const ASKS_MAX: usize = 256;
 
 /// What a file says.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +62,25 @@ pub struct Parsed {
     pub plan: Plan,
     /// Warnings and notes: the file is accepted all the same.
     pub notes: Vec<Diagnostic>,
+    /// What it declares and this version does not carry out; empty for a deployment.
+    pub unserved: Vec<Unserved>,
+}
+
+/// What a file is read with.
+#[derive(Debug, Clone)]
+pub struct Context<'a> {
+    /// What would be deployed.
+    pub release: Release,
+    /// The environment; wins over the file's own.
+    pub environment: Option<&'a str>,
+    /// Files that it uses, by the path under which it names them; see [`crate::wanted`].
+    pub files: &'a BTreeMap<String, Vec<u8>>,
+    /// Values of declared variables, which win over those in the file.
+    pub variables: &'a BTreeMap<String, String>,
+    /// The day on which reviews are due or not; `None` leaves that question out.
+    pub today: Option<Date>,
+    /// What it is read for.
+    pub purpose: Purpose,
 }
 
 /// Reads a file.
@@ -53,35 +96,64 @@ pub fn parse(
     release: Release,
     environment: Option<&str>,
 ) -> Result<Parsed, Diagnostics> {
+    let context = Context {
+        release,
+        environment,
+        files: &BTreeMap::new(),
+        variables: &BTreeMap::new(),
+        today: None,
+        purpose: Purpose::Deploy,
+    };
+    read_with(source, name, &context)
+}
+
+/// Reads a file with everything that belongs to it.
+///
+/// # Errors
+/// All findings at once, as soon as one of them is an error.
+pub fn read_with(source: &str, name: &str, context: &Context<'_>) -> Result<Parsed, Diagnostics> {
     let source = source.strip_prefix('\u{feff}').unwrap_or(source);
     // A file over the limit is not even cut into lines.
     let shown = if source.len() > source::SOURCE_BYTES_MAX { "" } else { source };
-    let mut report = Report::new(name, shown);
-    let plan = if source::check(source, &mut report) {
-        compose::compose(source, &mut report)
-            .and_then(|root| plan(&root, release, environment, &mut report))
-    } else {
-        None
-    };
+    let mut report = Report::for_purpose(name, shown, context.purpose);
+    let resolved = tree(source, context, &mut report);
+    let plan = resolved.as_ref().and_then(|resolved| plan(resolved, context, &mut report));
     if plan.is_none() && !report.has_errors() {
         report
             .error(codes::MISSING_KEY, Span::START, "the file says nothing")
             .help("`tidegate init` writes one to begin with");
     }
+    if let Some(resolved) = &resolved {
+        accept::accept(&resolved.root, &mut report);
+    }
     let refused = report.has_errors();
+    let unserved = report.take_unserved();
     let findings = report.finish();
     match plan {
-        Some(plan) if !refused => Ok(Parsed { plan, notes: findings.0 }),
+        Some(plan) if !refused => Ok(Parsed { plan, notes: findings.0, unserved }),
         _ => Err(findings),
     }
 }
 
-fn plan(
-    root: &Node,
-    release: Release,
-    environment: Option<&str>,
-    report: &mut Report<'_>,
-) -> Option<Plan> {
+/// The tree of a file and all that it is made of, with every value put in.
+pub(crate) fn tree<'a: 's, 's>(
+    source: &'s str,
+    context: &Context<'a>,
+    report: &mut Report<'s>,
+) -> Option<Resolved> {
+    if !source::check(source, 0, report) {
+        return None;
+    }
+    let root = compose::compose(source, 0, report)?;
+    let mut resolved = resolve::resolve(root, context.environment, context.files, report);
+    let values = Values { release: &context.release, given: context.variables };
+    variables::substitute(&mut resolved.root, &values, report);
+    Some(resolved)
+}
+
+fn plan(resolved: &Resolved, context: &Context<'_>, report: &mut Report<'_>) -> Option<Plan> {
+    let root = &resolved.root;
+    let release = context.release.clone();
     let field = Field { path: String::new(), node: root };
     if root.is_null() {
         return None;
@@ -90,13 +162,14 @@ fn plan(
         wrong_kind(&field, "a map of keys", report);
         return None;
     }
-    refuse_substitution(root, "", report);
+    variables::secrets(root, report);
     let mut fields = Fields::of(&field, report);
     // A file of another version has other keys: nothing else in it can be judged.
     if !schema(&mut fields, report) {
         return None;
     }
-    let scope = scope(&mut fields, environment, report);
+    let scope = scope(&mut fields, context.environment, &resolved.environment, report);
+    around(&mut fields, &resolved.environment, report);
     release_tags(fields.get("release"), &release, report);
     let build = fields.get("build").and_then(|field| command::build(&field, report));
     let sources = metrics::metrics(&mut fields, report);
@@ -123,8 +196,61 @@ fn plan(
     if plan.parts.is_empty() || report.has_errors() {
         return None;
     }
-    lint::in_file(&plan, &targets, traffic.places, bake_at, report);
+    let facts = lint::Facts { root, targets: &targets, today: context.today };
+    lint::in_file(&plan, &facts, traffic.places, bake_at, report);
     Some(plan)
+}
+
+/// The keys around the deployment itself: where the file comes from, who answers, what is open.
+fn around(fields: &mut Fields<'_>, environment: &str, report: &mut Report<'_>) {
+    for key in ["owner", "extends", "use", "variables", "review", "load", "recovery", "accept"] {
+        if let Some(field) = fields.get(key) {
+            declared::check(&field, report);
+        }
+    }
+    if let Some(field) = fields.get("environments") {
+        declared::check(&field, report);
+        environments::order(&field, environment, report);
+    }
+    if let Some(field) = fields.get("ask") {
+        declared::check(&field, report);
+        asks(&field, report);
+    }
+}
+
+/// Open questions: an error for a deployment, because somebody decided not to decide.
+fn asks(field: &Field<'_>, report: &mut Report<'_>) {
+    let Kind::List(items) = &field.node.kind else { return };
+    if items.len() > ASKS_MAX {
+        let message = format!("more than {ASKS_MAX} open questions");
+        report.error(codes::TOO_COMPLEX, field.at(), message);
+        return;
+    }
+    for node in items {
+        let question = node.text().or_else(|| node.get("question").and_then(Node::text));
+        let about = node.get("for").and_then(Node::text);
+        let question = question.unwrap_or("a question without words");
+        let proposed = node.get("propose").and_then(Node::text);
+        let limit = about.is_some_and(|key| {
+            key.starts_with("traffic.") || key.starts_with("alerts") || key.starts_with("targets")
+        });
+        let (code, severity) = match (report.purpose(), limit) {
+            (Purpose::Deploy, _) => (codes::OPEN_QUESTION, Severity::Error),
+            (Purpose::Check, true) => (codes::NO_NUMBER, Severity::Warning),
+            (Purpose::Check, false) => (codes::OPEN_QUESTION, Severity::Warning),
+        };
+        let mut finding = Diagnostic::new(code, severity, format!("open: {}", shorten(question)));
+        finding.help(match (about, proposed) {
+            (Some(about), Some(value)) => format!("answer it in `{about}`, for example `{value}`"),
+            (Some(about), None) => format!("answer it in `{about}` and remove the question"),
+            (None, _) => "answer it and remove the question".to_owned(),
+        });
+        if severity == Severity::Error {
+            report.error(code, node.at, finding.message).help(finding.help.unwrap_or_default());
+        } else {
+            report.add(finding, Some(node.at));
+        }
+    }
 }
 
 /// `tidegate: 1`.
@@ -152,6 +278,7 @@ fn schema(fields: &mut Fields<'_>, report: &mut Report<'_>) -> bool {
 fn scope(
     fields: &mut Fields<'_>,
     environment: Option<&str>,
+    default: &str,
     report: &mut Report<'_>,
 ) -> Option<Scope> {
     let service = fields.need("service", "shop", report).and_then(|field| {
@@ -168,13 +295,14 @@ fn scope(
         (Some(asked), written) => {
             let place = at.unwrap_or(Span::START);
             let asked = read::name(asked, "environment", place, EnvironmentName::new, report)?;
-            if let Some(written) = written.filter(|written| *written != asked) {
+            let declares = fields.has("environments");
+            if let Some(written) = written.filter(|written| !declares && *written != asked) {
                 other_environment(&asked, &written, at, report);
             }
             asked
         }
         (None, Some(written)) => written,
-        (None, None) => EnvironmentName::new(ENVIRONMENT).ok()?,
+        (None, None) => EnvironmentName::new(default).ok()?,
     };
     Some(Scope { service: service?, environment })
 }
@@ -196,7 +324,9 @@ fn release_tags(field: Option<Field<'_>>, release: &Release, report: &mut Report
     let Some(field) = field else { return };
     let mut fields = Fields::of(&field, report);
     let tag = fields.get("tag");
-    fields.finish(&["start", "image", "require", "repository", "branch"], report);
+    let later =
+        ["start", "image", "require", "repository", "branch", "version", "toolchain", "artifact"];
+    fields.finish(&later, report);
     let Some(tag) = tag else { return };
     let Some(pattern) = read::text(&tag, report) else {
         return;
@@ -291,37 +421,6 @@ fn refuse_blindness(traffic: &traffic::Read, parts: &[&Part], at: Span, report: 
                 "add a probe, as in `probes: {ok: {exec: [./check]}}`, or write \
                  `traffic: {advance_if: [memory < 90%], rollback_if: [cpu > 95% for 5m]}`",
             );
-    }
-}
-
-/// `${...}` is for a later version: until then it would reach the application as it stands.
-fn refuse_substitution(node: &Node, path: &str, report: &mut Report<'_>) {
-    match &node.kind {
-        Kind::Scalar { text, .. } if text.contains("${") => {
-            report
-                .error(
-                    codes::SUBSTITUTION,
-                    node.at,
-                    format!("`{path}` has `${{`, and nothing is put in its place"),
-                )
-                .help(
-                    "write the value itself; in a `shell:` line write `$NAME` for variables of the \
-                     process",
-                );
-        }
-        Kind::Scalar { .. } => {}
-        Kind::List(items) => {
-            for (index, item) in items.iter().enumerate() {
-                refuse_substitution(item, &format!("{path}[{}]", index + 1), report);
-            }
-        }
-        Kind::Map(entries) => {
-            for (key, value) in entries.iter().filter(|(key, _)| !key.text.starts_with("x-")) {
-                let below = shorten(&key.text);
-                let path = if path.is_empty() { below } else { format!("{path}.{below}") };
-                refuse_substitution(value, &path, report);
-            }
-        }
     }
 }
 

@@ -5,36 +5,57 @@
 //! The way of a file: [`decode`] (bytes to text), the source check, the YAML tree, then one module
 //! for each group of keys, and the lints at the end. Start at [`parse`].
 
+mod accept;
 mod canonical;
 mod codes;
 mod command;
 mod compose;
+mod declared;
 mod detect;
 mod diagnostic;
 mod edge;
+mod environments;
 mod fields;
 mod file;
+mod format;
+mod import;
 mod judging;
 mod lint;
 mod metrics;
+mod mojibake;
 mod node;
 mod part;
+mod preset;
 mod probe;
 mod read;
 mod report;
+mod resolve;
 mod route;
 mod rule;
+mod sarif;
+mod schema;
+mod secret;
+mod show;
 mod source;
 mod targets;
 mod template;
+mod tidy_text;
 mod traffic;
 mod units;
+mod variables;
 mod words;
 
 pub use canonical::{Error as CanonicalError, canonical, components};
 pub use detect::{Detected, FACT_FILES, Facts, Start, detect};
 pub use diagnostic::{Diagnostic, Diagnostics, Place, Severity};
-pub use file::{Parsed, parse};
+pub use file::{Context, Parsed, parse, read_with};
+pub use import::{Entry, How, Imported, Share, runbook};
 pub use lint::lint;
+pub use report::{Purpose, Unserved};
+pub use resolve::wanted;
+pub use sarif::sarif;
+pub use schema::schema;
+pub use show::{Change, Shown, Value, changes, get, show};
 pub use source::{SOURCE_BYTES_MAX, decode};
 pub use template::template;
+pub use tidy_text::{fmt, migrate};

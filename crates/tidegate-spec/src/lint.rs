@@ -1,16 +1,33 @@
 //! Finds what is written correctly and cannot work, or not as somebody will expect.
 //! Must never refuse: a plan with findings is still a plan, and the person decides.
 
+use jiff::SignedDuration;
+use jiff::civil::Date;
 use tidegate_core::plan::{HoldEnd, Metric, Plan, Rule};
 use tidegate_core::weight::WHOLE_BP;
 
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::node::Node;
 use crate::report::{Report, Span};
 use crate::rule;
 use crate::targets::Targets;
 use crate::traffic::Places;
 use crate::units::show;
+
+pub(crate) mod commands;
+mod feasible;
+pub(crate) mod texts;
+mod tree;
+
+/// What a file says besides its plan.
+#[derive(Debug)]
+pub(crate) struct Facts<'f> {
+    pub(crate) root: &'f Node,
+    pub(crate) targets: &'f Targets,
+    /// The day on which it is read.
+    pub(crate) today: Option<Date>,
+}
 
 /// Everything that can be said of a plan without the file it came from.
 #[must_use]
@@ -18,14 +35,14 @@ pub fn lint(plan: &Plan) -> Vec<Diagnostic> {
     let mut findings = Vec::new();
     findings.extend(never_rolls_back(plan));
     findings.extend(always_advances(plan));
-    findings.extend(sample_size(plan));
+    findings.extend(sample_size(plan, None));
     findings
 }
 
 /// The same with places, and with what only the file knows.
 pub(crate) fn in_file(
     plan: &Plan,
-    targets: &Targets,
+    facts: &Facts<'_>,
     places: Places,
     bake_at: Option<Span>,
     report: &mut Report<'_>,
@@ -37,8 +54,8 @@ pub(crate) fn in_file(
     };
     add(never_rolls_back(plan), places.rollback);
     add(always_advances(plan), places.advance);
-    add(sample_size(plan), places.advance);
-    add(too_slow(plan, targets), places.dwell.or(places.steps).or(bake_at));
+    add(sample_size(plan, facts.root.get("load").and_then(load)), places.advance);
+    add(too_slow(plan, facts.targets), places.dwell.or(places.steps).or(bake_at));
     if places.dwell.is_none() {
         let message =
             format!("`each.for` is not given: every step lasts {}", show(plan.traffic.dwell));
@@ -47,6 +64,8 @@ pub(crate) fn in_file(
     if places.otherwise.is_none() {
         add(Some(between_unsaid(plan)), places.rollback.or(places.advance));
     }
+    tree::lint(facts, report);
+    feasible::lint(plan, facts, report);
 }
 
 fn never_rolls_back(plan: &Plan) -> Option<Diagnostic> {
@@ -84,7 +103,7 @@ fn between_unsaid(plan: &Plan) -> Diagnostic {
 }
 
 /// The strictest error limit, with the traffic it needs in the first step.
-fn sample_size(plan: &Plan) -> Option<Diagnostic> {
+fn sample_size(plan: &Plan, load: Option<f64>) -> Option<Diagnostic> {
     let confidence = plan.traffic.confidence?;
     let strictest = plan
         .traffic
@@ -106,12 +125,42 @@ fn sample_size(plan: &Plan) -> Option<Diagnostic> {
         show(plan.traffic.dwell),
         grouped(rate),
     );
-    let mut finding = Diagnostic::new(codes::SAMPLE_SIZE, Severity::Note, message);
-    finding.help(
-        "with less traffic each step lasts until the sample is large enough; a larger first step, \
-         a longer `each.for` or a looser limit shortens it",
-    );
+    let usual = "with less traffic each step lasts until the sample is large enough; a larger first \
+                 step, a longer `each.for` or a looser limit shortens it";
+    // With a rate the note becomes an answer: enough, or how long it really takes.
+    let (severity, help) = match load {
+        None => (Severity::Note, usual.to_owned()),
+        Some(load) if load >= rate => return None,
+        Some(load) => {
+            let minutes = (needed / share / load / 60.0).ceil();
+            let minutes = SignedDuration::try_from_secs_f64(minutes * 60.0).ok()?;
+            (
+                Severity::Warning,
+                format!(
+                    "at {} requests/s the first step lasts {}; {usual}",
+                    trimmed(load),
+                    show(minutes)
+                ),
+            )
+        }
+    };
+    let mut finding = Diagnostic::new(codes::SAMPLE_SIZE, severity, message);
+    finding.help(help);
     Some(finding)
+}
+
+/// `40 requests/s`: what users ask of the service.
+fn load(node: &Node) -> Option<f64> {
+    let text = node.text()?;
+    let (number, unit) = text.split_once("requests")?;
+    let number: f64 = number.trim().replace(',', "").parse().ok()?;
+    let each = match unit.trim().trim_start_matches(['/', ' ']) {
+        "s" | "second" | "a second" => 1.0,
+        "min" | "minute" | "a minute" => 60.0,
+        "h" | "hour" | "an hour" => 3_600.0,
+        _ => return None,
+    };
+    (number > 0.0).then_some(number / each)
 }
 
 /// Requests without a failure that show a failure rate below the limit at this confidence: the

@@ -11,6 +11,7 @@ use tidegate_core::plan::{
 
 use crate::codes;
 use crate::command;
+use crate::declared;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::fields::{Field, Fields, shorten, wrong_kind};
 use crate::node::{Key, Kind, Node};
@@ -114,7 +115,15 @@ fn part(
     let kind = part_kind(kind, route, report);
     let slots =
         fields.get("slots").and_then(|field| slots(&field, report)).or_else(default_slots)?;
-    let run = run(&mut fields, report);
+    let run = match placed(&fields) {
+        Some(driver) if !fields.has("run") => {
+            for key in ["run", "env", "port", "grace", "memory", "log"] {
+                fields.get(key);
+            }
+            Some(unbound(&driver))
+        }
+        _ => run(&mut fields, report),
+    };
     let instances = read::number(fields.get("instances"), INSTANCES, (1, INSTANCES_MAX), report);
     let mut probes =
         fields.get("probes").map(|field| probe::probes(&field, report)).unwrap_or_default();
@@ -199,12 +208,40 @@ fn slot_keys<'n>(
                 field.path,
                 shorten(&key.text)
             );
-            report
-                .error(codes::NOT_SERVED, node.at, message)
-                .help("a slot runs processes on this machine: write `slots: [north, south]`");
+            let path = format!("{}.{}", field.path, shorten(&key.text));
+            report.unserved(
+                &path,
+                node.at,
+                message,
+                "a slot runs processes on this machine: write `slots: [north, south]`",
+            );
+            declared::check(&Field { path, node }, report);
         }
     }
     entries.iter().map(|(key, _)| (key.text.as_str(), key.at)).collect()
+}
+
+/// The driver that places the slots elsewhere, when one is named.
+fn placed(fields: &Fields<'_>) -> Option<String> {
+    let Kind::Map(slots) = &fields.peek("slots")?.kind else { return None };
+    slots.iter().find_map(|(_, node)| match &node.kind {
+        Kind::Map(keys) => keys.first().map(|(driver, _)| driver.text.clone()),
+        Kind::Scalar { .. } => node.text().map(str::to_owned),
+        Kind::List(_) => None,
+    })
+}
+
+/// Stands for what a driver would run. It never runs: a deployment of such a file is refused, and
+/// a rehearsal brings its own instances.
+fn unbound(driver: &str) -> Run {
+    Run {
+        argv: vec![format!("unbound:{driver}")],
+        env: BTreeMap::new(),
+        port_env: PORT_ENV.to_owned(),
+        grace: GRACE,
+        memory_max: None,
+        log_bytes_max: LOG_BYTES,
+    }
 }
 
 fn note_colours(first: &str, at: Span, report: &mut Report<'_>) {

@@ -41,7 +41,7 @@ pub fn decode<'b>(bytes: &'b [u8], name: &str) -> Result<&'b str, Diagnostics> {
 }
 
 /// Reports what keeps the source from being read; true when nothing does.
-pub(crate) fn check(source: &str, report: &mut Report<'_>) -> bool {
+pub(crate) fn check(source: &str, index: u16, report: &mut Report<'_>) -> bool {
     if source.len() > SOURCE_BYTES_MAX {
         too_large(source.len(), report);
         return false;
@@ -51,7 +51,7 @@ pub(crate) fn check(source: &str, report: &mut Report<'_>) -> bool {
         let Some((column, c)) = (1_u32..).zip(text.chars()).find(|(_, c)| refused(*c)) else {
             continue;
         };
-        let at = Span { line, column, length: 1 };
+        let at = Span { source: index, line, column, length: 1 };
         let number = u32::from(c);
         if turns_text(c) {
             report

@@ -4,6 +4,7 @@
 use jiff::SignedDuration;
 
 use crate::codes;
+use crate::declared;
 use crate::fields::{Field, Fields, shorten};
 use crate::read;
 use crate::report::Report;
@@ -14,6 +15,10 @@ use crate::units;
 pub(crate) struct Targets {
     /// A deployment should take less than this.
     pub(crate) duration: Option<SignedDuration>,
+    /// The way back should take less than this.
+    pub(crate) rollback: Option<SignedDuration>,
+    /// A fault should be noticed within this.
+    pub(crate) detect: Option<SignedDuration>,
 }
 
 /// Reads `targets`.
@@ -26,12 +31,19 @@ pub(crate) fn targets(field: Option<Field<'_>>, report: &mut Report<'_>) -> Targ
         at_least_percent(&success, report);
     }
     let duration = fields.get("duration").and_then(|field| below(&field, report));
-    if let Some(rollback) = fields.get("rollback") {
-        below(&rollback, report);
+    let rollback = fields.get("rollback").and_then(|field| below(&field, report));
+    let detect = fields.get("detect").and_then(|field| below(&field, report));
+    if let Some(resolve) = fields.get("resolve") {
+        below(&resolve, report);
+    }
+    for key in ["uptime", "errors", "p95", "p99"] {
+        if let Some(field) = fields.get(key) {
+            declared::check(&field, report);
+        }
     }
     read::choice(fields.get("downtime"), &[("none", ())], (), report);
     fields.finish(&[], report);
-    Targets { duration }
+    Targets { duration, rollback, detect }
 }
 
 /// `< 30m`.

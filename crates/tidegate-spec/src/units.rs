@@ -16,6 +16,13 @@ impl Refused {
     }
 }
 
+/// What a duration looks like, for editors; [`duration`] decides.
+pub(crate) const DURATION_PATTERN: &str =
+    "^([0-9]+(\\.[0-9]+)? ?(ms|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?) ?)+$";
+/// What a percentage looks like, for editors; [`percent`] decides.
+pub(crate) const PERCENT_PATTERN: &str = "^[0-9]+(\\.[0-9]+)? ?%$";
+/// What an amount of memory looks like, for editors; [`bytes`] decides.
+pub(crate) const BYTES_PATTERN: &str = "^[0-9]+(\\.[0-9]+)? ?(B|[KMGT]iB|kB|MB|GB)$";
 /// Longest duration anywhere: a deployment that waits longer has been forgotten.
 pub(crate) const DURATION_MAX: SignedDuration = SignedDuration::from_hours(30 * 24);
 

@@ -19,6 +19,17 @@ pub(crate) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) 
         .map(|(_, candidate)| candidate)
 }
 
+/// As [`nearest`], for words that are no constants and in any case.
+pub(crate) fn nearest_word<'k>(
+    word: &str,
+    known: impl IntoIterator<Item = &'k str>,
+) -> Option<String> {
+    let lower: Vec<(String, &str)> =
+        known.into_iter().map(|known| (known.to_lowercase(), known)).collect();
+    let found = nearest(word, lower.iter().map(|(lower, _)| lower.as_str()))?;
+    lower.iter().find(|(lower, _)| lower == found).map(|(_, known)| (*known).to_owned())
+}
+
 /// Slips allowed in a word of so many characters: one in three.
 fn slack(length: usize) -> usize {
     (length / 3).max(1)

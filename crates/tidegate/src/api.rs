@@ -36,6 +36,7 @@ mod journal;
 mod locate;
 mod logs;
 mod narrate;
+mod plans;
 pub(crate) mod principal;
 mod reply;
 mod server;
@@ -43,7 +44,7 @@ mod services;
 mod traffic;
 mod verdicts;
 
-pub(crate) use check::look;
+pub(crate) use check::{context, look};
 pub(crate) use narrate::Narrator;
 
 /// Largest body of a request: a configuration is at most 256 KiB, JSON may double that.
@@ -117,6 +118,7 @@ fn resources() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(deployments::create, deployments::list))
         .routes(routes!(deployments::show))
+        .routes(routes!(plans::create))
         .routes(routes!(events::list))
         .routes(routes!(verdicts::list))
         .routes(routes!(verdicts::show))

@@ -13,16 +13,20 @@ mod approve;
 mod backtest;
 mod check;
 mod completions;
+mod config;
 mod demo;
 mod deploy;
+mod diff;
 mod doctor;
 mod explain;
 pub(crate) mod globals;
 mod hold;
+mod import;
 mod init;
 mod list;
 mod logs;
 mod man;
+mod plan;
 mod probe;
 mod project;
 mod proxy;
@@ -75,6 +79,8 @@ enum Verb {
     Demo(demo::Args),
     /// Deploy a tag and follow it to its end
     Deploy(deploy::Args),
+    /// Everything that a deployment would do; begins nothing
+    Plan(plan::Args),
     /// Follow a deployment
     Watch(watch::Args),
     /// One screen about a deployment
@@ -110,10 +116,17 @@ enum Verb {
     Simulate(simulate::Args),
     /// Replay recorded deployments through a changed policy
     Backtest(backtest::Args),
+    /// What lies between two tags: commits, files, configuration by key
+    Diff(diff::Args),
     /// Test this machine, the server and the configuration
     Doctor(doctor::Args),
     /// Validate tidegate.yaml and say everything that is wrong with it
     Check(check::Args),
+    /// The configuration as it counts: show, get, diff, format, migrate
+    #[command(subcommand)]
+    Config(config::Verb),
+    /// Make a draft from a runbook, with what became of every line
+    Import(import::Args),
     /// Explain an error code, without a network
     Explain(explain::Args),
     /// The server: run it here, look at it, stop it
@@ -195,6 +208,7 @@ impl Cli {
             Verb::Init(args) => init::run(&session, &args),
             Verb::Demo(args) => demo::run(&session, &args).await,
             Verb::Deploy(args) => deploy::run(&session, &args).await,
+            Verb::Plan(args) => plan::run(&session, &args).await,
             Verb::Watch(args) => watch::run(&session, &args).await,
             Verb::Status(args) => status::run(&session, &args).await,
             Verb::Why(args) => why::run(&session, &args).await,
@@ -212,8 +226,11 @@ impl Cli {
             Verb::Verdict(verb) => verdict::run(&session, &verb).await,
             Verb::Simulate(args) => simulate::run(&session, &args).await,
             Verb::Backtest(args) => backtest::run(&session, &args).await,
+            Verb::Diff(args) => diff::run(&session, &args),
             Verb::Doctor(args) => doctor::run(&session, &args).await,
             Verb::Check(args) => check::run(&session, &args),
+            Verb::Config(verb) => config::run(&session, &verb),
+            Verb::Import(args) => import::run(&session, &args),
             Verb::Explain(args) => explain::run(&session, &args),
             Verb::Server(verb) => server::run(&session, &verb).await,
             Verb::Proxy(verb) => proxy::run(&session, &verb).await,

@@ -43,6 +43,8 @@ pub(crate) enum Exit {
     Superseded = 18,
     /// Live, but nobody used it enough to say that it is good.
     LiveUnverified = 19,
+    /// Something differs, and `--exit-code` or `--check` asked to be told.
+    HasChanges = 20,
     /// No server answers.
     Unreachable = 69,
     /// The command stopped watching; the deployment goes on.
@@ -93,6 +95,9 @@ impl Exit {
             Self::Aborted => "a person ended it before any traffic",
             Self::Superseded => "a newer deployment took its place",
             Self::LiveUnverified => "live, but nobody used it enough to say that it is good",
+            Self::HasChanges => {
+                "something differs, and `--exit-code` or `--check` asked to be told"
+            }
             Self::Unreachable => "no server answers",
             Self::Interrupted => "the command stopped following; the deployment goes on",
         }
@@ -104,7 +109,7 @@ impl Exit {
     }
 
     /// Every code, in order.
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::Done,
         Self::Unexpected,
         Self::Usage,
@@ -122,6 +127,7 @@ impl Exit {
         Self::Aborted,
         Self::Superseded,
         Self::LiveUnverified,
+        Self::HasChanges,
         Self::Unreachable,
         Self::Interrupted,
     ];

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub(crate) mod judged;
+pub(crate) mod plan;
 pub(crate) mod request;
 pub(crate) mod service;
 

@@ -1,7 +1,11 @@
 //! Tests of the configuration file through its public door: text in, plan or findings out.
 //! Must never look at how a file is read, only at what comes of it.
 
-#![expect(clippy::panic, reason = "a test that cannot go on says why and stops")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on says why and stops"
+)]
 
 mod canonical;
 mod golden;
@@ -9,7 +13,10 @@ mod happy;
 mod hostile;
 mod init;
 mod judged;
+mod lints;
+mod processes;
 mod reference;
+mod runbooks;
 
 use tidegate_core::plan::{Plan, Release};
 use tidegate_spec::{Diagnostics, Parsed, parse};

@@ -1,15 +1,17 @@
 //! Deployments: begin one, list them, look at one.
 //! Must never read the configuration from anywhere but the commit that the tag names.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use axum::extract::{Path, State};
-use jiff::Timestamp;
+use jiff::{Timestamp, Zoned};
 use serde::Deserialize;
 use tidegate_core::event::Ending;
 use tidegate_core::ids::{DeploymentId, Scope};
 use tidegate_core::input::Command;
 use tidegate_core::plan::Release;
 use tidegate_engine::ports::DeploymentRow;
-use tidegate_spec::Parsed;
+use tidegate_spec::{Context, Parsed, Purpose};
 use utoipa::IntoParams;
 
 use super::body::{Body, Query};
@@ -50,7 +52,7 @@ pub(crate) async fn create(
 ) -> Reply<request::Accepted> {
     check_key(asked.key.as_deref())?;
     check_repository(&asked.repository)?;
-    let Parsed { plan, notes } = read_plan(&api, &asked).await?;
+    let Parsed { plan, notes, unserved: _ } = read_plan(&api, &asked, Purpose::Deploy).await?;
     let scope = plan.scope.clone();
     let notes = notes.iter().map(ToString::to_string).collect();
     let accepted = |id: DeploymentId, version: String, seq: u64, repeated: bool| {
@@ -91,7 +93,7 @@ pub(crate) async fn create(
 }
 
 /// The server works elsewhere than the one who asks: a relative path would mean another place.
-fn check_repository(repository: &str) -> Result<(), Problem> {
+pub(super) fn check_repository(repository: &str) -> Result<(), Problem> {
     let url = repository.contains("://") || (repository.contains('@') && repository.contains(':'));
     if url || repository.starts_with('/') {
         return Ok(());
@@ -109,12 +111,15 @@ pub(crate) fn check_key(key: Option<&str>) -> Result<(), Problem> {
 }
 
 /// Resolves the tag and reads the configuration from its commit.
-async fn read_plan(api: &Api, asked: &request::Deploy) -> Result<Parsed, Problem> {
+pub(super) async fn read_plan(
+    api: &Api,
+    asked: &request::Deploy,
+    purpose: Purpose,
+) -> Result<Parsed, Problem> {
     let releases = &api.ports().releases;
     let commit = releases.resolve(&asked.repository, &asked.version).await?;
-    let limit = u64::try_from(tidegate_spec::SOURCE_BYTES_MAX).unwrap_or(u64::MAX);
-    let file = releases.file(&asked.repository, &commit, &asked.config, limit).await?;
-    let Some(bytes) = file else {
+    let bytes = committed(api, &asked.repository, &commit, &asked.config).await?;
+    let Some(bytes) = bytes else {
         return Err(Problem::not_found(
             "TG7005",
             format!("{} has no {} in it", asked.version, asked.config),
@@ -124,10 +129,57 @@ async fn read_plan(api: &Api, asked: &request::Deploy) -> Result<Parsed, Problem
     };
     let source = tidegate_spec::decode(&bytes, &asked.config)
         .map_err(|found| Problem::of_diagnostics(&asked.config, found))?;
+    let files = used(api, asked, &commit, source).await?;
     let release =
         Release { version: asked.version.clone(), repository: asked.repository.clone(), commit };
-    tidegate_spec::parse(source, &asked.config, release, asked.environment.as_deref())
+    let context = Context {
+        release,
+        environment: asked.environment.as_deref(),
+        files: &files,
+        variables: &asked.variables,
+        today: Some(Zoned::now().date()),
+        purpose,
+    };
+    tidegate_spec::read_with(source, &asked.config, &context)
         .map_err(|found| Problem::of_diagnostics(&asked.config, found))
+}
+
+/// A file of the commit, at most as large as a configuration.
+async fn committed(
+    api: &Api,
+    repository: &str,
+    commit: &str,
+    path: &str,
+) -> Result<Option<Vec<u8>>, Problem> {
+    let limit = u64::try_from(tidegate_spec::SOURCE_BYTES_MAX).unwrap_or(u64::MAX);
+    Ok(api.ports().releases.file(repository, commit, path, limit).await?)
+}
+
+/// The files that a configuration uses, from the same commit and the directory it lies in.
+async fn used(
+    api: &Api,
+    asked: &request::Deploy,
+    commit: &str,
+    source: &str,
+) -> Result<BTreeMap<String, Vec<u8>>, Problem> {
+    let directory = asked.config.rsplit_once('/').map_or("", |(directory, _)| directory);
+    let mut files = BTreeMap::new();
+    let mut tried = BTreeSet::new();
+    loop {
+        let wanted = tidegate_spec::wanted(source, &files);
+        let mut found = false;
+        for path in wanted.into_iter().filter(|path| tried.insert(path.clone())) {
+            let whole =
+                if directory.is_empty() { path.clone() } else { format!("{directory}/{path}") };
+            if let Some(bytes) = committed(api, &asked.repository, commit, &whole).await? {
+                files.insert(path, bytes);
+                found = true;
+            }
+        }
+        if !found {
+            return Ok(files);
+        }
+    }
 }
 
 /// The deployment that a command with this key began.

@@ -1,12 +1,13 @@
 //! `tidegate check [FILE]`: everything that is wrong with a configuration, without a server.
 //! Must never stop at the first finding.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use tidegate_spec::Severity;
 
-use crate::api::look;
-use crate::cli::project;
+use crate::api::{context, look};
+use crate::cli::project::{self, Loaded};
 use crate::cli::session::Session;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -18,6 +19,21 @@ use crate::view::service::Checked;
 pub(crate) struct Args {
     /// The file; by default tidegate.yaml, searched upward
     file: Option<PathBuf>,
+    /// How to print the findings
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: Output,
+    /// A value for a declared variable, `NAME=VALUE`
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = project::assignment)]
+    variables: Vec<(String, String)>,
+}
+
+/// How findings are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    /// For people.
+    Text,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
 }
 
 /// Runs the verb.
@@ -27,9 +43,14 @@ pub(crate) struct Args {
 pub(crate) fn run(session: &Session, args: &Args) -> Result<Exit, Failure> {
     let named = args.file.as_deref().or(session.globals.config.as_deref());
     let file = project::config(named).ok_or_else(project::no_config)?;
-    let checked = check(&file, session.globals.environment.as_deref())?;
+    let variables = args.variables.iter().cloned().collect();
+    let checked = check(&file, session.globals.environment.as_deref(), &variables)?;
     let terminal = &session.terminal;
-    if terminal.is_json() {
+    if args.output == Output::Sarif {
+        let sarif = tidegate_spec::sarif(&checked.diagnostics, env!("CARGO_PKG_VERSION"));
+        let text = serde_json::to_string_pretty(&sarif).map_err(Failure::local)?;
+        terminal.line(&text)?;
+    } else if terminal.is_json() {
         terminal.json(&checked)?;
     } else {
         for found in &checked.diagnostics {
@@ -44,14 +65,17 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<Exit, Failure> {
 ///
 /// # Errors
 /// TG7005 when it cannot be read.
-pub(crate) fn check(file: &Path, environment: Option<&str>) -> Result<Checked, Failure> {
-    let bytes = project::read(file)?;
-    let name = file
-        .file_name()
-        .map_or_else(|| file.display().to_string(), |name| name.to_string_lossy().into_owned());
+pub(crate) fn check(
+    file: &Path,
+    environment: Option<&str>,
+    variables: &BTreeMap<String, String>,
+) -> Result<Checked, Failure> {
+    let Loaded { name, bytes, files } = project::load(file)?;
     Ok(match tidegate_spec::decode(&bytes, &name) {
-        Ok(source) => look(source, &name, environment),
-        Err(found) => Checked { valid: false, service: None, diagnostics: found.0 },
+        Ok(source) => look(source, &name, &context(environment, &files, variables)),
+        Err(found) => {
+            Checked { valid: false, service: None, diagnostics: found.0, unserved: Vec::new() }
+        }
     })
 }
 
@@ -67,7 +91,14 @@ fn summary(file: &Path, checked: &Checked) -> String {
         .filter(|(count, word)| *count > 0 || *word == "error")
         .map(|(count, word)| format!("{count} {word}{}", if count == 1 { "" } else { "s" }))
         .collect();
+    let accepted = checked.diagnostics.iter().filter(|d| d.accepted.is_some()).count();
+    let accepted = if accepted > 0 { format!(" ({accepted} accepted)") } else { String::new() };
+    let deployable = if checked.unserved.is_empty() || !checked.valid {
+        String::new()
+    } else {
+        format!("; `deploy` refuses it: {} keys are not served yet", checked.unserved.len())
+    };
     let word =
         if checked.valid { styled(Style::Good, "valid") } else { styled(Style::Bad, "invalid") };
-    format!("{}: {word}, {}", file.display(), counts.join(", "))
+    format!("{}: {word}, {}{accepted}{deployable}", file.display(), counts.join(", "))
 }

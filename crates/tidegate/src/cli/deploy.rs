@@ -14,11 +14,8 @@ use crate::view::request::{Accepted, DEFAULT_CONFIG, Deploy};
 /// Arguments of the verb.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The tag; by default the one of the checked-out commit
-    version: Option<String>,
-    /// The repository, a path or a URL; by default the one around this directory
-    #[arg(long, value_name = "PATH|URL")]
-    repository: Option<String>,
+    #[command(flatten)]
+    source: Source,
     /// Take the place of a deployment in flight, which goes back first
     #[arg(long)]
     supersede: bool,
@@ -30,12 +27,30 @@ pub(crate) struct Args {
     key: Option<String>,
 }
 
+/// Which release, and with which values.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Source {
+    /// The tag; by default the one of the checked-out commit
+    version: Option<String>,
+    /// The repository, a path or a URL; by default the one around this directory
+    #[arg(long, value_name = "PATH|URL")]
+    repository: Option<String>,
+    /// A value for a variable that the configuration declares, `NAME=VALUE`
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = project::assignment)]
+    variables: Vec<(String, String)>,
+}
+
 /// Runs the verb.
 ///
 /// # Errors
 /// [`Failure`] when the version is not clear, the server cannot be started, or it refuses.
 pub(crate) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure> {
-    let asked = request(session, args)?;
+    let asked = Deploy {
+        supersede: args.supersede,
+        despite_quarantine: args.despite_quarantine,
+        key: args.key.clone(),
+        ..request(session, &args.source)?
+    };
     if !session.globals.dry_run {
         ensure_server(session).await?;
     }
@@ -67,7 +82,11 @@ pub(crate) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
     watch::follow(session, id).await
 }
 
-fn request(session: &Session, args: &Args) -> Result<Deploy, Failure> {
+/// What the directory and the flags name.
+///
+/// # Errors
+/// [`Failure`] when the version is not clear.
+pub(crate) fn request(session: &Session, args: &Source) -> Result<Deploy, Failure> {
     let here = std::env::current_dir().map_err(Failure::local)?;
     let remote = args.repository.as_deref().filter(|text| is_url(text));
     let (repository, root) = match remote {
@@ -95,9 +114,10 @@ fn request(session: &Session, args: &Args) -> Result<Deploy, Failure> {
         version,
         config,
         environment: session.globals.environment.clone(),
-        supersede: args.supersede,
-        despite_quarantine: args.despite_quarantine,
-        key: args.key.clone(),
+        supersede: false,
+        despite_quarantine: false,
+        key: None,
+        variables: args.variables.iter().cloned().collect(),
     })
 }
 

@@ -1,6 +1,7 @@
 //! `tidegate doctor`: named checks of this machine, the server and the configuration; each that
 //! fails is followed by the exact next command. Must never pass what it could not look at.
 
+use std::collections::BTreeMap;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
@@ -158,7 +159,7 @@ fn configuration(session: &Session) -> Vec<Finding> {
 
 fn valid(session: &Session, file: &std::path::Path) -> Finding {
     const NAME: &str = "configuration";
-    match check::check(file, session.globals.environment.as_deref()) {
+    match check::check(file, session.globals.environment.as_deref(), &BTreeMap::new()) {
         Ok(checked) if checked.valid => Finding::pass(NAME, format!("{} is valid", file.display())),
         Ok(checked) => Finding::fail(
             NAME,

@@ -1,7 +1,8 @@
 //! What the current directory says: its repository, its configuration, its service, its tags.
 //! Must never read more of a file than the limit, nor change anything.
 
-use std::io::Read;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -31,6 +32,80 @@ pub(crate) fn config(named: Option<&Path>) -> Option<PathBuf> {
     None
 }
 
+/// A configuration with the files that it uses.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// What findings call it.
+    pub(crate) name: String,
+    pub(crate) bytes: Vec<u8>,
+    /// The others, by the path under which they are named.
+    pub(crate) files: BTreeMap<String, Vec<u8>>,
+}
+
+/// Reads a configuration and everything that it uses, from the directory it lies in.
+///
+/// # Errors
+/// TG7005 when the file itself cannot be read. One that it uses and that is not there is a finding
+/// of the parser.
+pub(crate) fn load(file: &Path) -> Result<Loaded, Failure> {
+    let bytes = read(file)?;
+    let directory = file.parent().unwrap_or_else(|| Path::new("."));
+    let mut files = BTreeMap::new();
+    if let Ok(source) = std::str::from_utf8(&bytes) {
+        let mut tried = BTreeSet::new();
+        loop {
+            let wanted = tidegate_spec::wanted(source, &files);
+            let mut found = false;
+            for path in wanted.into_iter().filter(|path| tried.insert(path.clone())) {
+                if let Ok(bytes) = read(&directory.join(&path)) {
+                    files.insert(path, bytes);
+                    found = true;
+                }
+            }
+            if !found {
+                break;
+            }
+        }
+    }
+    Ok(Loaded { name: name_of(file), bytes, files })
+}
+
+/// `NAME=VALUE`.
+///
+/// # Errors
+/// What to write instead.
+pub(crate) fn assignment(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE".to_owned()),
+    }
+}
+
+/// What findings call a file.
+pub(crate) fn name_of(file: &Path) -> String {
+    file.file_name()
+        .map_or_else(|| file.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
+
+/// Puts a text in the place of a file, whole or not at all.
+///
+/// # Errors
+/// TG7005 when it cannot be written.
+pub(crate) fn replace(file: &Path, text: &str) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::local(format!("{} cannot be written: {error}", file.display()))
+    };
+    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let mut new = tempfile::NamedTempFile::new_in(directory.unwrap_or_else(|| Path::new(".")))
+        .map_err(failed)?;
+    let permissions = std::fs::metadata(file).map_err(failed)?.permissions();
+    new.write_all(text.as_bytes()).map_err(failed)?;
+    new.as_file().set_permissions(permissions).map_err(failed)?;
+    new.as_file().sync_all().map_err(failed)?;
+    new.persist(file).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
 /// Reads a file that may be at most as large as a configuration.
 ///
 /// # Errors
@@ -46,6 +121,10 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     };
     let limit = u64::try_from(tidegate_spec::SOURCE_BYTES_MAX).unwrap_or(u64::MAX);
     let mut bytes = Vec::new();
+    // A pipe or a device would make the reader wait, or never end.
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(failed(std::io::Error::other("it is not a file")));
+    }
     let file = std::fs::File::open(path).map_err(failed)?;
     // One byte more than allowed, so that the parser sees that it is too large.
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;

@@ -1,6 +1,8 @@
 //! What the API is asked: bodies of requests. Unknown fields are refused, so that a misspelt
 //! wish is never silently dropped. Must never carry who asks: the socket says that.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use tidegate_engine::backtest::sham::Trials;
 use utoipa::ToSchema;
@@ -28,6 +30,31 @@ pub(crate) struct Deploy {
     /// The same key takes effect once; a repeat answers with the first deployment.
     #[serde(default)]
     pub(crate) key: Option<String>,
+    /// Values of variables that the configuration declares.
+    #[serde(default)]
+    pub(crate) variables: BTreeMap<String, String>,
+}
+
+/// Foresee a deployment.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Foresee {
+    /// An absolute path on this machine, or a URL that git understands.
+    pub(crate) repository: String,
+    /// The tag.
+    pub(crate) version: String,
+    /// Path of the configuration inside the commit.
+    #[serde(default = "default_config")]
+    pub(crate) config: String,
+    /// The environment; by default the one that the file names.
+    #[serde(default)]
+    pub(crate) environment: Option<String>,
+    /// Values of variables that the configuration declares.
+    #[serde(default)]
+    pub(crate) variables: BTreeMap<String, String>,
+    /// Requests that users make, to count those that would meet the candidate.
+    #[serde(default)]
+    pub(crate) requests_per_second: Option<f64>,
 }
 
 fn default_config() -> String {
@@ -152,6 +179,12 @@ pub(crate) struct Check {
     /// The environment; by default the one that the file names.
     #[serde(default)]
     pub(crate) environment: Option<String>,
+    /// Texts of the files that it uses, by the path under which it names them.
+    #[serde(default)]
+    pub(crate) files: BTreeMap<String, String>,
+    /// Values of declared variables.
+    #[serde(default)]
+    pub(crate) variables: BTreeMap<String, String>,
 }
 
 /// Replay recorded deployments through the policy of this file.

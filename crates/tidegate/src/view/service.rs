@@ -225,6 +225,9 @@ pub(crate) struct Checked {
     /// Everything found, in the order of the file.
     #[schema(value_type = Vec<Object>)]
     pub(crate) diagnostics: Vec<tidegate_spec::Diagnostic>,
+    /// Paths of keys that it declares and this version does not carry out: a deployment is refused.
+    #[serde(default)]
+    pub(crate) unserved: Vec<String>,
 }
 
 /// The end of the server was asked for.

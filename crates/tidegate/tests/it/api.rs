@@ -240,3 +240,24 @@ fn a_build_speaks_in_the_log_of_its_deployment() {
     let unknown = world.ask(404, "GET", &format!("/v1/deployments/{id}/logs?part=x"), &Value::Null);
     assert_eq!(unknown["code"], "TG7013");
 }
+
+#[test]
+fn a_plan_says_what_would_happen_and_begins_nothing() {
+    let world = World::with_server();
+    let app = world.app();
+    app.release("v1", "good");
+    let asked = json!({"repository": app.path(), "version": "v1", "requests_per_second": 100.0});
+    let plan = world.ask(200, "POST", "/v1/plans", &asked);
+    assert_eq!((&plan["version"], &plan["live"]), (&json!("v1"), &Value::Null));
+    assert_eq!(plan["deployable"], true);
+    assert!(plan["declared"].as_str().is_some_and(|digest| digest.len() >= 64), "{plan}");
+    let steps = plan["steps"].as_array().expect("steps");
+    assert_eq!(steps.last().expect("a step")["percent"], 100.0);
+    assert!(steps.iter().all(|step| step["exposed"].is_u64()), "{plan}");
+    assert!(world.get("/v1/deployments")["deployments"].as_array().expect("a list").is_empty());
+    let missing = json!({"repository": app.path(), "version": "v9"});
+    assert_eq!(
+        world.call("POST", "/v1/plans", Some(&missing.to_string())).expect("an answer").status,
+        422
+    );
+}

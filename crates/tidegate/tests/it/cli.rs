@@ -263,3 +263,42 @@ fn two_commands_at_once_start_one_server_and_one_deployment() {
         (servers.count() == 1).then_some(())
     });
 }
+
+#[test]
+fn a_runbook_becomes_a_draft_that_check_accepts() {
+    let world = World::new();
+    let runbook = world.path().join("runbook.md");
+    let text = "# Shop\n\n## Before\n- [ ] Backup completed\n- [ ] Lessons from the moon\n\n\
+                ## Rollback triggers\n- Error rate > 1% for 5 minutes\n";
+    std::fs::write(&runbook, text).unwrap();
+    let draft = world.path().join("draft.yaml");
+    let (runbook, draft) = (runbook.to_str().unwrap(), draft.to_str().unwrap());
+    let imported =
+        world.expect(0, &["import", "runbook", runbook, "--write", draft, "--json"]).json();
+    assert_eq!(imported["boxes"], serde_json::json!({"all": 2, "bound": 1}));
+    assert!(imported["entries"].as_array().unwrap().iter().any(|entry| {
+        entry["line"] == 8 && entry["value"] == "errors > 1% for 5m" && entry["how"] == "exact"
+    }));
+    let checked = world.expect(0, &["check", draft, "--json"]).json();
+    assert_eq!(checked["valid"], true);
+    assert!(!checked["unserved"].as_array().unwrap().is_empty());
+    // A draft is never overwritten, and a rule of it can be asked for.
+    world.expect(6, &["import", "runbook", runbook, "--write", draft]);
+    let rule = world.expect(0, &["config", "get", "traffic.rollback_if[1]", "-c", draft, "--json"]);
+    assert_eq!(rule.json()["value"], "errors > 1% for 5m");
+    world.expect(5, &["config", "get", "traffic.nowhere", "-c", draft]);
+}
+
+/// A pipe would never end, and a device neither.
+#[test]
+fn what_is_no_file_is_not_read() {
+    let world = World::new();
+    let pipe = world.path().join("pipe.yaml");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let link = world.path().join("link.yaml");
+    std::os::unix::fs::symlink("/dev/zero", &link).unwrap();
+    for file in [pipe.as_path(), link.as_path(), std::path::Path::new("/proc/self/mem")] {
+        world.expect(5, &["check", file.to_str().unwrap()]);
+    }
+}

@@ -131,6 +131,7 @@ fn word(exit: Exit) -> Option<&'static str> {
         | Exit::NotFound
         | Exit::Conflict
         | Exit::WaitingForPeople
+        | Exit::HasChanges
         | Exit::Unreachable
         | Exit::Interrupted => return None,
     })
