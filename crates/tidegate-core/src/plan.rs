@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
+use crate::gate::Gate;
 use crate::ids::{PartName, Scope, SlotName};
 use crate::weight::Weight;
 
@@ -36,6 +37,9 @@ pub struct Plan {
     pub required: Required,
     /// Limits on the waits that are not in the hands of a rule.
     pub limits: Limits,
+    /// What the release must show before people are asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<Gate>,
 }
 
 impl Plan {

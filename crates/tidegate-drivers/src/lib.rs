@@ -5,9 +5,11 @@
 //! and never report success without having seen it.
 //!
 //! Where to look: [`runtime`] runs applications, [`scm`] turns tags into artifacts, [`checks`]
-//! asks probes and smoke suites, [`traffic`] talks to the data plane.
+//! asks probes and smoke suites, [`evidence`] keeps
+//! reports and asks repositories, [`traffic`] talks to the data plane.
 
 pub mod checks;
+pub mod evidence;
 pub mod runtime;
 pub mod scm;
 pub mod traffic;

@@ -7,6 +7,7 @@
 
 mod dispatch;
 pub mod engine;
+mod gates;
 mod judging;
 pub mod ports;
 mod service;
@@ -15,3 +16,4 @@ pub mod testkit;
 mod watch;
 
 pub use engine::{CommandError, Engine, Live, Published, Receipt, StartError};
+pub use gates::look_up;

@@ -6,6 +6,7 @@ use jiff::SignedDuration;
 use tidegate_core::ids::{EnvironmentName, Scope, ServiceName};
 use tidegate_core::plan::{Limits, Part, Plan, Release, Required};
 
+use crate::check;
 use crate::codes;
 use crate::command;
 use crate::compose;
@@ -25,9 +26,9 @@ const SCHEMA: &str = "1";
 /// The environment when neither the file nor the caller names one.
 const ENVIRONMENT: &str = "production";
 /// Keys that the format knows and this version does not serve.
-const LATER: [&str; 18] = [
-    "approve", "ask", "backup", "before", "check", "duties", "extends", "flags", "gates",
-    "metrics", "owner", "people", "plan", "review", "secrets", "tell", "use", "window",
+const LATER: [&str; 17] = [
+    "approve", "ask", "backup", "before", "duties", "extends", "flags", "gates", "metrics",
+    "owner", "people", "plan", "review", "secrets", "tell", "use", "window",
 ];
 
 /// What a file says.
@@ -100,6 +101,7 @@ fn plan(
     let build = fields.get("build").and_then(|field| command::build(&field, report));
     let (parts, traffic) = pieces(&mut fields, report);
     let (bake, bake_at) = traffic::after(fields.get("after"), report);
+    let gates = check::gates(fields.get("check"), report);
     let targets = targets::targets(fields.get("targets"), report);
     fields.finish(&LATER, report);
 
@@ -115,8 +117,9 @@ fn plan(
         parts: parts.into_iter().map(|read| read.part).collect(),
         traffic: traffic.traffic,
         bake,
-        required: Required::default(),
+        required: Required { gates: !gates.is_empty(), ..Required::default() },
         limits,
+        gates,
     };
     if plan.parts.is_empty() || report.has_errors() {
         return None;

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use tidegate_core::digest::{self, Digest};
 use tidegate_core::plan::Plan;
 use tidegate_drivers::checks::{self, LocalChecks};
+use tidegate_drivers::evidence::{self, LocalEvidence};
 use tidegate_drivers::runtime::{self, ProcessRuntime};
 use tidegate_drivers::scm::{self, GitReleases};
 use tidegate_drivers::traffic::{Embedded, ProxyProcess};
@@ -42,11 +43,14 @@ pub(crate) async fn graph(dir: &StateDir) -> Result<Graph, Failure> {
         shim_command: own_command(&["shim"])?,
     }));
     let proxy = ProxyProcess::new(dir.proxy_socket(), proxy_command(dir)?, &state_dir);
+    let releases = Arc::new(GitReleases::new(scm::Config { state_dir: state_dir.clone() }));
+    let kept = evidence::Config { state_dir: state_dir.clone() };
     let ports = Ports {
         journal: journal.clone(),
         runtime: runtime.clone(),
         traffic: Arc::new(Embedded::new(dir.proxy_socket())),
-        releases: Arc::new(GitReleases::new(scm::Config { state_dir: state_dir.clone() })),
+        evidence: Arc::new(LocalEvidence::new(kept, Arc::clone(&releases))),
+        releases,
         checks: Arc::new(LocalChecks::new(checks::Config { state_dir })),
         clock: Arc::new(WallClock),
         bind: Arc::new(Declared),

@@ -70,6 +70,7 @@ pub fn plan(version: &str) -> Plan {
         bake: Bake { watch: SignedDuration::from_mins(1), keep_previous: KeepPrevious::Warm },
         required: Required::default(),
         limits: Limits::default(),
+        gates: Vec::new(),
     }
 }
 

@@ -110,6 +110,7 @@ impl Sim {
                 traffic: Arc::clone(&world) as _,
                 releases: Arc::clone(&world) as _,
                 checks: Arc::clone(&world) as _,
+                evidence: Arc::clone(&world) as _,
                 clock: Arc::clone(&world) as _,
                 bind: world,
             };

@@ -4,6 +4,7 @@
 #![expect(clippy::panic, reason = "a test that cannot go on says why and stops")]
 
 mod canonical;
+mod check;
 mod golden;
 mod happy;
 mod hostile;

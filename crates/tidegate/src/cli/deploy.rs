@@ -9,7 +9,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::server::background;
 use crate::terminal::{Style, styled};
-use crate::view::request::{Accepted, DEFAULT_CONFIG, Deploy};
+use crate::view::request::{Accepted, DEFAULT_CONFIG, Deploy, Release};
 
 /// Arguments of the verb.
 #[derive(Debug, clap::Args)]
@@ -28,6 +28,33 @@ pub(crate) struct Args {
     /// The same key takes effect once: a repeat follows the first deployment
     #[arg(long, env = "TIDEGATE_KEY")]
     key: Option<String>,
+}
+
+/// A release that another verb names.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Named {
+    /// The tag; by default the one of the checked-out commit
+    #[arg(long)]
+    version: Option<String>,
+    /// The repository, a path or a URL; by default the one around this directory
+    #[arg(long, value_name = "PATH|URL")]
+    repository: Option<String>,
+}
+
+/// The release that is named, as the server is asked about it.
+///
+/// # Errors
+/// [`Failure`] when it is not clear which one is meant.
+pub(crate) fn release(session: &Session, named: &Named) -> Result<Release, Failure> {
+    let args = Args {
+        version: named.version.clone(),
+        repository: named.repository.clone(),
+        supersede: false,
+        despite_quarantine: false,
+        key: None,
+    };
+    let Deploy { repository, version, config, environment, .. } = request(session, &args)?;
+    Ok(Release { repository, version, config, environment })
 }
 
 /// Runs the verb.
