@@ -4,12 +4,12 @@
 use jiff::Timestamp;
 
 use crate::event::{DeploymentKind, Event, Recorded};
-use crate::gate::Waiver;
+use crate::gate::{Kept, Waiver};
 use crate::ids::{Actor, DeploymentId};
 use crate::state::{
-    Deployment, EVIDENCE_MAX, Ended, Fault, GoingBack, HISTORY_MAX, HoldCause, KEYS_MAX, Kept,
-    PartState, Phase, PhaseRecord, PhaseResult, Queued, Reason, SlotState, State, TAGS_MAX,
-    TableState, TaskId, TaskProgress, TaskState, WAIVERS_MAX,
+    Deployment, EVIDENCE_MAX, Ended, Fault, GoingBack, HISTORY_MAX, HoldCause, KEYS_MAX, PartState,
+    Phase, PhaseRecord, PhaseResult, Queued, Reason, SlotState, State, TAGS_MAX, TableState,
+    TaskId, TaskProgress, TaskState, WAIVERS_MAX,
 };
 
 /// Folds one event into the state.

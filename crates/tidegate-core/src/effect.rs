@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 
-use crate::gate::{Evidence, Versions};
+use crate::gate::{Evidence, Kept, Versions};
 use crate::ids::{DeploymentId, PartName, SlotName};
 use crate::plan::{Floor, Part, Plan, Route, Rule};
-use crate::state::{Backend, Kept, SlotState, State, TaskId, TaskProgress, Tenant};
+use crate::state::{Backend, SlotState, State, TaskId, TaskProgress, Tenant};
 use crate::weight::Split;
 
 /// One thing to bring about. Values carry all that a driver needs.

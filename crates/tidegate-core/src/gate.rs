@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::effect::Question;
 use crate::fact::{Fact, Format, Severity};
+use crate::ids::Actor;
 use crate::plan::Comparison;
 use crate::verdict::Outcome;
 
@@ -274,6 +275,17 @@ pub struct Evidence {
     pub bytes: u64,
     /// What it says, in one line.
     pub summary: String,
+}
+
+/// A report with when and by whom it was added.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The report.
+    pub evidence: Evidence,
+    /// When.
+    pub at: Timestamp,
+    /// By whom.
+    pub by: Actor,
 }
 
 /// A gate that a person set aside for one version.

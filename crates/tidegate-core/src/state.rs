@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::event::{DeploymentKind, Ending, Target};
-use crate::gate::{Evidence, GateResult, Waiver};
+use crate::gate::{GateResult, Kept, Waiver};
 use crate::ids::{Actor, DeploymentId, PartName, Revision, Scope, SlotName};
 use crate::plan::{HoldEnd, Part, Plan};
 use crate::verdict::{Outcome, Verdict};
@@ -57,17 +57,6 @@ pub struct State {
     /// Gates that were set aside, oldest first.
     #[serde(default)]
     pub waivers: Vec<Waiver>,
-}
-
-/// A report with when and by whom it was added.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
-    /// The report.
-    pub evidence: Evidence,
-    /// When.
-    pub at: Timestamp,
-    /// By whom.
-    pub by: Actor,
 }
 
 /// A broken invariant.

@@ -4,8 +4,7 @@
 use globset::GlobMatcher;
 use tidegate_core::effect::Question;
 use tidegate_core::fact::{Changelog, Document, Fact, Files, Format};
-use tidegate_core::gate::{Demand, Found, Gate, Missing, Report};
-use tidegate_core::state::Kept;
+use tidegate_core::gate::{Demand, Found, Gate, Kept, Missing, Report};
 use tidegate_engine::ports::{Failure, Releases};
 use tidegate_evidence::{Licences, changelog};
 

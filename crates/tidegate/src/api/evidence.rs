@@ -9,9 +9,9 @@ use futures_util::TryStreamExt;
 use serde::Deserialize;
 use tidegate_core::digest::Digest;
 use tidegate_core::fact::Format;
+use tidegate_core::gate::Kept;
 use tidegate_core::ids::Actor;
 use tidegate_core::input::Command;
-use tidegate_core::state::Kept;
 use tokio_util::io::{ReaderStream, StreamReader};
 use utoipa::IntoParams;
 
