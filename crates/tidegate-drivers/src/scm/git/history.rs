@@ -244,17 +244,17 @@ async fn merged(
     branch: &str,
     patterns: &[GlobMatcher],
 ) -> Result<Option<String>, Failure> {
-    let range = format!("{}^@..{branch}", release.commit);
-    let range =
-        if has_parents(repository, &release.commit).await? { range } else { branch.to_owned() };
+    let parents = format!("{}^@", release.commit);
     let arguments = [
         "log",
         "--first-parent",
         "--ancestry-path",
         "--reverse",
         "--format=%H%x1f%P%x1f%s",
-        "--end-of-options",
-        &range,
+        branch,
+        // Names checked as full commits: neither can be an option.
+        "--not",
+        &parents,
     ];
     let said = repository.ask(&arguments, LOG_BYTES_MAX).await;
     let said = said.map_err(|error| git_failed(&error))?;
@@ -267,13 +267,6 @@ async fn merged(
     }
     let from = merged_branch(subject);
     Ok(from.filter(|name| patterns.iter().any(|pattern| pattern.is_match(name))))
-}
-
-async fn has_parents(repository: &Repository, commit: &str) -> Result<bool, Failure> {
-    let name = format!("{commit}^");
-    let arguments = ["rev-parse", "--verify", "--quiet", "--end-of-options", &name];
-    let said = repository.ask(&arguments, NAMES_BYTES_MAX).await;
-    said.map(|said| said.status.success()).map_err(|error| git_failed(&error))
 }
 
 /// `Merge branch 'release/1.5'`, `Merge branch 'x' into main`,
