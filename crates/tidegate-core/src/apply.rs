@@ -4,11 +4,12 @@
 use jiff::Timestamp;
 
 use crate::event::{DeploymentKind, Event, Recorded};
+use crate::gate::{Kept, Waiver};
 use crate::ids::{Actor, DeploymentId};
 use crate::state::{
-    Deployment, Ended, Fault, GoingBack, HISTORY_MAX, HoldCause, KEYS_MAX, PartState, Phase,
-    PhaseRecord, PhaseResult, Queued, Reason, SlotState, State, TAGS_MAX, TableState, TaskId,
-    TaskProgress, TaskState,
+    Deployment, EVIDENCE_MAX, Ended, Fault, GoingBack, HISTORY_MAX, HoldCause, KEYS_MAX, PartState,
+    Phase, PhaseRecord, PhaseResult, Queued, Reason, SlotState, State, TAGS_MAX, TableState,
+    TaskId, TaskProgress, TaskState, WAIVERS_MAX,
 };
 
 /// Folds one event into the state.
@@ -53,10 +54,27 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
         Event::Faulted { code, what } => {
             state.fault = Some(Fault { code: code.clone(), what: what.clone(), at });
         }
+        Event::EvidenceAdded { evidence } => {
+            let (evidence, by) = (evidence.clone(), recorded.actor.clone());
+            state.evidence.push(Kept { evidence, at, by });
+            keep_newest(&mut state.evidence, EVIDENCE_MAX);
+        }
+        Event::GateWaived { gate, version, commit, reason, until } => {
+            state.waivers.push(Waiver {
+                gate: gate.clone(),
+                version: version.clone(),
+                commit: commit.clone(),
+                reason: reason.clone(),
+                until: *until,
+                by: recorded.actor.to_string(),
+            });
+            keep_newest(&mut state.waivers, WAIVERS_MAX);
+        }
         Event::PhaseEntered { deployment, .. }
         | Event::TaskFinished { deployment, .. }
         | Event::TaskRetried { deployment, .. }
         | Event::ArtifactPinned { deployment, .. }
+        | Event::GatesWeighed { deployment, .. }
         | Event::ApprovalGiven { deployment, .. }
         | Event::StepConverged { deployment, .. }
         | Event::StepPassed { deployment, .. }
@@ -114,6 +132,7 @@ fn start(state: &mut State, recorded: &Recorded) {
         artifact: None,
         binding: None,
         approvals: Vec::new(),
+        gates: Vec::new(),
         converged_at: None,
         step_passed: None,
         verdict: None,
@@ -272,6 +291,7 @@ fn apply_to_deployment(current: &mut Deployment, event: &Event, at: Timestamp, a
             current.artifact = Some(artifact.clone());
             current.binding = Some(binding.clone());
         }
+        Event::GatesWeighed { results, .. } => current.gates.clone_from(results),
         Event::ApprovalGiven { .. } if !current.approvals.contains(actor) => {
             current.approvals.push(actor.clone());
         }

@@ -10,6 +10,7 @@
 mod back;
 mod command;
 mod forward;
+mod gates;
 mod observe;
 
 use jiff::Timestamp;

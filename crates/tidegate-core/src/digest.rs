@@ -19,6 +19,13 @@ impl Digest {
         Self(hex(&Sha256::digest(bytes)))
     }
 
+    /// A digest that somebody names: 64 digits of lower-case hex.
+    #[must_use]
+    pub fn of_hex(text: &str) -> Option<Self> {
+        let plain = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        (text.len() == 64 && text.bytes().all(plain)).then(|| Self(text.to_owned()))
+    }
+
     /// Lower-case hex.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 
+use crate::gate::{Evidence, Kept, Versions};
 use crate::ids::{DeploymentId, PartName, SlotName};
 use crate::plan::{Floor, Part, Plan, Route, Rule};
 use crate::state::{Backend, SlotState, State, TaskId, TaskProgress, Tenant};
@@ -60,10 +61,50 @@ pub enum Job {
         /// `address:port` of the instance.
         endpoint: String,
     },
-    /// Weigh the evidence.
-    Gates(Arc<Plan>),
+    /// Find out what the gates ask for.
+    Gates(Box<Question>),
     /// Make and verify a backup.
     Backup(Arc<Plan>),
+}
+
+/// What the gates of a plan ask, with all that is known by itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Question {
+    /// The plan with its gates.
+    pub plan: Arc<Plan>,
+    /// The reports on this version and commit, newest last.
+    pub evidence: Vec<Kept>,
+    /// The live release and the one that is to follow.
+    pub versions: Versions,
+}
+
+/// The question that a plan asks of a state.
+#[must_use]
+pub fn question(state: &State, plan: &Arc<Plan>) -> Question {
+    let release = &plan.release;
+    let about = |evidence: &Evidence| {
+        evidence.version == release.version && evidence.commit == release.commit
+    };
+    Question {
+        plan: Arc::clone(plan),
+        evidence: state.evidence.iter().filter(|kept| about(&kept.evidence)).cloned().collect(),
+        versions: versions(state, plan),
+    }
+}
+
+/// The live release and the one that a plan brings.
+#[must_use]
+pub fn versions(state: &State, plan: &Plan) -> Versions {
+    let live = state.parts.values().find_map(|part| {
+        let slot = part.slots.get(part.live.as_ref()?)?;
+        Some(slot.want.as_ref()?.revision.version.clone())
+    });
+    Versions {
+        live_commit: live.as_ref().and_then(|version| state.tags.get(version).cloned()),
+        live,
+        version: plan.release.version.clone(),
+        commit: plan.release.commit.clone(),
+    }
 }
 
 /// The instances of a slot that are to be asked.
@@ -246,7 +287,7 @@ fn job(state: &State, task: &TaskId) -> Option<(Job, SignedDuration)> {
     let limits = &plan.limits;
     Some(match task {
         TaskId::CheckLive | TaskId::VerifyLive => (Job::Probe(live_targets(state)), limits.check),
-        TaskId::Gates => (Job::Gates(Arc::clone(plan)), limits.check),
+        TaskId::Gates => (Job::Gates(Box::new(question(state, plan))), limits.check),
         TaskId::Backup => (Job::Backup(Arc::clone(plan)), limits.check),
         TaskId::Prepare => {
             // The export itself is local and short; the command brings its own limit.

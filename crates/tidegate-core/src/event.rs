@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
+use crate::gate::{Evidence, GateResult};
 use crate::ids::{Actor, DeploymentId, PartName, SlotName};
 use crate::plan::{HoldEnd, Plan};
 use crate::state::{Backend, Hold, Phase, PhaseResult, Reason, SlotObserved, TaskId, Tenant};
@@ -106,6 +107,31 @@ pub enum Event {
         artifact: Digest,
         /// D over everything declared.
         binding: Digest,
+    },
+    /// A report was added to what is known of a release.
+    EvidenceAdded {
+        /// The report, by its digest.
+        evidence: Evidence,
+    },
+    /// A person set a gate aside for one version.
+    GateWaived {
+        /// The gate.
+        gate: String,
+        /// The version.
+        version: String,
+        /// The commit that it names.
+        commit: String,
+        /// Why.
+        reason: String,
+        /// Not longer than until then.
+        until: Timestamp,
+    },
+    /// All gates of a deployment were held against what is known.
+    GatesWeighed {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// How each stands, in the order of the plan.
+        results: Vec<GateResult>,
     },
     /// Somebody agreed to exactly this D.
     ApprovalGiven {
@@ -279,6 +305,9 @@ impl Event {
             Self::TaskFinished { .. } => "task_finished",
             Self::TaskRetried { .. } => "task_retried",
             Self::ArtifactPinned { .. } => "artifact_pinned",
+            Self::EvidenceAdded { .. } => "evidence_added",
+            Self::GateWaived { .. } => "gate_waived",
+            Self::GatesWeighed { .. } => "gates_weighed",
             Self::ApprovalGiven { .. } => "approval_given",
             Self::SlotWanted { .. } => "slot_wanted",
             Self::SlotChanged { .. } => "slot_changed",
@@ -302,13 +331,16 @@ impl Event {
     }
 
     /// Every kind: the corpus holds a file of each.
-    pub const KINDS: [&'static str; 25] = [
+    pub const KINDS: [&'static str; 28] = [
         "deployment_started",
         "deployment_queued",
         "phase_entered",
         "task_finished",
         "task_retried",
         "artifact_pinned",
+        "evidence_added",
+        "gate_waived",
+        "gates_weighed",
         "approval_given",
         "slot_wanted",
         "slot_changed",

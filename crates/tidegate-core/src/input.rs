@@ -1,10 +1,11 @@
 //! What the state machine is told: commands by people, observations of the world, and that time
 //! has passed. Must never be journaled itself: only the events that follow from it are.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::digest::Digest;
 use crate::event::OverrideKind;
+use crate::gate::{Evidence, Found};
 use crate::ids::{Actor, DeploymentId, PartName, SlotName};
 use crate::plan::Plan;
 use crate::state::{SlotObserved, TaskId};
@@ -71,6 +72,24 @@ pub enum Command {
         /// D as the person saw it.
         binding: Digest,
     },
+    /// Add a report to what is known of a release.
+    AddEvidence {
+        /// The report; its bytes are kept under its digest already.
+        evidence: Evidence,
+    },
+    /// Set a gate aside for one version.
+    Waive {
+        /// The gate.
+        gate: String,
+        /// The version.
+        version: String,
+        /// The commit that it names.
+        commit: String,
+        /// Why.
+        reason: String,
+        /// Not longer than until then.
+        until: Timestamp,
+    },
     /// Refuse.
     Reject {
         /// Which deployment.
@@ -109,6 +128,15 @@ pub enum Observation {
         attempt: u32,
         /// How it ended.
         report: TaskReport,
+    },
+    /// What the gates ask for was looked up.
+    Gates {
+        /// Which deployment.
+        deployment: DeploymentId,
+        /// Which attempt.
+        attempt: u32,
+        /// What was found for each gate.
+        found: Vec<Found>,
     },
     /// A slot's condition.
     Slot {

@@ -14,6 +14,8 @@ mod decide;
 pub mod digest;
 pub mod effect;
 pub mod event;
+pub mod fact;
+pub mod gate;
 pub mod ids;
 pub mod input;
 pub mod plan;

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
+use crate::gate::Gate;
 use crate::ids::{MetricName, PartName, Scope, SlotName};
 use crate::weight::Weight;
 
@@ -42,6 +43,9 @@ pub struct Plan {
     pub required: Required,
     /// Limits on the waits that are not in the hands of a rule.
     pub limits: Limits,
+    /// What the release must show before people are asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<Gate>,
 }
 
 impl Plan {

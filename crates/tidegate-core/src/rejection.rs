@@ -118,6 +118,18 @@ pub enum Rejection {
         /// What was found.
         what: String,
     },
+    /// A report cannot be taken as evidence.
+    #[error("the report is not taken: {what}")]
+    EvidenceInvalid {
+        /// What is wrong.
+        what: String,
+    },
+    /// A gate cannot be set aside so.
+    #[error("the gate is not set aside: {what}")]
+    WaiverInvalid {
+        /// What is wrong.
+        what: String,
+    },
     /// The slot that would be used carries user requests.
     #[error("slot {slot} carries user requests and cannot take another revision")]
     SlotInUse {
@@ -146,6 +158,8 @@ impl Rejection {
             Self::PlanInvalid { .. } => "TG8013",
             Self::Frozen { .. } => "TG8014",
             Self::SlotInUse { .. } => "TG8015",
+            Self::EvidenceInvalid { .. } => "TG8040",
+            Self::WaiverInvalid { .. } => "TG8041",
         }
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::event::{DeploymentKind, Ending, Target};
+use crate::gate::{GateResult, Kept, Waiver};
 use crate::ids::{Actor, DeploymentId, PartName, Revision, Scope, SlotName};
 use crate::plan::{HoldEnd, Part, Plan, Protocol};
 use crate::verdict::{Outcome, Verdict};
@@ -19,6 +20,11 @@ use crate::weight::Split;
 pub const HISTORY_MAX: usize = 20;
 /// Command keys remembered against repeats.
 pub const KEYS_MAX: usize = 128;
+/// Reports remembered as evidence, newest last: some 500 files of the newest releases. Older ones
+/// are in the journal, and a deployment of their release asks for them again.
+pub const EVIDENCE_MAX: usize = 2_048;
+/// Waivers remembered, newest last.
+pub const WAIVERS_MAX: usize = 256;
 /// Tags remembered against being moved.
 pub const TAGS_MAX: usize = 512;
 
@@ -45,6 +51,12 @@ pub struct State {
     pub keys: Vec<String>,
     /// Set when an invariant broke.
     pub fault: Option<Fault>,
+    /// Reports that were added, oldest first.
+    #[serde(default)]
+    pub evidence: Vec<Kept>,
+    /// Gates that were set aside, oldest first.
+    #[serde(default)]
+    pub waivers: Vec<Waiver>,
 }
 
 /// A broken invariant.
@@ -218,6 +230,9 @@ pub struct Deployment {
     pub binding: Option<Digest>,
     /// Who approved D.
     pub approvals: Vec<Actor>,
+    /// How its gates stood, once they were weighed.
+    #[serde(default)]
+    pub gates: Vec<GateResult>,
     /// Since when all parts carry the step's weight.
     pub converged_at: Option<Timestamp>,
     /// The last step that passed.

@@ -5,10 +5,12 @@
 //! and never report success without having seen it.
 //!
 //! Where to look: [`runtime`] runs applications, [`scm`] turns tags into artifacts, [`checks`]
-//! asks probes and smoke suites, [`traffic`] talks to the data plane, [`metrics`] asks other
-//! systems for numbers, [`recordings`] keeps what the judge was told.
+//! asks probes and smoke suites, [`evidence`] keeps reports and asks repositories, [`traffic`] talks
+//! to the data plane, [`metrics`] asks other systems for numbers, [`recordings`] keeps what the
+//! judge was told.
 
 pub mod checks;
+pub mod evidence;
 pub mod metrics;
 pub mod recordings;
 pub mod runtime;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use tidegate_core::effect::{Effect, Job};
+use tidegate_core::effect::{Effect, Job, Question};
 use tidegate_core::ids::{DeploymentId, PartName, Scope, SlotName};
 use tidegate_core::input::{Input, Observation, TaskReport};
 use tidegate_core::outstanding;
@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
+use crate::gates::look_up;
 use crate::ports::{CheckReport, Failure, FailureKind, Place, Ports};
 use crate::service::Message;
 
@@ -176,8 +177,15 @@ impl Call {
                 seen
             }
             Effect::Run { deployment, task, attempt, timeout, job } => {
-                let report = self.run(&deployment, job, timeout).await;
-                let observation = Observation::Task { deployment, task, attempt, report };
+                let observation = match job {
+                    Job::Gates(question) => {
+                        self.gates(deployment, attempt, &question, timeout).await
+                    }
+                    job => {
+                        let report = self.run(&deployment, job, timeout).await;
+                        Observation::Task { deployment, task, attempt, report }
+                    }
+                };
                 vec![Message::told(Input::Observation(observation))]
             }
         }
@@ -215,6 +223,23 @@ impl Call {
         }
     }
 
+    async fn gates(
+        &self,
+        deployment: DeploymentId,
+        attempt: u32,
+        question: &Question,
+        timeout: SignedDuration,
+    ) -> Observation {
+        let limit = Duration::try_from(timeout).unwrap_or(Duration::ZERO) + JOB_GRACE;
+        match tokio::time::timeout(limit, look_up(&self.ports, question)).await {
+            Ok(found) => Observation::Gates { deployment, attempt, found },
+            Err(_elapsed) => {
+                let report = silence(timeout);
+                Observation::Task { deployment, task: TaskId::Gates, attempt, report }
+            }
+        }
+    }
+
     async fn run(
         &self,
         deployment: &DeploymentId,
@@ -224,12 +249,7 @@ impl Call {
         let limit = Duration::try_from(timeout).unwrap_or(Duration::ZERO) + JOB_GRACE;
         match tokio::time::timeout(limit, self.work(deployment, job, timeout)).await {
             Ok(report) => report,
-            Err(_elapsed) => TaskReport {
-                outcome: Outcome::NoData,
-                summary: format!("no answer within {timeout:#}"),
-                retryable: true,
-                made: None,
-            },
+            Err(_elapsed) => silence(timeout),
         }
     }
 
@@ -258,9 +278,20 @@ impl Call {
                 let checks = &self.ports.checks;
                 report(checks.smoke(deployment, &part, &artifact, &endpoint, timeout).await)
             }
-            Job::Gates(_) => unsupported("gates on evidence"),
+            // What the gates ask for is an observation of its own.
+            Job::Gates(_) => unsupported("gates by themselves"),
             Job::Backup(_) => unsupported("a backup"),
         }
+    }
+}
+
+/// No answer is no evidence, and another attempt may bring one.
+fn silence(timeout: SignedDuration) -> TaskReport {
+    TaskReport {
+        outcome: Outcome::NoData,
+        summary: format!("no answer within {timeout:#}"),
+        retryable: true,
+        made: None,
     }
 }
 

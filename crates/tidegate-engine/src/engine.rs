@@ -186,7 +186,8 @@ impl Engine {
     ) -> Result<Receipt, CommandError> {
         let handle = match self.handle(scope) {
             Some(handle) => handle,
-            None if matches!(command, Command::Deploy { .. }) => {
+            // Reports may come before the first deployment of their release.
+            None if begins(&command) => {
                 let journal = self.inner.ports.journal.as_ref();
                 let loaded = service::load(journal, scope).await.map_err(|error| {
                     CommandError::Unavailable { code: "TG6101", what: error.to_string() }
@@ -270,6 +271,11 @@ impl Engine {
     pub async fn crash(&self) {
         self.inner.loops.lock().await.shutdown().await;
     }
+}
+
+/// Whether a command may be the first of its service.
+fn begins(command: &Command) -> bool {
+    matches!(command, Command::Deploy { .. } | Command::AddEvidence { .. } | Command::Waive { .. })
 }
 
 fn busy() -> CommandError {

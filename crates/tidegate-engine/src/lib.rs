@@ -8,6 +8,7 @@
 pub mod backtest;
 mod dispatch;
 pub mod engine;
+mod gates;
 pub mod hearing;
 mod judging;
 pub mod ports;
@@ -19,3 +20,4 @@ pub mod testkit;
 mod watch;
 
 pub use engine::{CommandError, Engine, Live, Published, Receipt, StartError};
+pub use gates::look_up;

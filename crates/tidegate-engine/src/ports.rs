@@ -10,13 +10,16 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use tidegate_core::digest::Digest;
-use tidegate_core::effect::{ProbeTarget, RouteTable};
+use tidegate_core::effect::{ProbeTarget, Question, RouteTable};
 use tidegate_core::event::{Ending, Recorded};
+use tidegate_core::fact::Format;
+use tidegate_core::gate::{self, Found};
 use tidegate_core::ids::{Actor, DeploymentId, PartName, Scope, SlotName};
 use tidegate_core::input::SplitRead;
 use tidegate_core::plan::{Part, Plan, Source};
 use tidegate_core::state::{SlotObserved, Tenant};
 use tidegate_core::verdict::Outcome;
+use tokio::io::AsyncRead;
 
 /// The world said no.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -511,6 +514,63 @@ impl fmt::Display for RecordingName {
     }
 }
 
+/// What keeps reports, and finds out what gates ask for.
+///
+/// # Guarantees
+/// What was kept is found under its digest, unchanged, or not at all.
+#[async_trait]
+pub trait Evidence: Send + Sync + fmt::Debug {
+    /// Keeps a report under the digest of its bytes, and reads it. Without a format it is known
+    /// by its beginning.
+    ///
+    /// # Errors
+    /// [`FailureKind::Permanent`] when it cannot be read or is too large: nothing is kept then.
+    async fn keep(
+        &self,
+        name: &str,
+        format: Option<Format>,
+        bytes: &mut (dyn AsyncRead + Send + Unpin),
+    ) -> Result<Report, Failure>;
+
+    /// The bytes of a report, held against their digest first.
+    ///
+    /// # Errors
+    /// [`Failure`] when it is not kept, or its bytes are not those that were kept.
+    async fn open(&self, digest: &Digest) -> Result<Box<dyn AsyncRead + Send + Unpin>, Failure>;
+
+    /// Whether a report is kept unchanged.
+    ///
+    /// # Errors
+    /// [`Failure`] when it is not kept, or its bytes are not those that were kept.
+    async fn verify(&self, digest: &Digest) -> Result<(), Failure>;
+
+    /// What there is to every gate of a question that can be answered here; a gate that is left
+    /// out is answered elsewhere, or by nobody.
+    async fn gather(&self, question: &Question) -> Vec<Found>;
+}
+
+/// A report that is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Digest of its bytes.
+    pub digest: Digest,
+    /// Its format.
+    pub format: Format,
+    /// Its length, bytes.
+    pub bytes: u64,
+    /// What it says, in one line.
+    pub summary: String,
+}
+
+impl Report {
+    /// Bound to the release that it is about.
+    #[must_use]
+    pub fn about(self, name: String, version: String, commit: String) -> gate::Evidence {
+        let Self { digest, format, bytes, summary } = self;
+        gate::Evidence { digest, format, name, version, commit, bytes, summary }
+    }
+}
+
 /// The time, as an argument.
 pub trait Clock: Send + Sync + fmt::Debug {
     /// Now.
@@ -540,6 +600,8 @@ pub struct Ports {
     pub metrics: Arc<dyn Metrics>,
     /// Where recordings of the judge are kept.
     pub recordings: Arc<dyn Recordings>,
+    /// What keeps reports, and finds out what gates ask for.
+    pub evidence: Arc<dyn Evidence>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// D.

@@ -351,7 +351,9 @@ fn urgency(input: &Input) -> u8 {
         Input::Observation(
             Observation::Slot { .. } | Observation::Split { .. } | Observation::SplitRefused { .. },
         ) => 2,
-        Input::Observation(Observation::Task { .. } | Observation::Verdict { .. }) => 3,
+        Input::Observation(
+            Observation::Task { .. } | Observation::Gates { .. } | Observation::Verdict { .. },
+        ) => 3,
         Input::Command { .. } => 4,
         Input::Elapsed => 5,
     }

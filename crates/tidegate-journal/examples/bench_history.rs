@@ -130,6 +130,7 @@ fn ports(world: &World, journal: &MemoryJournal) -> Ports {
         checks: Arc::clone(&world) as _,
         metrics: Arc::clone(&world) as _,
         recordings: Arc::clone(&world) as _,
+        evidence: Arc::clone(&world) as _,
         clock: Arc::clone(&world) as _,
         bind: world,
     }

@@ -10,6 +10,7 @@ use tidegate_core::ids::{EnvironmentName, Scope, ServiceName};
 use tidegate_core::plan::{Limits, Part, Plan, Release, Required, Source};
 
 use crate::accept;
+use crate::check;
 use crate::codes;
 use crate::command;
 use crate::compose;
@@ -32,12 +33,11 @@ use crate::variables::{self, Values};
 /// The version of the format that is read here.
 const SCHEMA: &str = "1";
 /// Keys that the format knows and this version does not serve.
-const LATER: [&str; 18] = [
+const LATER: [&str; 17] = [
     "alerts",
     "approve",
     "backup",
     "before",
-    "check",
     "checklist",
     "duties",
     "flags",
@@ -175,6 +175,7 @@ fn plan(resolved: &Resolved, context: &Context<'_>, report: &mut Report<'_>) -> 
     let sources = metrics::metrics(&mut fields, report);
     let (parts, traffic) = pieces(&mut fields, sources, report);
     let (bake, bake_at) = traffic::after(fields.get("after"), report);
+    let gates = check::gates(fields.get("check"), report);
     let targets = targets::targets(fields.get("targets"), report);
     fields.finish(&LATER, report);
 
@@ -190,8 +191,9 @@ fn plan(resolved: &Resolved, context: &Context<'_>, report: &mut Report<'_>) -> 
         parts: parts.into_iter().map(|read| read.part).collect(),
         traffic: traffic.traffic,
         bake,
-        required: Required::default(),
+        required: Required { gates: !gates.is_empty(), ..Required::default() },
         limits,
+        gates,
     };
     if plan.parts.is_empty() || report.has_errors() {
         return None;

@@ -7,6 +7,7 @@
 
 mod accept;
 mod canonical;
+mod check;
 mod codes;
 mod command;
 mod compose;

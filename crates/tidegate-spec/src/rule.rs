@@ -109,7 +109,7 @@ fn rule(text: &str, purpose: Purpose, sources: &[Source]) -> Result<Rule, Refusa
     Ok(Rule { metric, comparison, limit, sustained })
 }
 
-fn comparison(text: &str) -> Option<(Comparison, &str)> {
+pub(crate) fn comparison(text: &str) -> Option<(Comparison, &str)> {
     const SIGNS: [(&str, Comparison); 6] = [
         ("<=", Comparison::AtMost),
         (">=", Comparison::AtLeast),
@@ -197,7 +197,7 @@ fn plain(unit: &str, text: &str) -> Result<f64, Refused> {
         })
 }
 
-fn latency(text: &str) -> Result<f64, Refused> {
+pub(crate) fn latency(text: &str) -> Result<f64, Refused> {
     let help = "write it in `ms` or `s`, as in `200ms` or `1.5s`";
     let refuse = |message: String| Refused::new(message, help);
     let Some((number, unit)) = Decimal::lead(text) else {

@@ -32,6 +32,8 @@ mod depict;
 mod deployments;
 mod errors;
 mod events;
+mod evidence;
+mod gates;
 mod journal;
 mod locate;
 mod logs;
@@ -137,6 +139,12 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(traffic::show))
         .routes(routes!(asks::probes))
         .routes(routes!(asks::suites))
+        .routes(routes!(evidence::add))
+        .routes(routes!(evidence::open))
+        .routes(routes!(evidence::list))
+        .routes(routes!(evidence::verify))
+        .routes(routes!(gates::weigh))
+        .routes(routes!(gates::waive))
         .routes(routes!(journal::verify))
         .routes(routes!(server::show))
         .routes(routes!(server::stop))

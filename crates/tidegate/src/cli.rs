@@ -18,7 +18,9 @@ mod demo;
 mod deploy;
 mod diff;
 mod doctor;
+mod evidence;
 mod explain;
+mod gate;
 pub(crate) mod globals;
 mod hold;
 mod import;
@@ -46,6 +48,7 @@ mod traffic;
 mod tree;
 mod verdict;
 mod version;
+mod waive;
 mod watch;
 mod why;
 
@@ -103,6 +106,8 @@ enum Verb {
     Approve(approve::Args),
     /// Refuse a deployment
     Reject(reject::Args),
+    /// Set a gate aside for one version, with a reason and an end
+    Waive(waive::Args),
     /// Deployments, newest first
     List(list::Args),
     /// Everything about a deployment
@@ -147,6 +152,12 @@ enum Verb {
     /// Run the smoke suite against a slot
     #[command(subcommand)]
     Suite(suite::Verb),
+    /// How the gates of a release stand
+    #[command(subcommand)]
+    Gate(gate::Verb),
+    /// Reports that gates rest on
+    #[command(subcommand)]
+    Evidence(evidence::Verb),
     /// A raw call of the HTTP API
     Api(api::Args),
     /// Completion for a shell
@@ -220,6 +231,7 @@ impl Cli {
             Verb::Rollback(args) => rollback::run(&session, &args).await,
             Verb::Approve(args) => approve::run(&session, &args).await,
             Verb::Reject(args) => reject::run(&session, &args).await,
+            Verb::Waive(args) => waive::run(&session, &args).await,
             Verb::List(args) => list::run(&session, &args).await,
             Verb::Show(args) => show::run(&session, &args).await,
             Verb::Timeline(args) => timeline::run(&session, &args).await,
@@ -238,6 +250,8 @@ impl Cli {
             Verb::Traffic(verb) => traffic::run(&session, &verb).await,
             Verb::Probe(verb) => probe::run(&session, &verb).await,
             Verb::Suite(verb) => suite::run(&session, &verb).await,
+            Verb::Gate(verb) => gate::run(&session, &verb).await,
+            Verb::Evidence(verb) => evidence::run(&session, &verb).await,
             Verb::Api(args) => api::run(&session, &args).await,
             Verb::Completions(args) => completions::run(&session, &args),
             Verb::Man(args) => man::run(&session, &args),

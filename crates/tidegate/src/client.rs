@@ -31,8 +31,8 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const ANSWER_WITHIN: Duration = Duration::from_mins(12);
 /// Whether a server answers is known in this time.
 const PING_WITHIN: Duration = Duration::from_secs(2);
-/// Largest answer that is read, bytes: the log is the largest, 4 MiB.
-const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Largest answer that is read, bytes: a report is the largest, 128 MiB.
+const ANSWER_BYTES_MAX: usize = 129 * 1024 * 1024;
 
 /// A server by its socket.
 #[derive(Debug, Clone)]
@@ -112,6 +112,19 @@ impl Client {
         }
     }
 
+    /// Sends bytes as they are.
+    ///
+    /// # Errors
+    /// [`Failure`] when no server answers, or what it answered with a problem.
+    pub(crate) async fn send_bytes<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<T, Failure> {
+        let bytes = self.bytes(Method::POST, path, Some(body.into())).await?;
+        read(&bytes, path)
+    }
+
     /// The events of a deployment after a sequence, live until it ends.
     ///
     /// # Errors
@@ -186,7 +199,7 @@ async fn collect(response: Response<Incoming>) -> Result<Bytes, Failure> {
     match Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
-            Err(unintelligible("the answer is larger than 64 MiB"))
+            Err(unintelligible("the answer is larger than 129 MiB"))
         }
         Err(error) => Err(broken(&error)),
     }

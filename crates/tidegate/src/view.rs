@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub(crate) mod evidence;
 pub(crate) mod judged;
 pub(crate) mod plan;
 pub(crate) mod request;
@@ -63,6 +64,9 @@ pub(crate) struct Deployment {
     pub(crate) phases: Vec<Phase>,
     /// The parts with their slots and splits.
     pub(crate) parts: Vec<Part>,
+    /// How the gates stood when they were weighed; empty before, and without gates.
+    #[serde(default)]
+    pub(crate) gates: Vec<evidence::Gate>,
     /// The judge's newest word.
     pub(crate) verdict: Option<Verdict>,
     /// Set while nothing may go forward.

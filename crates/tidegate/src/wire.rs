@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use tidegate_core::digest::{self, Digest};
 use tidegate_core::plan::Plan;
 use tidegate_drivers::checks::{self, LocalChecks};
+use tidegate_drivers::evidence::{self, LocalEvidence};
 use tidegate_drivers::metrics::Sources;
 use tidegate_drivers::recordings::{self, RecordingFiles};
 use tidegate_drivers::runtime::{self, ProcessRuntime};
@@ -49,11 +50,14 @@ pub(crate) async fn graph(dir: &StateDir) -> Result<Graph, Failure> {
         kept_for: recordings::KEPT_FOR,
         bytes_max: recordings::BYTES_MAX,
     }));
+    let releases = Arc::new(GitReleases::new(scm::Config { state_dir: state_dir.clone() }));
+    let kept = evidence::Config { state_dir: state_dir.clone() };
     let ports = Ports {
         journal: journal.clone(),
         runtime: runtime.clone(),
         traffic: Arc::new(Embedded::new(dir.proxy_socket())),
-        releases: Arc::new(GitReleases::new(scm::Config { state_dir: state_dir.clone() })),
+        evidence: Arc::new(LocalEvidence::new(kept, Arc::clone(&releases))),
+        releases,
         checks: Arc::new(LocalChecks::new(checks::Config { state_dir })),
         metrics: Arc::new(Sources::default()),
         recordings,

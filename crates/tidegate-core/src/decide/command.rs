@@ -8,8 +8,10 @@ use jiff::SignedDuration;
 use super::Draft;
 use super::back::{go_back, go_back_again};
 use super::forward::{deployment_ended, dwell_left, enter_finish, may_advance, pass_step, started};
+use super::gates;
 use crate::digest::Digest;
 use crate::event::{DeploymentKind, Ending, Event};
+use crate::gate::GATES_MAX;
 use crate::ids::DeploymentId;
 use crate::input::Command;
 use crate::plan::{HoldEnd, INSTANCES_MAX, PARTS_MAX, Plan, STEPS_MAX};
@@ -35,6 +37,8 @@ pub(super) fn decide(draft: &mut Draft, command: &Command) -> Result<(), Rejecti
         Command::Resume { deployment } => resume(draft, deployment),
         Command::Advance { deployment, step } => advance(draft, deployment, *step),
         Command::Approve { deployment, binding } => approve(draft, deployment, binding),
+        Command::AddEvidence { evidence } => gates::add(draft, evidence),
+        Command::Waive { .. } => gates::waive(draft, command),
         Command::Reject { deployment, reason } => reject(draft, deployment, reason),
         Command::Abort { deployment, reason } => {
             if draft.state.queued.as_ref().is_some_and(|queued| queued.deployment == *deployment) {
@@ -149,6 +153,7 @@ fn check_plan(state: &State, plan: &Plan) -> Result<(), Rejection> {
             return invalid("a part has no instances, or too many");
         }
     }
+    check_gates(plan)?;
     if let Some(scope) = state.scope.as_ref().filter(|scope| **scope != plan.scope) {
         return Err(Rejection::PlanInvalid {
             what: format!("it belongs to another service than {scope}"),
@@ -163,6 +168,23 @@ fn check_plan(state: &State, plan: &Plan) -> Result<(), Rejection> {
         }),
         _ => Ok(()),
     }
+}
+
+/// A gate that is demanded is in the list, and a name means one gate.
+fn check_gates(plan: &Plan) -> Result<(), Rejection> {
+    let invalid = |what: &str| Err(Rejection::PlanInvalid { what: what.to_owned() });
+    if plan.gates.len() > GATES_MAX {
+        return invalid("it has too many gates");
+    }
+    for (index, gate) in plan.gates.iter().enumerate() {
+        if plan.gates[..index].iter().any(|other| other.name == gate.name) {
+            return invalid("two gates have the same name");
+        }
+    }
+    if plan.gates.is_empty() || plan.required.gates {
+        return Ok(());
+    }
+    invalid("it has gates and does not require them")
 }
 
 fn hold(

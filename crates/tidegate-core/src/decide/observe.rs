@@ -8,6 +8,7 @@ use jiff::SignedDuration;
 use super::Draft;
 use super::back::{go_back, split_back};
 use super::forward::{backend_of, deployment_ended};
+use super::gates;
 use crate::event::{Ending, Event, OverrideKind};
 use crate::ids::{Actor, DeploymentId, PartName, SlotName};
 use crate::input::{Observation, Overridden, SplitRead, TaskReport};
@@ -24,6 +25,9 @@ pub(super) fn decide(draft: &mut Draft, observation: &Observation) {
     match observation {
         Observation::Task { deployment, task, attempt, report } => {
             finish_task(draft, deployment, task, *attempt, report);
+        }
+        Observation::Gates { deployment, attempt, found } => {
+            gates::weighed(draft, deployment, *attempt, found);
         }
         Observation::Slot { part, slot, observed } => {
             let known = draft.state.parts.get(part).and_then(|p| p.slots.get(slot));
@@ -63,11 +67,7 @@ fn finish_task(
     let Some(current) = draft.state.current.as_ref().filter(|current| current.id == *id) else {
         return;
     };
-    let asked = current
-        .tasks
-        .get(task)
-        .is_some_and(|t| t.attempt == attempt && t.progress == TaskProgress::Running);
-    if !asked {
+    if !asked(current, task, attempt) {
         return;
     }
     let may_retry = report.retryable || *task == TaskId::VerifyLive;
@@ -89,6 +89,12 @@ fn finish_task(
         summary: report.summary.clone(),
         retry_at,
     });
+}
+
+/// Whether this attempt of the task is out.
+pub(super) fn asked(current: &Deployment, task: &TaskId, attempt: u32) -> bool {
+    let task = current.tasks.get(task);
+    task.is_some_and(|t| t.attempt == attempt && t.progress == TaskProgress::Running)
 }
 
 fn backoff(attempt: u32) -> SignedDuration {

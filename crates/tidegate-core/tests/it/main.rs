@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod gates;
+#[cfg(test)]
 mod machine;
 #[cfg(test)]
 mod moves;

@@ -51,6 +51,19 @@ fn details(recorded: &Recorded, start: Timestamp) -> String {
         Event::ArtifactPinned { artifact, binding, .. } => {
             format!("{:.8}, D {:.8}", artifact.as_str(), binding.as_str())
         }
+        Event::EvidenceAdded { evidence } => {
+            format!("{} of {}: {}", evidence.name, evidence.version, evidence.summary)
+        }
+        Event::GateWaived { gate, version, reason, until, .. } => {
+            format!("{gate} of {version} until {}: {reason}", offset(start, *until))
+        }
+        Event::GatesWeighed { results, .. } => {
+            let results = results.iter().map(|result| match result.needed {
+                true => format!("{} {}", result.gate, result.outcome.word()),
+                false => format!("{} not needed", result.gate),
+            });
+            results.collect::<Vec<_>>().join(", ")
+        }
         Event::ApprovalGiven { binding, .. } => format!("D {:.8}", binding.as_str()),
         Event::StepConverged { step, .. } => format!("step {}", step + 1),
         Event::StepPassed { step, bypassed, .. } => {

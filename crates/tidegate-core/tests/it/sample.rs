@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 use tidegate_core::digest::Digest;
+use tidegate_core::gate::Gate;
 use tidegate_core::ids::{DeploymentId, EnvironmentName, PartName, Scope, ServiceName, SlotName};
 use tidegate_core::plan::{
-    Ask, Bake, CohortBy, Comparison, Floor, HoldEnd, Judging, KeepPrevious, Limits, Metric, Otherwise, Part,
-    PartKind, Plan, Probe, Protocol, Release, Required, Route, Rule, Run, Smoke, SmokeRun, Traffic,
+    Ask, Bake, CohortBy, Comparison, Floor, HoldEnd, Judging, KeepPrevious, Limits, Metric,
+    Otherwise, Part, PartKind, Plan, Probe, Protocol, Release, Required, Route, Rule, Run, Smoke,
+    SmokeRun, Traffic,
 };
 use tidegate_core::weight::Weight;
 
@@ -29,6 +31,7 @@ pub(crate) struct Shape {
     pub(crate) smoke: bool,
     pub(crate) required: Required,
     pub(crate) limits: Limits,
+    pub(crate) gates: Vec<Gate>,
 }
 
 impl Default for Shape {
@@ -45,6 +48,7 @@ impl Default for Shape {
             smoke: true,
             required: Required::default(),
             limits: Limits::default(),
+            gates: Vec::new(),
         }
     }
 }
@@ -73,6 +77,12 @@ impl Shape {
             "keep" if value == "cold" => self.keep = KeepPrevious::Cold,
             "smoke" => self.smoke = yes()?,
             "gates" => self.required.gates = yes()?,
+            "tests" => {
+                for name in list() {
+                    self.gates.push(crate::gates::tests(&name));
+                    self.required.gates = true;
+                }
+            }
             "approvals" => self.required.approvals = yes()?,
             "backup" => self.required.backup = yes()?,
             "attempts" => self.limits.attempts = number(value)?,
@@ -107,6 +117,7 @@ impl Shape {
             bake: Bake { watch: self.watch, keep_previous: self.keep },
             required: self.required,
             limits: self.limits,
+            gates: self.gates.clone(),
         }
     }
 

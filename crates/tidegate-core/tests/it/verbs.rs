@@ -132,7 +132,8 @@ impl Script {
             "why" => Ok(render::why(state, now)),
             "effects" => Ok(render::effects(state)),
             "deadline" => Ok(render::deadline(state, now)),
-            "metric" | "verdict" | "slot" | "confirm" | "lost" | "refuse" | "task" | "override" => {
+            "metric" | "verdict" | "slot" | "confirm" | "lost" | "refuse" | "task" | "override"
+            | "found" => {
                 let observation = self.observation(&verb, words)?;
                 Ok(self.put(&Input::Observation(observation)))
             }
@@ -316,6 +317,13 @@ impl Script {
                 let to = words.option("--to");
                 Command::Rollback { deployment: self.next_id(), to, reason: words.or("it is bad") }
             }
+            "evidence" => crate::gates::evidence(&words.need("a name")?, &words.need("a version")?),
+            "waive" => {
+                let lasts = duration(&words.option("--for").unwrap_or_else(|| "1h".to_owned()))?;
+                let until = self.machine.now.checked_add(lasts).map_err(|e| e.to_string())?;
+                let (gate, version) = (words.need("a gate")?, words.need("a version")?);
+                crate::gates::waive(gate, &version, words.or("a false alarm"), until)
+            }
             other => return Err(format!("nobody knows the verb {other}")),
         };
         Ok(Input::Command { actor: Actor::Tidegate, key: None, command })
@@ -327,6 +335,10 @@ impl Script {
             "slot" => self.slot(words),
             "task" => self.task(words),
             "override" => self.overridden(words),
+            "found" => {
+                let said = words.rest();
+                crate::gates::found(self.named(words), &said)
+            }
             "refuse" => {
                 let part = part(&words.need("a part")?);
                 let known = self.machine.state.parts.get(&part).and_then(|p| p.table.as_ref());

@@ -9,6 +9,7 @@
 
 mod cli;
 mod export;
+mod history;
 
 use std::collections::BTreeMap;
 use std::io::Write;

@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
+use tidegate_core::fact::{Fact, Format, Tests};
 use tidegate_core::verdict::Outcome;
 use tidegate_engine::ports::CheckReport;
-use tidegate_evidence::junit;
+use tidegate_evidence::Licences;
 
 use crate::files;
 use crate::once::{self, End, Once};
@@ -17,6 +18,8 @@ use crate::text;
 
 use super::{Suite, report};
 
+/// Largest report of a suite, bytes: some 100,000 tests.
+const REPORT_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// Lines of output in a message.
 const LINES_MAX: usize = 3;
 
@@ -84,9 +87,9 @@ async fn attempt(suite: &Suite<'_>, argv: &[String], junit: Option<&str>) -> Che
             report(Outcome::Fail, format!("the suite {words}: {said} [TG4203]"))
         };
     };
-    let bytes = files::read_capped(&suite.scratch.join(path), junit::REPORT_BYTES_MAX);
+    let bytes = files::read_capped(&suite.scratch.join(path), REPORT_BYTES_MAX);
     let read = match bytes {
-        Ok(Some(bytes)) => junit::read(&bytes).map_err(|error| error.to_string()),
+        Ok(Some(bytes)) => tests_of(&bytes),
         Ok(None) => Err("it was not written".to_owned()),
         Err(error) => Err(error.to_string()),
     };
@@ -99,7 +102,15 @@ async fn attempt(suite: &Suite<'_>, argv: &[String], junit: Option<&str>) -> Che
     }
 }
 
-fn judge(tests: &junit::Tests, succeeded: bool, words: &str) -> CheckReport {
+fn tests_of(bytes: &[u8]) -> Result<Tests, String> {
+    match tidegate_evidence::read(Format::Junit, bytes, &Licences::default()) {
+        Ok(Fact::Tests(tests)) => Ok(tests),
+        Ok(_) => Err("it holds no tests".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn judge(tests: &Tests, succeeded: bool, words: &str) -> CheckReport {
     let summary = text::printable(&tests.summary(), 2 * text::EXCERPT_CHARS_MAX);
     match tests.outcome() {
         Outcome::Pass if succeeded => report(Outcome::Pass, summary),

@@ -93,7 +93,7 @@ fn deployment() -> DeploymentId {
     DeploymentId::new("d-1").unwrap()
 }
 
-fn plan(repository: &str, commit: &str, build: Option<Step>) -> Plan {
+pub(crate) fn plan(repository: &str, commit: &str, build: Option<Step>) -> Plan {
     Plan {
         scope: scope(),
         release: Release {
@@ -117,6 +117,7 @@ fn plan(repository: &str, commit: &str, build: Option<Step>) -> Plan {
         bake: Bake { watch: SignedDuration::ZERO, keep_previous: KeepPrevious::Cold },
         required: Required::default(),
         limits: Limits::default(),
+        gates: Vec::new(),
     }
 }
 

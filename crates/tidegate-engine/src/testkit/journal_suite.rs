@@ -446,5 +446,6 @@ fn plan(service: &str) -> Plan {
         bake: Bake { watch: SignedDuration::from_mins(15), keep_previous: KeepPrevious::Warm },
         required: Required::default(),
         limits: Limits::default(),
+        gates: Vec::new(),
     }
 }

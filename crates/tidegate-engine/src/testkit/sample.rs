@@ -7,8 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 use tidegate_core::digest::Digest;
 use tidegate_core::ids::{DeploymentId, EnvironmentName, PartName, Scope, ServiceName, SlotName};
 use tidegate_core::plan::{
-    Ask, Bake, CohortBy, Comparison, Floor, HoldEnd, Judging, KeepPrevious, Limits, Metric, Otherwise, Part,
-    PartKind, Plan, Probe, Protocol, Release, Required, Route, Rule, Run, Smoke, SmokeRun, Traffic,
+    Ask, Bake, CohortBy, Comparison, Floor, HoldEnd, Judging, KeepPrevious, Limits, Metric,
+    Otherwise, Part, PartKind, Plan, Probe, Protocol, Release, Required, Route, Rule, Run, Smoke,
+    SmokeRun, Traffic,
 };
 use tidegate_core::weight::Weight;
 
@@ -71,6 +72,7 @@ pub fn plan(version: &str) -> Plan {
         bake: Bake { watch: SignedDuration::from_mins(1), keep_previous: KeepPrevious::Warm },
         required: Required::default(),
         limits: Limits::default(),
+        gates: Vec::new(),
     }
 }
 

@@ -112,6 +112,7 @@ impl Sim {
                 checks: Arc::clone(&world) as _,
                 metrics: Arc::clone(&world) as _,
                 recordings: Arc::clone(&world) as _,
+                evidence: Arc::clone(&world) as _,
                 clock: Arc::clone(&world) as _,
                 bind: world,
             };

@@ -8,6 +8,7 @@
 )]
 
 mod canonical;
+mod check;
 mod golden;
 mod happy;
 mod hostile;

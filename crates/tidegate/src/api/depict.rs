@@ -63,6 +63,7 @@ pub(crate) fn deployment(
         steps: steps(current),
         phases: phases(course, current),
         parts: parts(whole, Some(current), live),
+        gates: current.gates.iter().map(super::gates::shown).collect(),
         verdict: word(course, current, live)
             .map(|verdict| verdict_view(verdict, &current.plan.traffic)),
         hold: current.hold.as_ref().filter(|_| end.is_none()).map(hold_view),
@@ -501,6 +502,7 @@ pub(crate) fn queued(state: &State, now: Timestamp) -> Option<view::Deployment> 
         },
         phases: Vec::new(),
         parts: Vec::new(),
+        gates: Vec::new(),
         verdict: None,
         hold: None,
         waiting_on: None,

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tidegate_core::event::Ending;
 use tidegate_core::ids::{DeploymentId, Scope};
 use tidegate_core::input::Command;
-use tidegate_core::plan::Release;
+use tidegate_core::plan::{Plan, Release};
 use tidegate_engine::ports::DeploymentRow;
 use tidegate_spec::{Context, Parsed, Purpose};
 use utoipa::IntoParams;
@@ -108,6 +108,22 @@ pub(crate) fn check_key(key: Option<&str>) -> Result<(), Problem> {
         }
         _ => Ok(()),
     }
+}
+
+/// The plan of a release that nobody deploys yet.
+pub(crate) async fn plan_of(api: &Api, release: &request::Release) -> Result<Plan, Problem> {
+    check_repository(&release.repository)?;
+    let request::Release { repository, version, config, environment } = release.clone();
+    let asked = request::Deploy {
+        repository,
+        version,
+        config,
+        environment,
+        supersede: false,
+        despite_quarantine: false,
+        key: None,
+    };
+    read_plan(api, &asked).await.map(|parsed| parsed.plan)
 }
 
 /// Resolves the tag and reads the configuration from its commit.

@@ -71,6 +71,23 @@ impl Narrator {
             Event::ArtifactPinned { artifact, binding, .. } => {
                 format!("artifact {} binding {}", short(artifact), short(binding))
             }
+            Event::EvidenceAdded { evidence } => format!(
+                "{} {} of {} added by {actor}: {}",
+                evidence.format.word(),
+                evidence.name,
+                evidence.version,
+                evidence.summary
+            ),
+            Event::GateWaived { gate, version, reason, until, .. } => {
+                format!("gate {gate} of {version} waived by {actor} until {until:.0}: {reason}")
+            }
+            Event::GatesWeighed { results, .. } => {
+                let results = results.iter().map(|result| {
+                    let word = if result.needed { result.outcome.word() } else { "not needed" };
+                    format!("{} {word}", result.gate)
+                });
+                format!("gates: {}", results.collect::<Vec<_>>().join(", "))
+            }
             Event::ApprovalGiven { binding, .. } => {
                 format!("approved by {actor} for {}", short(binding))
             }

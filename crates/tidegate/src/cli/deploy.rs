@@ -9,7 +9,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::server::background;
 use crate::terminal::{Style, styled};
-use crate::view::request::{Accepted, DEFAULT_CONFIG, Deploy};
+use crate::view::request::{Accepted, DEFAULT_CONFIG, Deploy, Release};
 
 /// Arguments of the verb.
 #[derive(Debug, clap::Args)]
@@ -38,6 +38,35 @@ pub(crate) struct Source {
     /// A value for a variable that the configuration declares, `NAME=VALUE`
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = project::assignment)]
     variables: Vec<(String, String)>,
+}
+
+/// A release that another verb names.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Named {
+    /// The tag; by default the one of the checked-out commit
+    #[arg(long)]
+    version: Option<String>,
+    /// The repository, a path or a URL; by default the one around this directory
+    #[arg(long, value_name = "PATH|URL")]
+    repository: Option<String>,
+    /// A value for a variable that the configuration declares, `NAME=VALUE`
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = project::assignment)]
+    variables: Vec<(String, String)>,
+}
+
+/// The release that is named, as the server is asked about it.
+///
+/// # Errors
+/// [`Failure`] when it is not clear which one is meant.
+pub(crate) fn release(session: &Session, named: &Named) -> Result<Release, Failure> {
+    let source = Source {
+        version: named.version.clone(),
+        repository: named.repository.clone(),
+        variables: named.variables.clone(),
+    };
+    let Deploy { repository, version, config, environment, variables, .. } =
+        request(session, &source)?;
+    Ok(Release { repository, version, config, environment, variables })
 }
 
 /// Runs the verb.

@@ -10,6 +10,7 @@ use crate::terminal::{Style, Terminal, styled};
 use crate::text::{ago, span};
 use crate::view::{Deployment, Waiting};
 
+use super::gate;
 use super::tree::{reading_rows, state_icon, state_words};
 
 /// Arguments of the verb.
@@ -32,6 +33,7 @@ pub(crate) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
             "state": shown.state,
             "sentence": shown.sentence,
             "waiting_on": shown.waiting_on,
+            "gates": shown.gates,
             "hold": shown.hold,
             "verdict": shown.verdict,
         }))?;
@@ -50,6 +52,9 @@ pub(crate) fn render(shown: &Deployment, terminal: &Terminal) -> Vec<String> {
     let mut lines = vec![format!("{head}  {} {}: {}", shown.id, shown.version, shown.sentence)];
     if let Some(waiting) = &shown.waiting_on {
         lines.extend(branches(waiting, shown.now, terminal));
+    }
+    for gate in shown.gates.iter().filter(|gate| !gate.open()) {
+        lines.extend(gate::lines(gate, terminal).into_iter().map(|line| format!("  {line}")));
     }
     if let Some(back) = shown.going_back.as_ref().filter(|_| !shown.ended()) {
         lines.push(format!(

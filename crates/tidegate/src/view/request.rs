@@ -123,6 +123,40 @@ pub(crate) struct Advance {
     pub(crate) key: Option<String>,
 }
 
+/// A release by its tag.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ReleaseRequest)]
+pub(crate) struct Release {
+    /// An absolute path on this machine, or a URL that git understands.
+    pub(crate) repository: String,
+    /// The tag.
+    pub(crate) version: String,
+    /// Path of the configuration inside the commit.
+    #[serde(default = "default_config")]
+    pub(crate) config: String,
+    /// The environment; by default the one that the file names.
+    #[serde(default)]
+    pub(crate) environment: Option<String>,
+}
+
+/// Set a gate aside for one version.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Waive {
+    /// The release.
+    pub(crate) release: Release,
+    /// The gate.
+    pub(crate) gate: String,
+    /// Why.
+    pub(crate) reason: String,
+    /// For how long, milliseconds; at most 30 days.
+    pub(crate) lasts_ms: u64,
+    /// The same key takes effect once.
+    #[serde(default)]
+    pub(crate) key: Option<String>,
+}
+
 /// Agree to exactly this.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -14,6 +14,7 @@ mod bad_input;
 mod cli;
 mod demo;
 mod examples;
+mod gates;
 mod harness;
 mod judged;
 mod local;

@@ -7,12 +7,16 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use tidegate_core::digest::Digest;
 use tidegate_core::event::{DeploymentKind, Ending, Event, OverrideKind, Recorded, Target};
+use tidegate_core::fact::Format;
+use tidegate_core::gate::{Demand, Evidence, Gate, GateResult, Report};
 use tidegate_core::ids::{
     Actor, DeploymentId, EnvironmentName, MetricName, PartName, Revision, Scope, ServiceName,
     SlotName,
 };
 use tidegate_core::plan::{
-    Ask, Bake, CohortBy, Comparison, Evidence, Floor, HoldEnd, Judging, KeepPrevious, Limits, Metric, Otherwise, Part, PartKind, Plan, Probe, Protocol, Release, Required, Route, Rule, Run, Smoke, SmokeRun, Source, Step, Traffic,
+    Ask, Bake, CohortBy, Comparison, Evidence, Floor, HoldEnd, Judging, KeepPrevious, Limits,
+    Metric, Otherwise, Part, PartKind, Plan, Probe, Protocol, Release, Required, Route, Rule, Run,
+    Smoke, SmokeRun, Source, Step, Traffic,
 };
 use tidegate_core::state::{
     Backend, Hold, HoldCause, Phase, PhaseResult, Reason, SlotObserved, Stage, TaskId, Tenant,
@@ -38,6 +42,8 @@ fn recorded(event: Event) -> Recorded {
         Event::SplitOverridden { .. } => (Actor::Proxy("main".to_owned()), None),
         Event::DeploymentStarted { .. }
         | Event::DeploymentQueued { .. }
+        | Event::EvidenceAdded { .. }
+        | Event::GateWaived { .. }
         | Event::ApprovalGiven { .. }
         | Event::StepPassed { .. } => (Actor::Person("ada".to_owned()), Some("key-1".to_owned())),
         _ => (Actor::Tidegate, None),
@@ -80,6 +86,45 @@ fn deployment_events() -> Vec<Event> {
             deployment: deployment(),
             artifact: Digest::of(b"artifact"),
             binding: Digest::of(b"binding"),
+        },
+        Event::EvidenceAdded {
+            evidence: Evidence {
+                digest: Digest::of(b"report"),
+                format: Format::Junit,
+                name: "reports/unit.xml".to_owned(),
+                version: "v2.0.0".to_owned(),
+                commit: "0123456789abcdef0123456789abcdef01234567".to_owned(),
+                bytes: 4_210,
+                summary: "212 passed, 0 failed, 3 skipped".to_owned(),
+            },
+        },
+        Event::GateWaived {
+            gate: "unit".to_owned(),
+            version: "v2.0.0".to_owned(),
+            commit: "0123456789abcdef0123456789abcdef01234567".to_owned(),
+            reason: "a test that fails on leap days".to_owned(),
+            until: time(3_600),
+        },
+        Event::GatesWeighed {
+            deployment: deployment(),
+            results: vec![
+                GateResult {
+                    gate: "unit".to_owned(),
+                    outcome: Outcome::Fail,
+                    needed: true,
+                    sentence: "211 of 212 tests passed".to_owned(),
+                    help: Some("mend the tests".to_owned()),
+                    evidence: vec![Digest::of(b"report")],
+                },
+                GateResult {
+                    gate: "licences".to_owned(),
+                    outcome: Outcome::NoData,
+                    needed: false,
+                    sentence: "not needed: hotfix is true".to_owned(),
+                    help: None,
+                    evidence: Vec::new(),
+                },
+            ],
         },
         Event::ApprovalGiven { deployment: deployment(), binding: Digest::of(b"binding") },
     ]
@@ -254,6 +299,20 @@ fn judging() -> Judging {
     }
 }
 
+fn gate() -> Gate {
+    Gate {
+        name: "unit".to_owned(),
+        demand: Demand::Tests {
+            report: Report { format: Format::Junit, files: vec!["reports/*.xml".to_owned()] },
+            pass: 100.0,
+            at_least: 200,
+            quarantine: vec!["cart > rounds".to_owned()],
+        },
+        when: Some("risk >= high".to_owned()),
+        unless: Some("hotfix".to_owned()),
+    }
+}
+
 fn plan() -> Plan {
     Plan {
         scope: Scope {
@@ -285,6 +344,7 @@ fn plan() -> Plan {
         bake: Bake { watch: SignedDuration::from_mins(15), keep_previous: KeepPrevious::Warm },
         required: Required { gates: true, approvals: true, backup: false },
         limits: Limits::default(),
+        gates: vec![gate()],
     }
 }
 

@@ -6,16 +6,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use tidegate_core::digest::Digest;
-use tidegate_core::effect::ProbeTarget;
+use tidegate_core::effect::{ProbeTarget, Question};
+use tidegate_core::fact::Format;
+use tidegate_core::gate::Found;
 use tidegate_core::ids::DeploymentId;
 use tidegate_core::plan::{Part, Plan, Source};
 use tidegate_core::verdict::Outcome;
+use tokio::io::AsyncRead;
 use tokio::time::Instant;
 
 use super::World;
 use crate::ports::{
-    Asked, Bind, CheckReport, Checks, Clock, Failure, MetricSide, Metrics, RecordingName,
-    Recordings, Releases, Sample,
+    Asked, Bind, CheckReport, Checks, Clock, Evidence, Failure, MetricSide, Metrics, RecordingName,
+    Recordings, Releases, Report, Sample,
 };
 
 #[async_trait]
@@ -48,6 +51,31 @@ impl Releases for World {
 
     async fn logs(&self, _deployment: &DeploymentId, _bytes_max: u64) -> Result<Vec<u8>, Failure> {
         Ok(Vec::new())
+    }
+}
+
+/// No plan of the simulation has gates: here nothing is kept and nothing is known.
+#[async_trait]
+impl Evidence for World {
+    async fn keep(
+        &self,
+        name: &str,
+        _format: Option<Format>,
+        _bytes: &mut (dyn AsyncRead + Send + Unpin),
+    ) -> Result<Report, Failure> {
+        Err(Failure::permanent("TG6104", format!("{name}: nothing is kept here")))
+    }
+
+    async fn open(&self, digest: &Digest) -> Result<Box<dyn AsyncRead + Send + Unpin>, Failure> {
+        Err(Failure::permanent("TG6104", format!("{digest} is not kept here")))
+    }
+
+    async fn verify(&self, digest: &Digest) -> Result<(), Failure> {
+        Err(Failure::permanent("TG6104", format!("{digest} is not kept here")))
+    }
+
+    async fn gather(&self, _question: &Question) -> Vec<Found> {
+        Vec::new()
     }
 }
 

@@ -1,0 +1,194 @@
+//! What there is to one gate: reports by their names, or a question to the repository.
+//! Must never weigh, and never leave a gate that is its own without an answer.
+
+use globset::GlobMatcher;
+use tidegate_core::effect::Question;
+use tidegate_core::fact::{Changelog, Document, Fact, Files, Format};
+use tidegate_core::gate::{Demand, Found, Gate, Kept, Missing, Report};
+use tidegate_engine::ports::{Failure, Releases};
+use tidegate_evidence::{Licences, changelog};
+
+use super::LocalEvidence;
+
+/// Most reports of one gate that are read.
+const REPORTS_MAX: usize = 200;
+/// Largest file of which only the presence counts, bytes.
+const PRESENT_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+impl LocalEvidence {
+    /// The answer to a gate; `None` when it is not answered here.
+    pub(super) async fn answer(&self, question: &Question, gate: &Gate) -> Option<Found> {
+        let mut evidence = Vec::new();
+        let facts = match (&gate.when, &gate.unless) {
+            (None, None) => match gate.demand.report() {
+                Some(report) => {
+                    let kept = matching(report, &question.evidence);
+                    match kept {
+                        Ok(kept) => {
+                            evidence = kept.iter().map(|k| k.evidence.digest.clone()).collect();
+                            self.reports(question, &gate.demand, report, &kept).await
+                        }
+                        Err(missing) => Err(missing),
+                    }
+                }
+                None => self.of_repository(question, &gate.demand).await?,
+            },
+            // A condition that nothing here can evaluate leaves the gate open.
+            _ => Err(Missing {
+                what: "its condition cannot be evaluated by this server".to_owned(),
+                help: "remove `when` and `unless`, or waive the gate".to_owned(),
+            }),
+        };
+        Some(Found { gate: gate.name.clone(), not_needed: None, facts, evidence })
+    }
+
+    async fn reports(
+        &self,
+        question: &Question,
+        demand: &Demand,
+        report: &Report,
+        kept: &[&Kept],
+    ) -> Result<Vec<Fact>, Missing> {
+        if kept.is_empty() {
+            let names = report.files.join(", ");
+            let version = &question.versions.version;
+            let first = report.files.first().map(String::as_str).unwrap_or_default();
+            return Err(Missing {
+                what: format!(
+                    "no {} report named {names} was added for {version}",
+                    report.format.word()
+                ),
+                help: format!("`tidegate evidence add {first} --version {version}`"),
+            });
+        }
+        if kept.len() > REPORTS_MAX {
+            return Err(Missing {
+                what: format!("{} reports match, at most {REPORTS_MAX} are read", kept.len()),
+                help: "make the gate of fewer reports".to_owned(),
+            });
+        }
+        let licences = match demand {
+            Demand::Licences { allow, deny, .. } => {
+                Licences { allow: allow.clone(), deny: deny.clone() }
+            }
+            _ => Licences::default(),
+        };
+        let critical = match demand {
+            Demand::Coverage { critical, .. } => critical.clone(),
+            _ => Vec::new(),
+        };
+        let mut facts = Vec::with_capacity(kept.len());
+        for one in kept {
+            facts.push(self.fact(one, &licences, &critical).await?);
+        }
+        Ok(facts)
+    }
+
+    async fn fact(
+        &self,
+        kept: &Kept,
+        licences: &Licences,
+        critical: &[String],
+    ) -> Result<Fact, Missing> {
+        let evidence = &kept.evidence;
+        let name = &evidence.name;
+        let unread = |failure: &Failure| Missing {
+            what: format!("{name}: {} [{}]", failure.what, failure.code),
+            help: format!("`tidegate evidence add {name} --version {}`", evidence.version),
+        };
+        match evidence.format {
+            Format::Document => {
+                self.store.verify(&evidence.digest).await.map_err(|failure| unread(&failure))?;
+                let (at, by) = (kept.at, kept.by.to_string());
+                Ok(Fact::Document(Document { name: name.clone(), at, by }))
+            }
+            Format::Provenance => Err(Missing {
+                what: format!("{name}: this server has no root of trust to verify it with"),
+                help: "waive the gate for this once: `tidegate waive`".to_owned(),
+            }),
+            format => {
+                let (licences, critical) = (licences.clone(), critical.to_vec());
+                let fact = self.store.fact(&evidence.digest, format, licences, critical).await;
+                fact.map_err(|failure| unread(&failure))
+            }
+        }
+    }
+
+    /// What the repository says; `None` for what is not asked of it.
+    async fn of_repository(
+        &self,
+        question: &Question,
+        demand: &Demand,
+    ) -> Option<Result<Vec<Fact>, Missing>> {
+        let release = &question.plan.release;
+        let live = question.versions.live_commit.as_deref();
+        let fact = match demand {
+            // Answered by the question itself, or by nobody.
+            Demand::Version { .. } | Demand::Unbound { .. } => return Some(Ok(Vec::new())),
+            Demand::Tag { .. } => self.releases.tag(release, &self.signers).await.map(Fact::Tag),
+            Demand::Commits { .. } => {
+                self.releases.commits(release, live, &self.signers).await.map(Fact::Commits)
+            }
+            Demand::Branch { into, from } => {
+                self.releases.branches(release, into, from).await.map(Fact::Branches)
+            }
+            Demand::Changelog { file } => self.changelog(question, file).await.map(Fact::Changelog),
+            Demand::Files { paths } => self.files(question, paths).await.map(Fact::Files),
+            _ => return None,
+        };
+        Some(fact.map(|fact| vec![fact]).map_err(|failure| Missing {
+            what: format!("{} [{}]", failure.what, failure.code),
+            help: "mend what git says, then `tidegate gate run`".to_owned(),
+        }))
+    }
+
+    async fn changelog(&self, question: &Question, file: &str) -> Result<Changelog, Failure> {
+        let release = &question.plan.release;
+        let bytes = self
+            .releases
+            .file(&release.repository, &release.commit, file, changelog::BYTES_MAX)
+            .await?;
+        let Some(bytes) = bytes else { return Ok(Changelog::default()) };
+        let text = String::from_utf8(bytes).map_err(|_odd| {
+            Failure::permanent("TG3041", format!("{file}: it is not UTF-8 text"))
+        })?;
+        changelog::read(&text, &release.version)
+            .map_err(|what| Failure::permanent("TG3041", format!("{file}: {what}")))
+    }
+
+    async fn files(&self, question: &Question, paths: &[String]) -> Result<Files, Failure> {
+        let release = &question.plan.release;
+        let mut files = Files::default();
+        for path in paths {
+            let bytes = self
+                .releases
+                .file(&release.repository, &release.commit, path, PRESENT_BYTES_MAX)
+                .await?;
+            let filled = bytes.is_some_and(|bytes| !bytes.trim_ascii().is_empty());
+            if filled { &mut files.present } else { &mut files.missing }.push(path.clone());
+        }
+        Ok(files)
+    }
+}
+
+/// The newest report of each name that a gate reads. A newer report of the same name stands for
+/// the older one, whatever its format: a red run after a green one counts.
+fn matching<'k>(report: &Report, kept: &'k [Kept]) -> Result<Vec<&'k Kept>, Missing> {
+    let matchers: Vec<GlobMatcher> = report
+        .files
+        .iter()
+        .map(|pattern| tidegate_evidence::pattern(pattern))
+        .collect::<Result<_, String>>()
+        .map_err(|what| Missing { what, help: "`tidegate check`".to_owned() })?;
+    let mut newest: Vec<&Kept> = Vec::new();
+    for one in kept.iter().rev() {
+        let name = &one.evidence.name;
+        let fits = matchers.iter().any(|matcher| matcher.is_match(name));
+        if fits && newest.iter().all(|known| known.evidence.name != *name) {
+            newest.push(one);
+        }
+    }
+    newest.retain(|kept| kept.evidence.format == report.format);
+    newest.reverse();
+    Ok(newest)
+}
