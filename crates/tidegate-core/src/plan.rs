@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
+use crate::approval::{Approve, Change};
 use crate::ids::{PartName, Scope, SlotName};
 use crate::weight::Weight;
 
@@ -36,6 +37,12 @@ pub struct Plan {
     pub required: Required,
     /// Limits on the waits that are not in the hands of a rule.
     pub limits: Limits,
+    /// Who has to agree; `None` with approvals required means one person who had no part in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approve: Option<Approve>,
+    /// What the release changes and by whose hands, where approvals ask for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<Change>,
 }
 
 impl Plan {

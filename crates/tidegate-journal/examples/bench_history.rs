@@ -129,7 +129,8 @@ fn ports(world: &World, journal: &MemoryJournal) -> Ports {
         releases: Arc::clone(&world) as _,
         checks: Arc::clone(&world) as _,
         clock: Arc::clone(&world) as _,
-        bind: world,
+        bind: Arc::clone(&world) as _,
+        people: world,
     }
 }
 

@@ -64,6 +64,8 @@ pub(crate) const NO_READINGS: &str = "TG1029";
 pub(crate) const ZONES_OVERLAP: &str = "TG1030";
 /// More findings than are shown.
 pub(crate) const MORE: &str = "TG1031";
+/// Approvals that nobody can give.
+pub(crate) const BAD_APPROVE: &str = "TG1060";
 
 /// The steps and the watch take longer than the declared target.
 pub(crate) const TOO_SLOW: &str = "TG2008";
@@ -89,3 +91,5 @@ pub(crate) const NEVER_ROLLS_BACK: &str = "TG2033";
 pub(crate) const ALWAYS_ADVANCES: &str = "TG2034";
 /// A value that looks like a secret.
 pub(crate) const SECRET_IN_FILE: &str = "TG2035";
+/// A group that the file does not describe: the server's is meant.
+pub(crate) const SERVER_GROUP: &str = "TG2060";

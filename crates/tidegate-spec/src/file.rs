@@ -6,6 +6,7 @@ use jiff::SignedDuration;
 use tidegate_core::ids::{EnvironmentName, Scope, ServiceName};
 use tidegate_core::plan::{Limits, Part, Plan, Release, Required};
 
+use crate::approve;
 use crate::codes;
 use crate::command;
 use crate::compose;
@@ -25,9 +26,9 @@ const SCHEMA: &str = "1";
 /// The environment when neither the file nor the caller names one.
 const ENVIRONMENT: &str = "production";
 /// Keys that the format knows and this version does not serve.
-const LATER: [&str; 18] = [
-    "approve", "ask", "backup", "before", "check", "duties", "extends", "flags", "gates",
-    "metrics", "owner", "people", "plan", "review", "secrets", "tell", "use", "window",
+const LATER: [&str; 16] = [
+    "ask", "backup", "before", "check", "duties", "extends", "flags", "gates", "metrics", "owner",
+    "plan", "review", "secrets", "tell", "use", "window",
 ];
 
 /// What a file says.
@@ -101,6 +102,7 @@ fn plan(
     let (parts, traffic) = pieces(&mut fields, report);
     let (bake, bake_at) = traffic::after(fields.get("after"), report);
     let targets = targets::targets(fields.get("targets"), report);
+    let approve = approve::approve(fields.get("approve"), fields.get("people"), report);
     fields.finish(&LATER, report);
 
     let limits = Limits {
@@ -115,8 +117,10 @@ fn plan(
         parts: parts.into_iter().map(|read| read.part).collect(),
         traffic: traffic.traffic,
         bake,
-        required: Required::default(),
+        required: Required { approvals: approve.is_some(), ..Required::default() },
         limits,
+        approve,
+        change: None,
     };
     if plan.parts.is_empty() || report.has_errors() {
         return None;

@@ -5,6 +5,7 @@
 //! The way of a file: [`decode`] (bytes to text), the source check, the YAML tree, then one module
 //! for each group of keys, and the lints at the end. Start at [`parse`].
 
+mod approve;
 mod canonical;
 mod codes;
 mod command;

@@ -10,6 +10,7 @@ mod abort;
 mod advance;
 mod api;
 mod approve;
+mod attest;
 mod check;
 mod completions;
 mod demo;
@@ -18,8 +19,10 @@ mod doctor;
 mod explain;
 pub(crate) mod globals;
 mod hold;
+mod inbox;
 mod init;
 mod list;
+mod login;
 mod logs;
 mod man;
 mod probe;
@@ -38,6 +41,7 @@ mod suite;
 mod timeline;
 mod traffic;
 mod tree;
+mod user;
 mod version;
 mod watch;
 mod why;
@@ -94,6 +98,10 @@ enum Verb {
     Approve(approve::Args),
     /// Refuse a deployment
     Reject(reject::Args),
+    /// Vouch for something that no machine can see
+    Attest(attest::Args),
+    /// What waits for a person: approvals, attestations, refusals without an answer
+    Inbox(inbox::Args),
     /// Deployments, newest first
     List(list::Args),
     /// Everything about a deployment
@@ -124,6 +132,18 @@ enum Verb {
     /// Run the smoke suite against a slot
     #[command(subcommand)]
     Suite(suite::Verb),
+    /// Sign in, set up an account, or confirm with the second factor
+    Login(login::Args),
+    /// End the session
+    Logout(login::Nothing),
+    /// Who asks, and what they may do
+    Whoami(login::Nothing),
+    /// Accounts of people
+    #[command(subcommand)]
+    User(user::User),
+    /// Access of machines
+    #[command(subcommand)]
+    Token(user::Token),
     /// A raw call of the HTTP API
     Api(api::Args),
     /// Completion for a shell
@@ -196,6 +216,8 @@ impl Cli {
             Verb::Rollback(args) => rollback::run(&session, &args).await,
             Verb::Approve(args) => approve::run(&session, &args).await,
             Verb::Reject(args) => reject::run(&session, &args).await,
+            Verb::Attest(args) => attest::run(&session, &args).await,
+            Verb::Inbox(args) => inbox::run(&session, &args).await,
             Verb::List(args) => list::run(&session, &args).await,
             Verb::Show(args) => show::run(&session, &args).await,
             Verb::Timeline(args) => timeline::run(&session, &args).await,
@@ -208,6 +230,11 @@ impl Cli {
             Verb::Traffic(verb) => traffic::run(&session, &verb).await,
             Verb::Probe(verb) => probe::run(&session, &verb).await,
             Verb::Suite(verb) => suite::run(&session, &verb).await,
+            Verb::Login(args) => login::run(&session, &args).await,
+            Verb::Logout(args) => login::logout(&session, &args).await,
+            Verb::Whoami(args) => login::whoami(&session, &args).await,
+            Verb::User(verb) => user::user(&session, &verb).await,
+            Verb::Token(verb) => user::token(&session, &verb).await,
             Verb::Api(args) => api::run(&session, &args).await,
             Verb::Completions(args) => completions::run(&session, &args),
             Verb::Man(args) => man::run(&session, &args),

@@ -8,6 +8,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub(crate) mod approval;
+pub(crate) mod people;
 pub(crate) mod request;
 pub(crate) mod service;
 

@@ -1,9 +1,12 @@
 //! The plans that scripts and properties deploy: one small service whose shape a script changes
 //! with `plan key=value`. Must never know how a plan is decided about.
 
+mod people;
+
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
+use tidegate_core::approval::{Approve, Change};
 use tidegate_core::digest::Digest;
 use tidegate_core::ids::{DeploymentId, EnvironmentName, PartName, Scope, ServiceName, SlotName};
 use tidegate_core::plan::{
@@ -29,6 +32,8 @@ pub(crate) struct Shape {
     pub(crate) smoke: bool,
     pub(crate) required: Required,
     pub(crate) limits: Limits,
+    pub(crate) approve: Option<Approve>,
+    pub(crate) change: Option<Change>,
 }
 
 impl Default for Shape {
@@ -45,6 +50,8 @@ impl Default for Shape {
             smoke: true,
             required: Required::default(),
             limits: Limits::default(),
+            approve: None,
+            change: None,
         }
     }
 }
@@ -75,10 +82,26 @@ impl Shape {
             "gates" => self.required.gates = yes()?,
             "approvals" => self.required.approvals = yes()?,
             "backup" => self.required.backup = yes()?,
+            "rules" | "members" | "owners" | "shared" | "early" | "attest" | "within"
+            | "expires" => {
+                self.required.approvals = true;
+                people::policy(self.approve.get_or_insert_with(Approve::anyone), key, value)?;
+            }
+            "hands" | "owned" | "base" => {
+                people::change(self.change.get_or_insert_default(), key, value);
+            }
+            "nobody" => self.asks_nobody(),
             "attempts" => self.limits.attempts = number(value)?,
             _ => return Err(format!("a plan has no {key}={value}")),
         }
         Ok(())
+    }
+
+    /// No policy, and no question about what changed.
+    pub(crate) fn asks_nobody(&mut self) {
+        self.required = Required::default();
+        self.approve = None;
+        self.change = None;
     }
 
     /// The plan of a version.
@@ -106,6 +129,8 @@ impl Shape {
             bake: Bake { watch: self.watch, keep_previous: self.keep },
             required: self.required,
             limits: self.limits,
+            approve: self.approve.clone(),
+            change: self.change.clone(),
         }
     }
 

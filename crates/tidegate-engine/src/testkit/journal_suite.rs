@@ -444,5 +444,7 @@ fn plan(service: &str) -> Plan {
         bake: Bake { watch: SignedDuration::from_mins(15), keep_previous: KeepPrevious::Warm },
         required: Required::default(),
         limits: Limits::default(),
+        approve: None,
+        change: None,
     }
 }

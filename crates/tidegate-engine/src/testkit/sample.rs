@@ -70,6 +70,8 @@ pub fn plan(version: &str) -> Plan {
         bake: Bake { watch: SignedDuration::from_mins(1), keep_previous: KeepPrevious::Warm },
         required: Required::default(),
         limits: Limits::default(),
+        approve: None,
+        change: None,
     }
 }
 

@@ -111,7 +111,8 @@ impl Sim {
                 releases: Arc::clone(&world) as _,
                 checks: Arc::clone(&world) as _,
                 clock: Arc::clone(&world) as _,
-                bind: world,
+                bind: Arc::clone(&world) as _,
+                people: world,
             };
             // A killed start is a start that never came back: the next one takes over.
             let crash = self.world.crash();
