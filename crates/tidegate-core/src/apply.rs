@@ -269,7 +269,7 @@ fn apply_to_part(state: &mut State, recorded: &Recorded) {
                 table.confirmed = false;
             }
         }
-        Event::RolesMoved { live, .. } => part.live = Some(live.clone()),
+        Event::RolesMoved { live, .. } => part.live.clone_from(live),
         _ => {}
     }
 }

@@ -199,7 +199,8 @@ pub fn route_table(state: &State, name: &PartName) -> Option<RouteTable> {
 }
 
 /// The route of the live revision: a route that a candidate changes comes with its promotion to
-/// the live role, so that a split never spans two addresses.
+/// the live role, so that a split never spans two addresses. A part that the live release does not
+/// have is answered where an earlier one had it.
 fn route_of(state: &State, name: &PartName) -> Option<Route> {
     let part = state.parts.get(name)?;
     let of_live = part
@@ -208,8 +209,11 @@ fn route_of(state: &State, name: &PartName) -> Option<Route> {
         .and_then(|slot| part.slots.get(slot))
         .and_then(|slot| slot.want.as_ref())
         .and_then(|tenant| tenant.part.route());
-    let of_plan = || governing_plan(state)?.part(name)?.route();
-    of_live.or_else(of_plan).cloned()
+    let of_plan = |plan: &Plan| plan.part(name)?.route().cloned();
+    of_live
+        .cloned()
+        .or_else(|| of_plan(&state.current.as_ref()?.plan))
+        .or_else(|| state.history.iter().rev().find_map(|ended| of_plan(&ended.plan)))
 }
 
 /// The plan in flight, or the one that ended last.

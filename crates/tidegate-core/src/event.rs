@@ -303,8 +303,8 @@ pub enum Event {
     RolesMoved {
         /// The part.
         part: PartName,
-        /// The slot that is live.
-        live: SlotName,
+        /// The slot that is live; `None` for a part that the live release does not have.
+        live: Option<SlotName>,
     },
     /// The deployment is over.
     DeploymentEnded {

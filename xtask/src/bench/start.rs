@@ -23,6 +23,9 @@ const SERVICES: u32 = 40;
 const STARTS: usize = 6;
 /// From the start of the process to its first answer, milliseconds.
 const READY_MS: f64 = 2_000.0;
+/// The same after snapshots were thrown away, as by a release that cannot read them: two million
+/// events a minute, for the half million of this history.
+const FOLDED_MS: f64 = 15_000.0;
 /// How long a server works before its memory is looked at.
 const SETTLE: Duration = Duration::from_secs(2);
 
@@ -34,14 +37,15 @@ pub(crate) fn measure(bench: &Bench, machine: &Machine) -> anyhow::Result<Report
     let mut report = Report::new("start", "Start with 10,000 past deployments", machine);
     let scratch = bench.scratch()?;
     report.note(history(bench, scratch.path())?);
-    for (kept, words) in
-        [("snapshots", "with the snapshots of its server"), ("bare", "every event folded anew")]
-    {
+    for (kept, words, limit_ms) in [
+        ("snapshots", "with the snapshots of its server", READY_MS),
+        ("bare", "every event folded anew", FOLDED_MS),
+    ] {
         let measured = starts(bench, &scratch.path().join(kept));
         end_all(scratch.path())?;
         let (ready_ms, memory) = measured?;
         let what = format!("start to first answer, {words}");
-        report.median(&what, "ms", Aim::Below(READY_MS), &ready_ms);
+        report.median(&what, "ms", Aim::Below(limit_ms), &ready_ms);
         let what = format!("server in memory, {words}");
         report.median(&what, "MiB", Aim::None, &memory);
     }

@@ -134,7 +134,7 @@ fn enter_traffic(state: &State, deployment: &Deployment) -> Vec<Event> {
     for (part, target) in &deployment.targets {
         let live = state.parts.get(part).and_then(|p| p.live.as_ref());
         if live != Some(&target.slot) {
-            events.push(Event::RolesMoved { part: part.clone(), live: target.slot.clone() });
+            events.push(Event::RolesMoved { part: part.clone(), live: Some(target.slot.clone()) });
         }
     }
     events

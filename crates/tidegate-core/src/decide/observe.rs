@@ -267,7 +267,7 @@ fn follow(state: &State, part: &PartName, overridden: &Overridden) -> Vec<Event>
     let mut events = Vec::new();
     let slot = overridden.split.as_ref().and_then(whole_slot);
     if let Some(slot) = slot.filter(|slot| known.live.as_ref() != Some(slot)) {
-        events.push(Event::RolesMoved { part: part.clone(), live: slot.clone() });
+        events.push(Event::RolesMoved { part: part.clone(), live: Some(slot.clone()) });
     }
     if known.table.is_some() {
         let split = overridden.split.clone();

@@ -178,7 +178,8 @@ fn part_details(event: &Event) -> String {
         Event::SplitOverridden { part, sequence, kind, why, split } => {
             format!("{part} #{sequence} {kind:?} to {}: {why}", split_words(split.as_ref()))
         }
-        Event::RolesMoved { part, live } => format!("{part}: {live} is live"),
+        Event::RolesMoved { part, live: Some(live) } => format!("{part}: {live} is live"),
+        Event::RolesMoved { part, live: None } => format!("{part}: nothing is live"),
         _ => String::new(),
     }
 }

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::SqliteConnection;
+use sqlx::query_builder::Separated;
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use tidegate_engine::ports::JournalError;
 
 use super::{failure, sql};
@@ -17,6 +18,9 @@ use crate::projection::{Change, ending_text};
 
 /// Entries between two roots that are kept for ever.
 pub(super) const CHECKPOINT_EVERY: u64 = 1000;
+/// Rows of one statement. A statement costs two changes of thread, a row in it next to nothing;
+/// above this the gain is gone, and SQLite would have to prepare ever longer texts.
+const ROWS_MAX: usize = 32;
 
 /// Events of one stream, checked and encoded.
 #[derive(Debug)]
@@ -59,11 +63,13 @@ pub(super) type Answer = Result<u64, JournalError>;
 
 /// The journal's ends as they stand inside one transaction.
 #[derive(Debug)]
-pub(super) struct Ends {
+pub(super) struct Ends<'a> {
     tree: Frontier,
     size_before: u64,
     epoch: u64,
-    heads: BTreeMap<String, Head>,
+    heads: BTreeMap<&'a str, Head>,
+    /// Entries that have their position and are not yet in the transaction.
+    fresh: Vec<(i64, &'a Staged)>,
     last_at_us: i64,
 }
 
@@ -89,16 +95,20 @@ pub(super) fn unsigned(value: i64, what: &str) -> Result<u64, JournalError> {
     })
 }
 
-impl Ends {
-    /// Reads them.
+impl<'a> Ends<'a> {
+    /// Reads them, with the ends of these streams.
     ///
     /// # Errors
     /// [`JournalError::Damaged`] when the tree's row is not one.
-    pub(super) async fn read(tx: &mut SqliteConnection) -> Result<Self, JournalError> {
+    pub(super) async fn read(
+        tx: &mut SqliteConnection,
+        streams: impl Iterator<Item = &'a str>,
+    ) -> Result<Self, JournalError> {
         let epoch = read_epoch(tx).await?;
         let tree = read_tree(tx).await?;
         let size_before = tree.size();
-        Ok(Self { tree, size_before, epoch, heads: BTreeMap::new(), last_at_us: 0 })
+        let heads = read_heads(tx, streams).await?;
+        Ok(Self { tree, size_before, epoch, heads, fresh: Vec::new(), last_at_us: 0 })
     }
 
     /// Leaves, root and epoch.
@@ -114,14 +124,8 @@ impl Ends {
         if self.tree.size() == self.size_before {
             return Ok(());
         }
-        for (stream, head) in self.heads.iter().filter(|(_, head)| head.moved) {
-            sqlx::query(sql::PUT_HEAD)
-                .bind(stream)
-                .bind(number(head.seq)?)
-                .execute(&mut *tx)
-                .await
-                .map_err(failure::of)?;
-        }
+        put_events(tx, &self.fresh).await?;
+        put_heads(tx, &self.heads).await?;
         let (size, root) = (self.tree.size(), self.tree.root());
         sqlx::query(sql::PUT_TREE)
             .bind(number(size)?)
@@ -149,9 +153,9 @@ impl Ends {
     pub(super) async fn append(
         &mut self,
         tx: &mut SqliteConnection,
-        append: &Append,
+        append: &'a Append,
     ) -> Result<Answer, JournalError> {
-        let head = self.head(tx, &append.stream).await?;
+        let head = self.heads.get(append.stream.as_str()).map_or(0, |head| head.seq);
         if append.epoch != self.epoch || self.epoch == 0 {
             let (epoch, current) = (append.epoch, self.epoch);
             return Ok(Err(JournalError::Fenced { epoch, current }));
@@ -165,7 +169,7 @@ impl Ends {
         }
         for staged in &append.staged {
             let position = number(self.tree.size())?;
-            put_event(tx, position, staged).await?;
+            self.fresh.push((position, staged));
             if let Some(change) = &staged.change {
                 put_change(tx, position, change).await?;
             }
@@ -173,7 +177,7 @@ impl Ends {
             self.last_at_us = staged.entry.at_us;
         }
         if let Some(last) = append.staged.last() {
-            self.heads.insert(append.stream.clone(), Head { seq: last.entry.seq, moved: true });
+            self.heads.insert(&append.stream, Head { seq: last.entry.seq, moved: true });
         }
         Ok(Ok(0))
     }
@@ -198,15 +202,6 @@ impl Ends {
         self.epoch = epoch;
         Ok(Ok(epoch))
     }
-
-    async fn head(&mut self, tx: &mut SqliteConnection, stream: &str) -> Result<u64, JournalError> {
-        if let Some(head) = self.heads.get(stream) {
-            return Ok(head.seq);
-        }
-        let seq = read_head(tx, stream).await?.unwrap_or(0);
-        self.heads.insert(stream.to_owned(), Head { seq, moved: false });
-        Ok(seq)
-    }
 }
 
 /// The current epoch; 0 before the first writer.
@@ -230,6 +225,31 @@ pub(super) async fn read_head(
     let head: Option<i64> =
         sqlx::query_scalar(sql::HEAD).bind(stream).fetch_optional(tx).await.map_err(failure::of)?;
     head.map(|head| unsigned(head, "the end of a stream")).transpose()
+}
+
+/// The ends of streams; one that has no entry is not among them.
+async fn read_heads<'a>(
+    tx: &mut SqliteConnection,
+    streams: impl Iterator<Item = &'a str>,
+) -> Result<BTreeMap<&'a str, Head>, JournalError> {
+    let wanted: Vec<&str> =
+        streams.collect::<std::collections::BTreeSet<_>>().into_iter().collect();
+    let mut heads = BTreeMap::new();
+    for some in in_pieces(&wanted) {
+        let mut query = QueryBuilder::<Sqlite>::new(sql::HEADS_OF);
+        query.push_tuples(some, |mut row, stream| {
+            row.push_bind(*stream);
+        });
+        let found: Vec<(String, i64)> =
+            query.build_query_as().fetch_all(&mut *tx).await.map_err(failure::of)?;
+        for (stream, head) in found {
+            let seq = unsigned(head, "the end of a stream")?;
+            if let Some(stream) = some.iter().find(|wanted| **wanted == stream) {
+                heads.insert(*stream, Head { seq, moved: false });
+            }
+        }
+    }
+    Ok(heads)
 }
 
 /// The tree as its row has it.
@@ -279,24 +299,62 @@ async fn twice(
     Ok(None)
 }
 
-async fn put_event(
+/// Rows in pieces of few lengths, so that each length is prepared once.
+fn in_pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let length = rows.len().min(ROWS_MAX).checked_ilog2().map(|power| 1_usize << power)?;
+        let (piece, rest) = rows.split_at(length);
+        rows = rest;
+        Some(piece)
+    })
+}
+
+async fn put_events(
     tx: &mut SqliteConnection,
-    position: i64,
-    staged: &Staged,
+    fresh: &[(i64, &Staged)],
 ) -> Result<(), JournalError> {
+    for some in in_pieces(fresh) {
+        let mut query = QueryBuilder::<Sqlite>::new(sql::PUT_EVENTS);
+        query.push_values(some, |row, (position, staged)| bind_event(row, *position, staged));
+        query.build().execute(&mut *tx).await.map_err(failure::of)?;
+    }
+    Ok(())
+}
+
+/// In the order of the columns of [`sql::PUT_EVENTS`]. Sequence and epoch were compared with what
+/// the database has, so they are in its range.
+fn bind_event(mut row: Separated<'_, Sqlite, &'static str>, position: i64, staged: &Staged) {
     let entry = &staged.entry;
-    let put = sqlx::query(sql::PUT_EVENT)
-        .bind(position)
-        .bind(&entry.stream)
-        .bind(number(entry.seq)?)
-        .bind(number(entry.epoch)?)
-        .bind(entry.at_us)
-        .bind(&entry.kind)
-        .bind(i64::from(entry.schema))
-        .bind(&entry.actor)
-        .bind(&entry.payload)
-        .bind(staged.leaf.as_slice());
-    put.execute(tx).await.map(drop).map_err(failure::of)
+    row.push_bind(position)
+        .push_bind(entry.stream.clone())
+        .push_bind(entry.seq.cast_signed())
+        .push_bind(entry.epoch.cast_signed())
+        .push_bind(entry.at_us)
+        .push_bind(entry.kind.clone())
+        .push_bind(i64::from(entry.schema))
+        .push_bind(entry.actor.clone())
+        .push_bind(entry.payload.clone())
+        .push_bind(staged.leaf.to_vec());
+}
+
+async fn put_heads(
+    tx: &mut SqliteConnection,
+    heads: &BTreeMap<&str, Head>,
+) -> Result<(), JournalError> {
+    let moved: Vec<(&str, u64)> = heads
+        .iter()
+        .filter(|(_, head)| head.moved)
+        .map(|(stream, head)| (*stream, head.seq))
+        .collect();
+    for some in in_pieces(&moved) {
+        let mut query = QueryBuilder::<Sqlite>::new(sql::PUT_HEADS);
+        query.push_values(some, |mut row, (stream, seq)| {
+            row.push_bind(*stream).push_bind(seq.cast_signed());
+        });
+        query.push(sql::PUT_HEADS_AGAIN);
+        query.build().execute(&mut *tx).await.map_err(failure::of)?;
+    }
+    Ok(())
 }
 
 async fn put_change(

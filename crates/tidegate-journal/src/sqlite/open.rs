@@ -25,6 +25,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Readers at the same time; each costs a thread and a page cache.
 const READERS_MAX: u32 = 4;
+/// Rows that SQLite's thread reads ahead of the one who takes them; at each end of it the two
+/// change places, which costs more than the rows.
+const ROWS_AHEAD: usize = 512;
 
 /// An open database.
 #[derive(Debug)]
@@ -51,7 +54,7 @@ pub(super) async fn open(state_dir: &Path) -> Result<Opened, JournalError> {
     let readers = SqlitePoolOptions::new()
         .max_connections(READERS_MAX)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_with(options.clone().read_only(true))
+        .connect_with(options.clone().read_only(true).row_buffer_size(ROWS_AHEAD))
         .await
         .map_err(failure::of)?;
     Ok(Opened { writer, options, readers })

@@ -1,5 +1,6 @@
 //! Every statement, in one place. `$1` is understood by SQLite and PostgreSQL alike; what only
-//! SQLite knows is marked. Must never be built from text at run time.
+//! SQLite knows is marked. Must never hold a value: only the number of rows of an insert is decided
+//! at run time.
 
 /// Takes the write lock before the first read, so that what is read stays true. SQLite only.
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
@@ -25,15 +26,17 @@ pub(super) const PUT_CHECKPOINT: &str = "\
 pub(super) const CHECKPOINTS: &str = "SELECT size, root FROM checkpoints ORDER BY size";
 
 pub(super) const HEAD: &str = "SELECT head FROM streams WHERE stream = $1";
+/// Followed by the streams as rows of one column.
+pub(super) const HEADS_OF: &str = "SELECT stream, head FROM streams WHERE (stream) IN ";
 pub(super) const HEADS: &str = "SELECT stream, head FROM streams ORDER BY stream";
-pub(super) const PUT_HEAD: &str = "\
-    INSERT INTO streams (stream, head) VALUES ($1, $2) \
-    ON CONFLICT (stream) DO UPDATE SET head = excluded.head";
+/// Followed by rows of stream and sequence, and by [`PUT_HEADS_AGAIN`].
+pub(super) const PUT_HEADS: &str = "INSERT INTO streams (stream, head) ";
+pub(super) const PUT_HEADS_AGAIN: &str = " ON CONFLICT (stream) DO UPDATE SET head = excluded.head";
 
-pub(super) const PUT_EVENT: &str = "\
+/// Followed by rows of these ten columns.
+pub(super) const PUT_EVENTS: &str = "\
     INSERT INTO events \
-    (position, stream, seq, epoch, at_us, kind, schema, actor, payload, leaf) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    (position, stream, seq, epoch, at_us, kind, schema, actor, payload, leaf) ";
 /// A payload above the limit comes as NULL: it is refused without being loaded.
 pub(super) const EVENTS: &str = "\
     SELECT position, stream, seq, epoch, at_us, kind, schema, actor, \

@@ -286,7 +286,11 @@ async fn stage(
     group: &[Request],
     known: &Checkpoint,
 ) -> Result<Written, JournalError> {
-    let mut ends = Ends::read(tx).await?;
+    let streams = group.iter().filter_map(|request| match &request.command {
+        Command::Append(append) => Some(append.stream.as_str()),
+        _ => None,
+    });
+    let mut ends = Ends::read(tx, streams).await?;
     // Nobody else writes: what is there has what was last committed in it.
     ends.checkpoint().refuse_older_than(known)?;
     let mut answers = Vec::with_capacity(group.len());

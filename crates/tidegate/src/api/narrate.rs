@@ -77,7 +77,24 @@ impl Narrator {
             | Event::Attested { .. }
             | Event::ConditionConfirmed { .. }
             | Event::ReviewOpened { .. } => text_of_people(recorded),
+            Event::StepConverged { step, .. } => {
+                format!("{} carries its weight", self.judged(*step))
+            }
+            Event::StepPassed { step, bypassed: None, .. } => {
+                format!("{} passed", self.judged(*step))
+            }
+            Event::StepPassed { step, bypassed: Some(missing), .. } => {
+                format!("{} ended by {actor} despite: {missing}", self.judged(*step))
+            }
             _ => text_of_world(recorded),
+        }
+    }
+
+    /// What is judged: a step by its number, or the bake, which comes after the last of them.
+    fn judged(&self, step: u32) -> String {
+        match self.phase {
+            Some(Phase::Bake) => "the bake".to_owned(),
+            _ => format!("step {}", step + 1),
         }
     }
 }
@@ -149,11 +166,6 @@ fn text_of_world(recorded: &Recorded) -> String {
             override_word(*kind),
             shares(split.as_ref())
         ),
-        Event::StepConverged { step, .. } => format!("step {} carries its weight", step + 1),
-        Event::StepPassed { step, bypassed: None, .. } => format!("step {} passed", step + 1),
-        Event::StepPassed { step, bypassed: Some(missing), .. } => {
-            format!("step {} ended by {actor} despite: {missing}", step + 1)
-        }
         Event::StepBraked { to, why, .. } => format!("brake to step {}: {why}", to + 1),
         Event::VerdictChanged { verdict, .. } => {
             format!("verdict {}: {}", call(verdict.call), verdict.sentence)
@@ -169,7 +181,10 @@ fn text_of_world(recorded: &Recorded) -> String {
         Event::HoldEnded { why, .. } => format!("holding->running by {actor}: {why}"),
         Event::PersonCalled { why, .. } => format!("a person is called: {why}"),
         Event::RollbackBegan { why, .. } => format!("rolling back, by {actor}: {why}"),
-        Event::RolesMoved { part, live } => format!("{part} live is {live}"),
+        Event::RolesMoved { part, live: Some(live) } => format!("{part} live is {live}"),
+        Event::RolesMoved { part, live: None } => {
+            format!("{part} is not in this release: stopped")
+        }
         Event::DeploymentEnded { ending, why, .. } => format!("{}: {why}", ending.words()),
         Event::Faulted { code, what } => format!("frozen, traffic held: {code} {what}"),
         other => other.kind().to_owned(),

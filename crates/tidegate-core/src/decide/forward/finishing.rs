@@ -69,7 +69,7 @@ pub(in crate::decide) fn enter_finish(
         let Some(candidate) = candidate_slot(deployment, &part.name) else {
             continue;
         };
-        events.push(Event::RolesMoved { part: part.name.clone(), live: candidate.clone() });
+        events.push(Event::RolesMoved { part: part.name.clone(), live: Some(candidate.clone()) });
         let previous = deployment.targets.get(&part.name).map(|target| &target.slot);
         if back::is_web(&part.kind) {
             let stays = previous.filter(|_| warm);
@@ -124,6 +124,7 @@ pub(super) fn finish(state: &State, deployment: &Deployment, now: Timestamp) -> 
         (Ending::Succeeded, format!("{version} is live"))
     };
     let mut events: Vec<Event> = stopping(state, deployment).collect();
+    events.extend(retired(state, deployment));
     events.push(deployment_ended(deployment, ending, why));
     events
 }
@@ -138,5 +139,31 @@ fn stopping<'a>(state: &'a State, deployment: &'a Deployment) -> impl Iterator<I
             slot: target.slot.clone(),
             tenant: None,
         })
+    })
+}
+
+/// Parts that were live and that this release does not have. They go when the deployment ends and
+/// not before, because until then the way back leads to them.
+fn retired<'a>(state: &'a State, deployment: &'a Deployment) -> impl Iterator<Item = Event> + 'a {
+    let gone = state
+        .parts
+        .iter()
+        .filter(|(name, part)| part.live.is_some() && deployment.plan.part(name).is_none());
+    gone.flat_map(|(name, part)| {
+        let unserved = part.table.as_ref().map(|_| Event::SplitWanted {
+            part: name.clone(),
+            split: None,
+            backends: Vec::new(),
+            fallback: None,
+            leased: false,
+        });
+        let running = part.slots.iter().filter(|(_, slot)| slot.want.is_some());
+        let stopped = running.map(|(slot, _)| Event::SlotWanted {
+            part: name.clone(),
+            slot: slot.clone(),
+            tenant: None,
+        });
+        let dark = Event::RolesMoved { part: name.clone(), live: None };
+        unserved.into_iter().chain(stopped).chain(std::iter::once(dark))
     })
 }

@@ -137,7 +137,7 @@ fn world_events() -> Vec<Event> {
             why: "nothing heard for 60 s".to_owned(),
             split: Some(split),
         },
-        Event::RolesMoved { part: web(), live: green() },
+        Event::RolesMoved { part: web(), live: Some(green()) },
     ]
 }
 
