@@ -1,6 +1,8 @@
 //! What each event changes. The one place where state is written.
 //! Must never decide, and must never fail: an event that happened is a fact.
 
+mod approving;
+
 use jiff::Timestamp;
 
 use crate::event::{DeploymentKind, Event, Recorded};
@@ -70,12 +72,17 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
             });
             keep_newest(&mut state.waivers, WAIVERS_MAX);
         }
+        Event::ReviewOpened { .. } => approving::review(state, recorded),
         Event::PhaseEntered { deployment, .. }
         | Event::TaskFinished { deployment, .. }
         | Event::TaskRetried { deployment, .. }
         | Event::ArtifactPinned { deployment, .. }
         | Event::GatesWeighed { deployment, .. }
         | Event::ApprovalGiven { deployment, .. }
+        | Event::ApprovalWithdrawn { deployment, .. }
+        | Event::RightsSeen { deployment, .. }
+        | Event::Attested { deployment, .. }
+        | Event::ConditionConfirmed { deployment }
         | Event::StepConverged { deployment, .. }
         | Event::StepPassed { deployment, .. }
         | Event::StepBraked { deployment, .. }
@@ -87,9 +94,10 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
             if matches!(recorded.event, Event::RollbackBegan { .. }) {
                 state.fault = None;
             }
-            if let Some(current) = state.current.as_mut().filter(|d| d.id == *deployment) {
-                apply_to_deployment(current, &recorded.event, at, &recorded.actor);
-            }
+            let current = state.current.as_mut().filter(|d| d.id == *deployment);
+            let Some(current) = current else { return };
+            apply_to_deployment(current, &recorded.event, at, &recorded.actor);
+            approving::fold(state, recorded, deployment);
         }
     }
 }
@@ -131,8 +139,12 @@ fn start(state: &mut State, recorded: &Recorded) {
         tasks: std::collections::BTreeMap::new(),
         artifact: None,
         binding: None,
-        approvals: Vec::new(),
         gates: Vec::new(),
+        parts: std::collections::BTreeMap::new(),
+        votes: Vec::new(),
+        rights: None,
+        attested: std::collections::BTreeMap::new(),
+        confirmed: Vec::new(),
         converged_at: None,
         step_passed: None,
         verdict: None,
@@ -182,6 +194,8 @@ fn end(state: &mut State, recorded: &Recorded, deployment: &DeploymentId) {
         why: why.clone(),
         went_back_at: current.going_back.map(|back| back.since),
         passed,
+        approved_by: current.votes.iter().map(|vote| vote.by.to_string()).collect(),
+        parts: current.parts,
     });
     trim(&mut state.history);
 }
@@ -205,6 +219,8 @@ fn end_queued(state: &mut State, recorded: &Recorded) {
         why: why.clone(),
         went_back_at: None,
         passed: Vec::new(),
+        approved_by: Vec::new(),
+        parts: std::collections::BTreeMap::new(),
     });
     trim(&mut state.history);
 }
@@ -287,13 +303,12 @@ fn apply_to_deployment(current: &mut Deployment, event: &Event, at: Timestamp, a
                 state.progress = TaskProgress::Running;
             }
         }
-        Event::ArtifactPinned { artifact, binding, .. } => {
+        Event::ArtifactPinned { artifact, binding, parts, .. } => {
             current.artifact = Some(artifact.clone());
             current.binding = Some(binding.clone());
+            current.parts.clone_from(parts);
         }
         Event::GatesWeighed { results, .. } => current.gates.clone_from(results),
-        Event::ApprovalGiven { .. } if !current.approvals.contains(actor) => {
-            current.approvals.push(actor.clone());
         }
         Event::StepConverged { .. } => {
             current.converged_at = Some(at);

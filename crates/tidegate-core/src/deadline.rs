@@ -4,6 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::absence::absences;
+use crate::approval::gate::within;
 use crate::state::{Deployment, Phase, State, TaskProgress};
 
 /// A time at which something follows although nobody said anything.
@@ -29,6 +30,10 @@ pub fn next_deadline(state: &State) -> Option<Deadline> {
     let of_phase = match deployment.phase {
         // A hold stops every clock but its own.
         _ if deployment.hold.is_some() => None,
+        Phase::Approvals => {
+            let within = within(state, deployment);
+            within.and_then(|within| after(deployment.phase_since, within, "the approvals"))
+        }
         Phase::Deploy => after(deployment.phase_since, limits.start, "the start limit"),
         Phase::Traffic { .. } | Phase::Bake | Phase::Finish
             if deployment.converged_at.is_none() =>

@@ -7,6 +7,7 @@
 //! follows any more ([`forward`], [`back`]). Deadlines need no case of their own: they are
 //! conditions of the second half.
 
+mod approving;
 mod back;
 mod command;
 mod forward;

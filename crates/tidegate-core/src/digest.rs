@@ -69,26 +69,55 @@ pub enum Component {
     Provenance,
 }
 
+impl Component {
+    /// All twelve, in the order in which D is made of them.
+    pub const ALL: [Self; 12] = [
+        Self::Artifacts,
+        Self::Config,
+        Self::Flags,
+        Self::Migrations,
+        Self::PlanSteps,
+        Self::Policy,
+        Self::Owners,
+        Self::Source,
+        Self::Environment,
+        Self::Targets,
+        Self::Tools,
+        Self::Provenance,
+    ];
+
+    /// The words in a sentence that begins with what changed.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Artifacts => "the artifact",
+            Self::Config => "the configuration",
+            Self::Flags => "the feature flags",
+            Self::Migrations => "the migrations",
+            Self::PlanSteps => "the steps of the plan",
+            Self::Policy => "the policy",
+            Self::Owners => "the owners file",
+            Self::Source => "the source commit",
+            Self::Environment => "the environment",
+            Self::Targets => "the targets",
+            Self::Tools => "the tools",
+            Self::Provenance => "the provenance",
+        }
+    }
+}
+
+/// The digest of each component, to say later which of them changed.
+#[must_use]
+pub fn parts(components: &BTreeMap<Component, Vec<u8>>) -> BTreeMap<Component, Digest> {
+    components.iter().map(|(component, bytes)| (*component, Digest::of(bytes))).collect()
+}
+
 /// D over canonical bytes of each component; absent components count as empty.
 #[must_use]
 pub fn bind(components: &BTreeMap<Component, Vec<u8>>) -> Digest {
-    const ALL: [Component; 12] = [
-        Component::Artifacts,
-        Component::Config,
-        Component::Flags,
-        Component::Migrations,
-        Component::PlanSteps,
-        Component::Policy,
-        Component::Owners,
-        Component::Source,
-        Component::Environment,
-        Component::Targets,
-        Component::Tools,
-        Component::Provenance,
-    ];
     let mut hasher = Sha256::new();
     hasher.update(b"tidegate.D.v1\0");
-    for component in ALL {
+    for component in Component::ALL {
         let bytes = components.get(&component).map_or(&[][..], Vec::as_slice);
         // Length first, so that moving a byte between neighbours changes the digest.
         hasher.update((bytes.len() as u64).to_be_bytes());

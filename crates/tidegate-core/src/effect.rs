@@ -1,15 +1,17 @@
 //! What must be done in the world, derived from the state each time anew.
 //! Must never depend on what was already dispatched: doing an effect twice is harmless by design.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::SignedDuration;
 
 use crate::gate::{Evidence, Kept, Versions};
+use crate::approval::gate::newest_word;
+use crate::approval::quorum;
 use crate::ids::{DeploymentId, PartName, SlotName};
 use crate::plan::{Floor, Part, Plan, Route, Rule};
-use crate::state::{Backend, SlotState, State, TaskId, TaskProgress, Tenant};
+use crate::state::{Backend, Phase, SlotState, State, TaskId, TaskProgress, Tenant};
 use crate::weight::Split;
 
 /// One thing to bring about. Values carry all that a driver needs.
@@ -42,6 +44,15 @@ pub enum Effect {
         timeout: SignedDuration,
         /// The work.
         job: Job,
+    },
+    /// The directory says who may approve.
+    AskRights {
+        /// Which deployment.
+        deployment: DeploymentId,
+        /// The sequence of the newest word that is asked about.
+        newest: u64,
+        /// The accounts that have a part in the decision.
+        accounts: BTreeSet<String>,
     },
 }
 
@@ -176,8 +187,21 @@ pub fn outstanding(state: &State) -> Vec<Effect> {
     }
     if state.fault.is_none() {
         effects.extend(tasks(state));
+        effects.extend(rights(state));
     }
     effects
+}
+
+/// Rights are asked for while votes wait at the gate: they count as they are when it opens.
+fn rights(state: &State) -> Option<Effect> {
+    let deployment = state.current.as_ref()?;
+    let newest = newest_word(deployment)?;
+    if deployment.phase != Phase::Approvals || deployment.hold.is_some() {
+        return None;
+    }
+    let voters = deployment.votes.iter().map(|vote| &vote.by);
+    let accounts = voters.chain([&deployment.started_by]).map(quorum::name).collect();
+    Some(Effect::AskRights { deployment: deployment.id.clone(), newest, accounts })
 }
 
 /// Tables whose lease must be renewed while the control plane lives, with their generations.

@@ -9,13 +9,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::digest::Digest;
+use crate::approval::{Category, Credential, Facts};
+use crate::digest::{Component, Digest};
 use crate::gate::{Evidence, GateResult};
 use crate::ids::{Actor, DeploymentId, PartName, SlotName};
 use crate::plan::{HoldEnd, Plan};
 use crate::state::{Backend, Hold, Phase, PhaseResult, Reason, SlotObserved, TaskId, Tenant};
 use crate::verdict::{Outcome, Verdict};
-use crate::weight::Split;
+use crate::weight::{Split, Weight};
 
 /// Version of the event encoding that this build writes.
 pub const EVENT_SCHEMA: u32 = 1;
@@ -107,6 +108,9 @@ pub enum Event {
         artifact: Digest,
         /// D over everything declared.
         binding: Digest,
+        /// Digests of the parts of D.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        parts: BTreeMap<Component, Digest>,
     },
     /// A report was added to what is known of a release.
     EvidenceAdded {
@@ -139,6 +143,58 @@ pub enum Event {
         deployment: DeploymentId,
         /// What was approved.
         binding: Digest,
+        /// What was known of the account; journals of before accounts have none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        facts: Option<Facts>,
+        /// How they proved who they are.
+        #[serde(default)]
+        credential: Credential,
+        /// Until when it counts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires: Option<Timestamp>,
+        /// Hold before more than this share until they confirm.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        condition: Option<Weight>,
+        /// What they wrote.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
+    },
+    /// Somebody took their approval back.
+    ApprovalWithdrawn {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// Why.
+        why: String,
+    },
+    /// The directory said who may approve, at the moment when it matters.
+    RightsSeen {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// By the name of the account; who is missing is unknown to it.
+        facts: BTreeMap<String, Facts>,
+    },
+    /// Somebody vouched for something that no machine can see.
+    Attested {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// What, as the policy words it.
+        item: String,
+        /// What they wrote.
+        note: Option<String>,
+    },
+    /// Who approved on the condition of a hold has looked, and lets it go on.
+    ConditionConfirmed {
+        /// The deployment.
+        deployment: DeploymentId,
+    },
+    /// Somebody refused it: a review that another plan has to answer.
+    ReviewOpened {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// What kind of fault.
+        category: Category,
+        /// Why.
+        reason: String,
     },
     /// A slot is meant to run this, or nothing.
     SlotWanted {
@@ -309,6 +365,11 @@ impl Event {
             Self::GateWaived { .. } => "gate_waived",
             Self::GatesWeighed { .. } => "gates_weighed",
             Self::ApprovalGiven { .. } => "approval_given",
+            Self::ApprovalWithdrawn { .. } => "approval_withdrawn",
+            Self::RightsSeen { .. } => "rights_seen",
+            Self::Attested { .. } => "attested",
+            Self::ConditionConfirmed { .. } => "condition_confirmed",
+            Self::ReviewOpened { .. } => "review_opened",
             Self::SlotWanted { .. } => "slot_wanted",
             Self::SlotChanged { .. } => "slot_changed",
             Self::SplitWanted { .. } => "split_wanted",
@@ -331,7 +392,7 @@ impl Event {
     }
 
     /// Every kind: the corpus holds a file of each.
-    pub const KINDS: [&'static str; 28] = [
+    pub const KINDS: [&'static str; 33] = [
         "deployment_started",
         "deployment_queued",
         "phase_entered",
@@ -342,6 +403,11 @@ impl Event {
         "gate_waived",
         "gates_weighed",
         "approval_given",
+        "approval_withdrawn",
+        "rights_seen",
+        "attested",
+        "condition_confirmed",
+        "review_opened",
         "slot_wanted",
         "slot_changed",
         "split_wanted",

@@ -144,6 +144,8 @@ impl Revision {
 pub enum Actor {
     /// A person, by the principal name of the door they came through.
     Person(String),
+    /// A machine, by the name of its token. It never approves.
+    Robot(String),
     /// Tidegate itself: a deadline, a verdict, a reading of the world.
     Tidegate,
     /// The data plane acted before the control plane knew.
@@ -153,7 +155,7 @@ pub enum Actor {
 impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Person(name) => f.write_str(name),
+            Self::Person(name) | Self::Robot(name) => f.write_str(name),
             Self::Tidegate => f.write_str("tidegate"),
             Self::Proxy(name) if name == "proxy" => f.write_str("the proxy"),
             Self::Proxy(name) => write!(f, "{name} at the proxy"),

@@ -1,16 +1,19 @@
 //! What the state machine is told: commands by people, observations of the world, and that time
 //! has passed. Must never be journaled itself: only the events that follow from it are.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 
-use crate::digest::Digest;
+use crate::approval::{Category, Credential, Facts};
+use crate::digest::{Component, Digest};
 use crate::event::OverrideKind;
 use crate::gate::{Evidence, Found};
 use crate::ids::{Actor, DeploymentId, PartName, SlotName};
 use crate::plan::Plan;
 use crate::state::{SlotObserved, TaskId};
 use crate::verdict::{Outcome, Verdict};
-use crate::weight::Split;
+use crate::weight::{Split, Weight};
 
 /// One thing to decide about.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,6 +74,26 @@ pub enum Command {
         deployment: DeploymentId,
         /// D as the person saw it.
         binding: Digest,
+        /// How they agree.
+        approval: Box<Approval>,
+    },
+    /// Take one's approval back.
+    Withdraw {
+        /// Which deployment.
+        deployment: DeploymentId,
+        /// Why.
+        reason: String,
+    },
+    /// Vouch for something that no machine can see.
+    Attest {
+        /// Which deployment.
+        deployment: DeploymentId,
+        /// What, as the policy words it.
+        item: String,
+        /// What they write.
+        note: Option<String>,
+        /// What is known of the account.
+        facts: Facts,
     },
     /// Add a report to what is known of a release.
     AddEvidence {
@@ -94,6 +117,8 @@ pub enum Command {
     Reject {
         /// Which deployment.
         deployment: DeploymentId,
+        /// What kind of fault.
+        category: Category,
         /// Why.
         reason: String,
     },
@@ -113,6 +138,19 @@ pub enum Command {
         /// Why.
         reason: String,
     },
+}
+
+/// How somebody agrees.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Approval {
+    /// What is known of the account.
+    pub facts: Facts,
+    /// How they proved who they are.
+    pub credential: Credential,
+    /// Hold before more than this share until they confirm.
+    pub condition: Option<Weight>,
+    /// What they write.
+    pub note: Option<String>,
 }
 
 /// What the world answered.
@@ -172,6 +210,15 @@ pub enum Observation {
         /// The advice.
         verdict: Verdict,
     },
+    /// What the directory says of everybody who has a part in a decision.
+    Rights {
+        /// Which deployment.
+        deployment: DeploymentId,
+        /// The sequence of the newest word that was asked about.
+        newest: u64,
+        /// By the name of the account; who is missing is unknown to it.
+        facts: BTreeMap<String, Facts>,
+    },
 }
 
 /// How an attempt ended.
@@ -183,8 +230,19 @@ pub struct TaskReport {
     pub summary: String,
     /// Whether trying again may help.
     pub retryable: bool,
-    /// What it made: the artifact's digest and D.
-    pub made: Option<(Digest, Digest)>,
+    /// What it made.
+    pub made: Option<Made>,
+}
+
+/// What a build makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// Digest of the artifact.
+    pub artifact: Digest,
+    /// D over everything declared.
+    pub binding: Digest,
+    /// Digests of the parts of D.
+    pub parts: BTreeMap<Component, Digest>,
 }
 
 /// What was read back from the data plane.

@@ -8,6 +8,7 @@
 
 mod absence;
 mod apply;
+pub mod approval;
 pub mod check;
 pub mod deadline;
 mod decide;
@@ -20,6 +21,7 @@ pub mod ids;
 pub mod input;
 pub mod plan;
 pub mod rejection;
+pub mod rights;
 pub mod state;
 pub mod verdict;
 pub mod waiting;

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
+use crate::approval::{Approve, Change};
 use crate::gate::Gate;
 use crate::ids::{MetricName, PartName, Scope, SlotName};
 use crate::weight::Weight;
@@ -46,6 +47,12 @@ pub struct Plan {
     /// What the release must show before people are asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<Gate>,
+    /// Who has to agree; `None` with approvals required means one person who had no part in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approve: Option<Approve>,
+    /// What the release changes and by whose hands, where approvals ask for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<Change>,
 }
 
 impl Plan {

@@ -104,6 +104,66 @@ pub enum Rejection {
         /// D as it is.
         current: String,
     },
+    /// This account may not approve this.
+    #[error("{who} cannot approve {deployment}: {who} {why}")]
+    NotYours {
+        /// Which.
+        deployment: DeploymentId,
+        /// Whose account.
+        who: String,
+        /// Why, beginning with a verb.
+        why: String,
+    },
+    /// No role or token of this account allows it here.
+    #[error("{who} has no role that may {act} {scope}")]
+    NotAllowed {
+        /// Whose account.
+        who: String,
+        /// What they asked for.
+        act: &'static str,
+        /// Where.
+        scope: String,
+    },
+    /// The signature belongs to a later round.
+    #[error("{who} signs later: {missing}")]
+    TooEarly {
+        /// Whose account.
+        who: String,
+        /// What comes before.
+        missing: String,
+    },
+    /// The condition cannot be met.
+    #[error("{deployment} cannot be approved so: {what}")]
+    BadCondition {
+        /// Which.
+        deployment: DeploymentId,
+        /// Why not.
+        what: String,
+    },
+    /// Somebody else is asked to confirm.
+    #[error("{deployment} waits for {who}, who approved it on that condition")]
+    NotConfirmedByYou {
+        /// Which.
+        deployment: DeploymentId,
+        /// Who is asked.
+        who: String,
+    },
+    /// There is nothing of one's own to take back.
+    #[error("{who} has not approved {deployment}")]
+    NothingToWithdraw {
+        /// Which.
+        deployment: DeploymentId,
+        /// Whose account.
+        who: String,
+    },
+    /// Nobody is asked to vouch for that.
+    #[error("nobody is asked to vouch for `{item}`; the items are {known}")]
+    UnknownItem {
+        /// What was named.
+        item: String,
+        /// What there is.
+        known: String,
+    },
     /// The plan cannot be carried out.
     #[error("the plan cannot be carried out: {what}")]
     PlanInvalid {
@@ -160,6 +220,13 @@ impl Rejection {
             Self::SlotInUse { .. } => "TG8015",
             Self::EvidenceInvalid { .. } => "TG8040",
             Self::WaiverInvalid { .. } => "TG8041",
+            Self::NotYours { .. } => "TG8050",
+            Self::TooEarly { .. } => "TG8051",
+            Self::BadCondition { .. } => "TG8052",
+            Self::NotConfirmedByYou { .. } => "TG8053",
+            Self::NothingToWithdraw { .. } => "TG8054",
+            Self::UnknownItem { .. } => "TG8055",
+            Self::NotAllowed { .. } => "TG8056",
         }
     }
 }

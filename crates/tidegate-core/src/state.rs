@@ -7,7 +7,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::digest::Digest;
+use crate::approval::{Attestation, Review, Rights, Vote};
+use crate::digest::{Component, Digest};
 use crate::event::{DeploymentKind, Ending, Target};
 use crate::gate::{GateResult, Kept, Waiver};
 use crate::ids::{Actor, DeploymentId, PartName, Revision, Scope, SlotName};
@@ -15,8 +16,7 @@ use crate::plan::{HoldEnd, Part, Plan, Protocol};
 use crate::verdict::{Outcome, Verdict};
 use crate::weight::Split;
 
-/// Ended deployments that the state remembers, newest last; older ones are in the journal. Half of
-/// the places are for releases that were live: a rollback goes back to one of them.
+/// Ended deployments that are remembered; half of the places are for what a rollback goes back to.
 pub const HISTORY_MAX: usize = 20;
 /// Command keys remembered against repeats.
 pub const KEYS_MAX: usize = 128;
@@ -57,6 +57,9 @@ pub struct State {
     /// Gates that were set aside, oldest first.
     #[serde(default)]
     pub waivers: Vec<Waiver>,
+    /// What was refused and waits for an answer, oldest first.
+    #[serde(default)]
+    pub reviews: Vec<Review>,
 }
 
 /// A broken invariant.
@@ -228,8 +231,16 @@ pub struct Deployment {
     pub artifact: Option<Digest>,
     /// D, once known.
     pub binding: Option<Digest>,
-    /// Who approved D.
-    pub approvals: Vec<Actor>,
+    /// Digests of the parts of D, once known.
+    pub parts: BTreeMap<Component, Digest>,
+    /// The approvals of D, oldest first, one an account.
+    pub votes: Vec<Vote>,
+    /// What the directory said last of everybody who has a part in the decision.
+    pub rights: Option<Rights>,
+    /// What somebody vouched for.
+    pub attested: BTreeMap<String, Attestation>,
+    /// Who approved on the condition of a hold and has confirmed since.
+    pub confirmed: Vec<Actor>,
     /// How its gates stood, once they were weighed.
     #[serde(default)]
     pub gates: Vec<GateResult>,
@@ -571,6 +582,8 @@ pub enum HoldCause {
     Verdict,
     /// The data plane did not confirm; its confirmation ends it.
     Unconfirmed,
+    /// Somebody approved on this condition; that person ends it.
+    Condition,
 }
 
 /// A deployment that is over.
@@ -598,4 +611,8 @@ pub struct Ended {
     pub went_back_at: Option<Timestamp>,
     /// The phases that ended, in order.
     pub passed: Vec<PhaseRecord>,
+    /// Who had approved it.
+    pub approved_by: Vec<String>,
+    /// Digests of the parts of D, if it came so far.
+    pub parts: BTreeMap<Component, Digest>,
 }

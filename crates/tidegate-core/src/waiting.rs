@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp, Unit};
 use serde::Serialize;
 
+use crate::approval::gate::standing;
 use crate::deadline::next_deadline;
 use crate::digest::Digest;
 use crate::plan::HoldEnd;
@@ -60,6 +61,9 @@ fn of_hold(deployment: &Deployment) -> Option<Waiting> {
         HoldCause::Person => ("a person", Some("tidegate resume".to_owned())),
         HoldCause::Verdict if verdict.is_none() => ("the judge or the world", advance(deployment)),
         HoldCause::Verdict => ("the judge, as soon as the numbers allow it", advance(deployment)),
+        HoldCause::Condition => {
+            ("the one who approved on that condition", Some("tidegate resume".to_owned()))
+        }
         HoldCause::Unconfirmed => ("the data plane and the workers, by reaching it", None),
     };
     let on = match (verdict, hold.cause) {
@@ -67,6 +71,7 @@ fn of_hold(deployment: &Deployment) -> Option<Waiting> {
         // The judge is content, or silent: what holds it was found elsewhere.
         (None, HoldCause::Verdict) => format!("a change ({})", hold.why),
         (_, HoldCause::Person) => format!("a person ({})", hold.why),
+        (_, HoldCause::Condition) => format!("a look ({})", hold.why),
         (_, HoldCause::Unconfirmed) => format!("a confirmation ({})", hold.why),
     };
     Some(Waiting {
@@ -109,7 +114,11 @@ fn of_phase(state: &State, deployment: &Deployment) -> Waiting {
         | Phase::Rollback { stage: Stage::Verify } => of_tasks(deployment, until),
         Phase::Approvals => Waiting {
             command: Some(format!("tidegate approve {}", deployment.id)),
-            ..waiting("an approval of exactly this plan".to_owned(), "an approver", "nothing")
+            ..waiting(
+                people(state, deployment),
+                "an approver",
+                "it is stopped, nothing was started",
+            )
         },
         Phase::Deploy => waiting(
             unsettled(state, deployment),
@@ -152,6 +161,17 @@ fn of_phase(state: &State, deployment: &Deployment) -> Waiting {
             "it holds, the release serves all the same",
         ),
         Phase::Rollback { .. } | Phase::NeedsPerson { .. } => of_the_way_back(deployment, until),
+    }
+}
+
+/// What people have yet to say about exactly this plan.
+fn people(state: &State, deployment: &Deployment) -> String {
+    // What expires does so at the gate; to say what is missing the time of the last event will do.
+    let newest = deployment.votes.iter().map(|vote| vote.at).max();
+    let standing = standing(state, deployment, newest.unwrap_or(deployment.phase_since));
+    match standing.missing.as_slice() {
+        [] => "the directory to say that who approved still may".to_owned(),
+        missing => missing.join("; "),
     }
 }
 

@@ -2,5 +2,6 @@
 
 pub(crate) mod artifact;
 mod git;
+mod owners;
 
 pub use git::{Config, GitReleases};

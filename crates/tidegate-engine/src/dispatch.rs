@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use tidegate_core::effect::{Effect, Job, Question};
 use tidegate_core::ids::{DeploymentId, PartName, Scope, SlotName};
-use tidegate_core::input::{Input, Observation, TaskReport};
+use tidegate_core::input::{Input, Made, Observation, TaskReport};
 use tidegate_core::outstanding;
 use tidegate_core::state::{State, TaskId};
 use tidegate_core::verdict::Outcome;
@@ -24,6 +24,8 @@ use crate::service::Message;
 const SLOT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The data plane takes a table in milliseconds; past this it is not there.
 const SPLIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The directory answers within this, or nobody counts.
+const RIGHTS_TIMEOUT: Duration = Duration::from_secs(10);
 /// A job gets this much longer than its own limit, so that its own report wins.
 const JOB_GRACE: Duration = Duration::from_secs(5);
 /// The wait before an effect whose call ended, but which is still outstanding, is called again.
@@ -37,6 +39,7 @@ enum Subject {
     Slot(PartName, SlotName),
     Split(PartName),
     Task(DeploymentId, TaskId, u32),
+    Rights(DeploymentId),
 }
 
 #[derive(Debug)]
@@ -143,6 +146,7 @@ fn subject(effect: &Effect) -> Subject {
         Effect::Run { deployment, task, attempt, .. } => {
             Subject::Task(deployment.clone(), task.clone(), *attempt)
         }
+        Effect::AskRights { deployment, .. } => Subject::Rights(deployment.clone()),
     }
 }
 
@@ -175,6 +179,19 @@ impl Call {
                 let told = |refusal| Message::told(Input::Observation(refusal));
                 seen.extend(refused.map(told));
                 seen
+            }
+            Effect::AskRights { deployment, newest, accounts } => {
+                let call = self.ports.people.facts(&self.scope, &accounts);
+                match within(RIGHTS_TIMEOUT, call).await {
+                    Ok(facts) => {
+                        let said = Observation::Rights { deployment, newest, facts };
+                        vec![Message::told(Input::Observation(said))]
+                    }
+                    Err(failure) => {
+                        tracing::warn!(scope = %self.scope, %failure, "the directory does not say who may approve");
+                        Vec::new()
+                    }
+                }
             }
             Effect::Run { deployment, task, attempt, timeout, job } => {
                 let observation = match job {
@@ -262,13 +279,13 @@ impl Call {
         match job {
             Job::Prepare(plan) => match self.ports.releases.prepare(deployment, &plan).await {
                 Ok(artifact) => {
-                    let binding = self.ports.bind.bind(&plan, &artifact);
+                    let bound = self.ports.bind.bind(&plan, &artifact);
                     let short = artifact.as_str().get(..12).unwrap_or_default().to_owned();
                     TaskReport {
                         outcome: Outcome::Pass,
                         summary: format!("artifact {short}"),
                         retryable: false,
-                        made: Some((artifact, binding)),
+                        made: Some(Made { artifact, binding: bound.binding, parts: bound.parts }),
                     }
                 }
                 Err(failure) => report_failure(&failure),

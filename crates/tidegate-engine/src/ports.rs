@@ -2,21 +2,23 @@
 //! A driver makes one attempt with a deadline: retry, backoff and giving up are core's decisions.
 //! Must never name a vendor.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use tidegate_core::digest::Digest;
+use tidegate_core::approval::{Change, Facts};
+use tidegate_core::digest::{Component, Digest};
 use tidegate_core::effect::{ProbeTarget, Question, RouteTable};
 use tidegate_core::event::{Ending, Recorded};
 use tidegate_core::fact::Format;
 use tidegate_core::gate::{self, Found};
 use tidegate_core::ids::{Actor, DeploymentId, PartName, Scope, SlotName};
 use tidegate_core::input::SplitRead;
-use tidegate_core::plan::{Part, Plan, Source};
+use tidegate_core::plan::{Part, Plan, Release, Source};
+use tidegate_core::rights::Grant;
 use tidegate_core::state::{SlotObserved, Tenant};
 use tidegate_core::verdict::Outcome;
 use tokio::io::AsyncRead;
@@ -380,6 +382,18 @@ pub trait Releases: Send + Sync + fmt::Debug {
         bytes_max: u64,
     ) -> Result<Option<Vec<u8>>, Failure>;
 
+    /// What a commit changes against another, by whose hands, and who owns what it touches as the
+    /// base commit says. Without a base everything is touched, and the commit says itself.
+    ///
+    /// # Errors
+    /// [`Failure`] when the repository cannot be read, or the change is larger than what is read.
+    async fn change(
+        &self,
+        repository: &str,
+        base: Option<&str>,
+        release: &Release,
+    ) -> Result<Changed, Failure>;
+
     /// Exports the commit, runs the build, and keeps the result under its digest.
     /// Output goes to the deployment's log.
     ///
@@ -392,6 +406,15 @@ pub trait Releases: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`Failure`] when there are none.
     async fn logs(&self, deployment: &DeploymentId, bytes_max: u64) -> Result<Vec<u8>, Failure>;
+}
+
+/// What a release changes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Changed {
+    /// By whom, and whose it is.
+    pub change: Change,
+    /// The touched paths themselves.
+    pub paths: Vec<String>,
 }
 
 /// What asks the application.
@@ -579,8 +602,35 @@ pub trait Clock: Send + Sync + fmt::Debug {
 
 /// Computes D, the digest of all that will run.
 pub trait Bind: Send + Sync + fmt::Debug {
-    /// D over the declared plan and the artifact that was built from it.
-    fn bind(&self, plan: &Plan, artifact: &Digest) -> Digest;
+    /// D over the declared plan and the artifact that was built from it, with its parts.
+    fn bind(&self, plan: &Plan, artifact: &Digest) -> Bound;
+}
+
+/// D with the digests of its parts, to say later which of them changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bound {
+    /// D.
+    pub binding: Digest,
+    /// Its parts.
+    pub parts: BTreeMap<Component, Digest>,
+}
+
+/// Who people are and what they may do: the directory.
+#[async_trait]
+pub trait People: Send + Sync + fmt::Debug {
+    /// What is known of accounts at this moment; who is missing is unknown.
+    ///
+    /// # Errors
+    /// [`Failure`] when it does not answer: nobody counts then.
+    async fn facts(
+        &self,
+        scope: &Scope,
+        accounts: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, Facts>, Failure>;
+
+    /// What somebody may do at this moment: asked in the turn in which a command is decided, from
+    /// memory, without waiting. Who is unknown may do nothing.
+    fn grant(&self, actor: &Actor) -> Grant;
 }
 
 /// Everything the engine needs of the world.
@@ -606,4 +656,6 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// D.
     pub bind: Arc<dyn Bind>,
+    /// Who people are.
+    pub people: Arc<dyn People>,
 }

@@ -10,6 +10,8 @@ use jiff::Timestamp;
 use tidegate_core::event::Recorded;
 use tidegate_core::ids::{PartName, Scope, SlotName};
 use tidegate_core::input::{Command, Input, Observation};
+use tidegate_core::rejection::Rejection;
+use tidegate_core::rights::Act;
 use tidegate_core::state::State;
 use tidegate_core::{apply, decide, next_deadline};
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -240,7 +242,8 @@ impl Service {
         let mut events = Vec::new();
         let mut answers = Vec::with_capacity(batch.len());
         for message in batch {
-            let decided = decide(&state, &message.input, now);
+            let allowed = self.allowed(&state, &message.input);
+            let decided = allowed.and_then(|()| decide(&state, &message.input, now));
             answers.push(decided.map(|decided| {
                 let state = Arc::make_mut(&mut state);
                 for recorded in &decided {
@@ -251,6 +254,22 @@ impl Service {
             }));
         }
         (events, answers)
+    }
+
+    /// Rights are asked for here, in the turn that appends, and not at the door: no way into the
+    /// loop leads past it.
+    fn allowed(&self, state: &State, input: &Input) -> Result<(), Rejection> {
+        let Input::Command { actor, command, .. } = input else { return Ok(()) };
+        let act = Act::of(command, state);
+        let service = self.scope.service.as_str();
+        if self.ports.people.grant(actor).allows(act, Some(service)) {
+            return Ok(());
+        }
+        Err(Rejection::NotAllowed {
+            who: actor.to_string(),
+            act: act.word(),
+            scope: self.scope.to_string(),
+        })
     }
 
     async fn append(&self, events: &[Recorded]) -> Result<(), Appending> {
@@ -336,7 +355,7 @@ impl Service {
     }
 }
 
-type Answer = Result<Receipt, tidegate_core::rejection::Rejection>;
+type Answer = Result<Receipt, Rejection>;
 
 enum Appending {
     Reload,
@@ -352,7 +371,10 @@ fn urgency(input: &Input) -> u8 {
             Observation::Slot { .. } | Observation::Split { .. } | Observation::SplitRefused { .. },
         ) => 2,
         Input::Observation(
-            Observation::Task { .. } | Observation::Gates { .. } | Observation::Verdict { .. },
+            Observation::Task { .. }
+            | Observation::Gates { .. }
+            | Observation::Verdict { .. }
+            | Observation::Rights { .. },
         ) => 3,
         Input::Command { .. } => 4,
         Input::Elapsed => 5,

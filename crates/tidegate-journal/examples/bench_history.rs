@@ -132,7 +132,8 @@ fn ports(world: &World, journal: &MemoryJournal) -> Ports {
         recordings: Arc::clone(&world) as _,
         evidence: Arc::clone(&world) as _,
         clock: Arc::clone(&world) as _,
-        bind: world,
+        bind: Arc::clone(&world) as _,
+        people: world,
     }
 }
 

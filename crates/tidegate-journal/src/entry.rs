@@ -193,6 +193,7 @@ pub(crate) fn scope_of(stream: &str) -> Result<Scope, JournalError> {
 pub(crate) fn actor_text(actor: &Actor) -> String {
     match actor {
         Actor::Person(name) => format!("person:{name}"),
+        Actor::Robot(name) => format!("robot:{name}"),
         Actor::Tidegate => "tidegate".to_owned(),
         Actor::Proxy(name) => format!("proxy:{name}"),
     }
@@ -204,6 +205,7 @@ pub(crate) fn actor_of(text: &str) -> Option<Actor> {
         None => (text == "tidegate").then_some(Actor::Tidegate),
         Some(("person", name)) => Some(Actor::Person(name.to_owned())),
         Some(("proxy", name)) => Some(Actor::Proxy(name.to_owned())),
+        Some(("robot", name)) => Some(Actor::Robot(name.to_owned())),
         Some(_) => None,
     }
 }

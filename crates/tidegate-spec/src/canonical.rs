@@ -50,10 +50,22 @@ pub fn components(plan: &Plan, artifact: &Digest) -> Result<BTreeMap<Component, 
         &["limits"],
         &["required"],
     ];
-    let policy = policy_keys.iter().map(|path| take(&mut rest, path)).collect();
+    let mut policy: Vec<Value> = policy_keys.iter().map(|path| take(&mut rest, path)).collect();
+    // What a plan leaves out adds nothing, so that a plan of before has the bytes of before.
+    let approve = take(&mut rest, &["approve"]);
+    policy.extend(Some(approve).filter(|approve| !approve.is_null()));
+    let mut change = take(&mut rest, &["change"]);
+    let owners = take(&mut change, &["owners"]);
+    let source = match change {
+        Value::Null => source,
+        change => Value::Array(vec![source, change]),
+    };
 
     let mut pieces = BTreeMap::new();
     pieces.insert(Component::Source, bytes(&source)?);
+    if let Value::String(owners) = owners {
+        pieces.insert(Component::Owners, owners.into_bytes());
+    }
     pieces.insert(Component::Environment, bytes(&environment)?);
     pieces.insert(Component::Config, bytes(&Value::Array(config))?);
     pieces.insert(Component::Targets, bytes(&Value::Array(targets))?);

@@ -78,6 +78,8 @@ pub(crate) const BAD_DATE: &str = "TG1036";
 pub(crate) const NO_VALUE: &str = "TG1037";
 /// A question that is still open.
 pub(crate) const OPEN_QUESTION: &str = "TG1038";
+/// Approvals that nobody can give.
+pub(crate) const BAD_APPROVE: &str = "TG1060";
 
 /// A command that moves traffic with an option that does not exist.
 pub(crate) const NO_SUCH_OPTION: &str = "TG2001";
@@ -151,3 +153,5 @@ pub(crate) const SECRET_IN_FILE: &str = "TG2035";
 pub(crate) const ACCEPTED_ABSENT: &str = "TG2036";
 /// A box of a checklist that nothing closes.
 pub(crate) const NO_PROOF: &str = "TG2037";
+/// A group that the file does not describe: the server's is meant.
+pub(crate) const SERVER_GROUP: &str = "TG2060";

@@ -10,6 +10,7 @@ use tidegate_core::ids::{EnvironmentName, Scope, ServiceName};
 use tidegate_core::plan::{Limits, Part, Plan, Release, Required, Source};
 
 use crate::accept;
+use crate::approve;
 use crate::check;
 use crate::codes;
 use crate::command;
@@ -33,9 +34,8 @@ use crate::variables::{self, Values};
 /// The version of the format that is read here.
 const SCHEMA: &str = "1";
 /// Keys that the format knows and this version does not serve.
-const LATER: [&str; 17] = [
+const LATER: [&str; 15] = [
     "alerts",
-    "approve",
     "backup",
     "before",
     "checklist",
@@ -44,7 +44,6 @@ const LATER: [&str; 17] = [
     "gates",
     "incident",
     "monitors",
-    "people",
     "plan",
     "roles",
     "secrets",
@@ -177,6 +176,7 @@ fn plan(resolved: &Resolved, context: &Context<'_>, report: &mut Report<'_>) -> 
     let (bake, bake_at) = traffic::after(fields.get("after"), report);
     let gates = check::gates(fields.get("check"), report);
     let targets = targets::targets(fields.get("targets"), report);
+    let approve = approve::approve(fields.get("approve"), fields.get("people"), report);
     fields.finish(&LATER, report);
 
     let limits = Limits {
@@ -191,9 +191,15 @@ fn plan(resolved: &Resolved, context: &Context<'_>, report: &mut Report<'_>) -> 
         parts: parts.into_iter().map(|read| read.part).collect(),
         traffic: traffic.traffic,
         bake,
-        required: Required { gates: !gates.is_empty(), ..Required::default() },
+        required: Required {
+            gates: !gates.is_empty(),
+            approvals: approve.is_some(),
+            ..Required::default()
+        },
         limits,
         gates,
+        approve,
+        change: None,
     };
     if plan.parts.is_empty() || report.has_errors() {
         return None;

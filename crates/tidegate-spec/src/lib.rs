@@ -6,6 +6,7 @@
 //! for each group of keys, and the lints at the end. Start at [`parse`].
 
 mod accept;
+mod approve;
 mod canonical;
 mod check;
 mod codes;

@@ -18,13 +18,16 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::people::Directory;
 use crate::problem::Problem;
 use crate::state_dir::StateDir;
 use crate::view::service::Proxy;
 
+mod approvals;
 mod asks;
 pub(crate) mod backtest;
 mod body;
+mod changes;
 mod check;
 mod course;
 mod decisions;
@@ -38,6 +41,7 @@ mod journal;
 mod locate;
 mod logs;
 mod narrate;
+mod people;
 mod plans;
 pub(crate) mod principal;
 mod reply;
@@ -65,6 +69,8 @@ pub(crate) struct Parts {
     pub(crate) engine: Engine,
     /// Where everything is kept.
     pub(crate) dir: StateDir,
+    /// Who people are.
+    pub(crate) directory: Directory,
     /// When the server started.
     pub(crate) started_at: Timestamp,
     /// Cancelled when the server is to end.
@@ -87,6 +93,11 @@ impl Api {
     /// The world.
     pub(crate) fn ports(&self) -> &Ports {
         self.0.engine.ports()
+    }
+
+    /// Who people are.
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.0.directory
     }
 
     /// The server's clock.
@@ -129,8 +140,22 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(decisions::resume))
         .routes(routes!(decisions::advance))
         .routes(routes!(decisions::abort))
-        .routes(routes!(decisions::approve))
-        .routes(routes!(decisions::reject))
+        .routes(routes!(approvals::approve))
+        .routes(routes!(approvals::withdraw))
+        .routes(routes!(approvals::attest))
+        .routes(routes!(approvals::reject))
+        .routes(routes!(approvals::sheet))
+        .routes(routes!(approvals::inbox))
+        .routes(routes!(people::whoami))
+        .routes(routes!(people::list))
+        .routes(routes!(people::set))
+        .routes(routes!(people::invite))
+        .routes(routes!(people::set_up))
+        .routes(routes!(people::sign_in))
+        .routes(routes!(people::confirm))
+        .routes(routes!(people::sign_out))
+        .routes(routes!(people::tokens, people::make_token))
+        .routes(routes!(people::revoke))
         .routes(routes!(services::list))
         .routes(routes!(services::slots))
         .routes(routes!(services::targets))
@@ -170,7 +195,7 @@ pub(crate) fn router(api: Api) -> Router {
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::from_fn(principal::known))
+        .layer(middleware::from_fn_with_state(api.clone(), principal::known))
         .layer(middleware::from_fn(in_time))
         .with_state(api)
 }
@@ -201,7 +226,11 @@ async fn unknown_path(request: Request) -> Problem {
 }
 
 async fn wrong_method(request: Request) -> Problem {
-    let (method, path) = (request.method(), request.uri().path());
+    no_such_method(request.method().as_str(), request.uri().path())
+}
+
+/// A path that exists and is not asked so.
+fn no_such_method(method: &str, path: &str) -> Problem {
     Problem::new(405, "TG7003", format!("{path} does not answer {method}"))
         .safe("nothing was changed")
         .help("its methods are listed at /v1/openapi.json")

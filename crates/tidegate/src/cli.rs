@@ -10,6 +10,7 @@ mod abort;
 mod advance;
 mod api;
 mod approve;
+mod attest;
 mod backtest;
 mod check;
 mod completions;
@@ -24,8 +25,10 @@ mod gate;
 pub(crate) mod globals;
 mod hold;
 mod import;
+mod inbox;
 mod init;
 mod list;
+mod login;
 mod logs;
 mod man;
 mod plan;
@@ -46,6 +49,7 @@ mod suite;
 mod timeline;
 mod traffic;
 mod tree;
+mod user;
 mod verdict;
 mod version;
 mod waive;
@@ -108,6 +112,10 @@ enum Verb {
     Reject(reject::Args),
     /// Set a gate aside for one version, with a reason and an end
     Waive(waive::Args),
+    /// Vouch for something that no machine can see
+    Attest(attest::Args),
+    /// What waits for a person: approvals, attestations, refusals without an answer
+    Inbox(inbox::Args),
     /// Deployments, newest first
     List(list::Args),
     /// Everything about a deployment
@@ -158,6 +166,18 @@ enum Verb {
     /// Reports that gates rest on
     #[command(subcommand)]
     Evidence(evidence::Verb),
+    /// Sign in, set up an account, or confirm with the second factor
+    Login(login::Args),
+    /// End the session
+    Logout(login::Nothing),
+    /// Who asks, and what they may do
+    Whoami(login::Nothing),
+    /// Accounts of people
+    #[command(subcommand)]
+    User(user::User),
+    /// Access of machines
+    #[command(subcommand)]
+    Token(user::Token),
     /// A raw call of the HTTP API
     Api(api::Args),
     /// Completion for a shell
@@ -232,6 +252,8 @@ impl Cli {
             Verb::Approve(args) => approve::run(&session, &args).await,
             Verb::Reject(args) => reject::run(&session, &args).await,
             Verb::Waive(args) => waive::run(&session, &args).await,
+            Verb::Attest(args) => attest::run(&session, &args).await,
+            Verb::Inbox(args) => inbox::run(&session, &args).await,
             Verb::List(args) => list::run(&session, &args).await,
             Verb::Show(args) => show::run(&session, &args).await,
             Verb::Timeline(args) => timeline::run(&session, &args).await,
@@ -252,6 +274,11 @@ impl Cli {
             Verb::Suite(verb) => suite::run(&session, &verb).await,
             Verb::Gate(verb) => gate::run(&session, &verb).await,
             Verb::Evidence(verb) => evidence::run(&session, &verb).await,
+            Verb::Login(args) => login::run(&session, &args).await,
+            Verb::Logout(args) => login::logout(&session, &args).await,
+            Verb::Whoami(args) => login::whoami(&session, &args).await,
+            Verb::User(verb) => user::user(&session, &verb).await,
+            Verb::Token(verb) => user::token(&session, &verb).await,
             Verb::Api(args) => api::run(&session, &args).await,
             Verb::Completions(args) => completions::run(&session, &args),
             Verb::Man(args) => man::run(&session, &args),

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, CONTENT_TYPE, HOST};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
@@ -21,6 +21,7 @@ use crate::failure::Failure;
 use crate::problem::Problem;
 use crate::state_dir::StateDir;
 
+pub(crate) mod credentials;
 mod stream;
 
 pub(crate) use stream::{Events, Frame};
@@ -35,15 +36,29 @@ const PING_WITHIN: Duration = Duration::from_secs(2);
 const ANSWER_BYTES_MAX: usize = 129 * 1024 * 1024;
 
 /// A server by its socket.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Client {
     socket: PathBuf,
+    token: Option<String>,
+}
+
+impl std::fmt::Debug for Client {
+    /// Without the token: it is a secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("socket", &self.socket).finish_non_exhaustive()
+    }
 }
 
 impl Client {
     /// The server of a socket. Connects on each request.
     pub(crate) fn new(socket: PathBuf) -> Self {
-        Self { socket }
+        let token = credentials::of(&socket);
+        Self { socket, token }
+    }
+
+    /// The same server, asked without a token: to sign in.
+    pub(crate) fn without_token(&self) -> Self {
+        Self { socket: self.socket.clone(), token: None }
     }
 
     /// The server of a state directory.
@@ -140,7 +155,13 @@ impl Client {
         Ok(Events::new(response.into_body()))
     }
 
-    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failure> {
+    async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failure> {
+        if let Some(token) = &self.token {
+            let bearer = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_odd| {
+                Failure::new(Exit::Usage, "TG7041", "the token is not one").help("`tidegate login`")
+            })?;
+            request.headers_mut().insert(AUTHORIZATION, bearer);
+        }
         let stream =
             match tokio::time::timeout(CONNECT_WITHIN, UnixStream::connect(&self.socket)).await {
                 Ok(Ok(stream)) => stream,

@@ -12,6 +12,7 @@ mod client;
 mod codes;
 mod exit;
 mod failure;
+mod people;
 mod problem;
 #[cfg(test)]
 mod reference;

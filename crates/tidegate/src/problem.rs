@@ -121,6 +121,7 @@ fn title(status: u16) -> &'static str {
         409 => "the state does not allow it",
         413 => "too large",
         415 => "not JSON",
+        429 => "too many attempts",
         422 => "cannot be carried out",
         501 => "not supported",
         503 => "not available",
@@ -143,7 +144,11 @@ impl From<Rejection> for Problem {
     fn from(rejection: Rejection) -> Self {
         let status = match rejection {
             Rejection::NotInFlight { .. } => 404,
-            Rejection::PlanInvalid { .. } => 422,
+            Rejection::PlanInvalid { .. } | Rejection::BadCondition { .. } => 422,
+            Rejection::UnknownItem { .. } => 404,
+            Rejection::NotYours { .. }
+            | Rejection::NotConfirmedByYou { .. }
+            | Rejection::NotAllowed { .. } => 403,
             _ => 409,
         };
         let help = match &rejection {
@@ -167,6 +172,19 @@ impl From<Rejection> for Problem {
             Rejection::BindingChanged { .. } => {
                 Some("look at it again: `tidegate show`".to_owned())
             }
+            Rejection::NotYours { deployment, .. } => {
+                Some(format!("`tidegate why {deployment}` says whose approval is missing"))
+            }
+            Rejection::NotAllowed { .. } => {
+                Some("`tidegate whoami` says what you may do".to_owned())
+            }
+            Rejection::TooEarly { .. } => {
+                Some("approve when they have: `tidegate inbox`".to_owned())
+            }
+            Rejection::BadCondition { .. } => {
+                Some("its steps are in `tidegate show`, or approve without a condition".to_owned())
+            }
+            Rejection::UnknownItem { .. } => Some("`tidegate inbox` lists the items".to_owned()),
             Rejection::Frozen { .. } => Some("`tidegate rollback` is accepted".to_owned()),
             Rejection::NotInFlight { .. } | Rejection::NotHeld { .. } => {
                 Some("see what runs: `tidegate list`".to_owned())

@@ -62,6 +62,7 @@ pub(crate) async fn run(dir: StateDir, echo: bool) -> Result<(), Failure> {
     let api = Api::new(Parts {
         engine: engine.clone(),
         dir: dir.clone(),
+        directory: graph.directory,
         started_at: Timestamp::now(),
         stop: stop.clone(),
         proxy: proxy_seen,

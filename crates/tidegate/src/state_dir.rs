@@ -128,6 +128,11 @@ impl StateDir {
         self.0.join("proxy.sock")
     }
 
+    /// The book of accounts.
+    pub(crate) fn people(&self) -> PathBuf {
+        self.0.join("people.json")
+    }
+
     /// What the server says about its work.
     pub(crate) fn server_log(&self) -> PathBuf {
         self.0.join("server.log")

@@ -11,6 +11,8 @@ use utoipa::ToSchema;
 pub(crate) mod evidence;
 pub(crate) mod judged;
 pub(crate) mod plan;
+pub(crate) mod approval;
+pub(crate) mod people;
 pub(crate) mod request;
 pub(crate) mod service;
 

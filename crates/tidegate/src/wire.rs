@@ -1,6 +1,7 @@
 //! Builds the graph: which journal, which drivers, which clock. The one place that names them all.
 //! Must never decide anything else.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::sync::Arc;
 
@@ -14,10 +15,13 @@ use tidegate_drivers::recordings::{self, RecordingFiles};
 use tidegate_drivers::runtime::{self, ProcessRuntime};
 use tidegate_drivers::scm::{self, GitReleases};
 use tidegate_drivers::traffic::{Embedded, ProxyProcess};
-use tidegate_engine::ports::{Bind, Clock, Ports};
+use tidegate_engine::ports::{Bind, Bound, Clock, Ports};
 use tidegate_journal::Sqlite;
 
+use crate::api::principal::user_name;
+use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::people::Directory;
 use crate::server;
 use crate::server::supervisor::Supervised;
 use crate::state_dir::StateDir;
@@ -28,6 +32,8 @@ pub(crate) struct Graph {
     pub(crate) ports: Ports,
     /// The journal again, to close it.
     pub(crate) journal: Arc<Sqlite>,
+    /// Who people are.
+    pub(crate) directory: Directory,
     /// What the supervisor looks after.
     pub(crate) supervised: Supervised,
 }
@@ -52,6 +58,15 @@ pub(crate) async fn graph(dir: &StateDir) -> Result<Graph, Failure> {
     }));
     let releases = Arc::new(GitReleases::new(scm::Config { state_dir: state_dir.clone() }));
     let kept = evidence::Config { state_dir: state_dir.clone() };
+    let owner = user_name(rustix::process::geteuid().as_raw());
+    let directory = Directory::open(dir.people(), owner).map_err(|error| {
+        Failure::new(
+            Exit::Unexpected,
+            "TG7044",
+            format!("the book of accounts {} cannot be read: {error}", dir.people().display()),
+        )
+        .safe("nothing was started; the proxy serves its last table")
+    })?;
     let ports = Ports {
         journal: journal.clone(),
         runtime: runtime.clone(),
@@ -63,8 +78,9 @@ pub(crate) async fn graph(dir: &StateDir) -> Result<Graph, Failure> {
         recordings,
         clock: Arc::new(WallClock),
         bind: Arc::new(Declared),
+        people: Arc::new(directory.clone()),
     };
-    Ok(Graph { ports, journal, supervised: Supervised { proxy, runtime } })
+    Ok(Graph { ports, journal, directory, supervised: Supervised { proxy, runtime } })
 }
 
 /// The command line that starts the proxy of a state directory.
@@ -99,11 +115,16 @@ impl Clock for WallClock {
 struct Declared;
 
 impl Bind for Declared {
-    fn bind(&self, plan: &Plan, artifact: &Digest) -> Digest {
+    fn bind(&self, plan: &Plan, artifact: &Digest) -> Bound {
         match tidegate_spec::components(plan, artifact) {
-            Ok(components) => digest::bind(&components),
+            Ok(components) => {
+                Bound { binding: digest::bind(&components), parts: digest::parts(&components) }
+            }
             // A plan that has no canonical bytes is bound to that fact: it equals no other plan.
-            Err(error) => Digest::of(format!("unbindable {artifact} {error}").as_bytes()),
+            Err(error) => Bound {
+                binding: Digest::of(format!("unbindable {artifact} {error}").as_bytes()),
+                parts: BTreeMap::new(),
+            },
         }
     }
 }

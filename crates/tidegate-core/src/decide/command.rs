@@ -1,14 +1,17 @@
 //! What people ask for. A command names what the person saw; when that is not what is, it is
 //! refused with what is. Must never take effect in part.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
 
 use super::Draft;
+use super::approving;
 use super::back::{go_back, go_back_again};
 use super::forward::{deployment_ended, dwell_left, enter_finish, may_advance, pass_step, started};
 use super::gates;
+use crate::approval::gate::conditions;
 use crate::digest::Digest;
 use crate::event::{DeploymentKind, Ending, Event};
 use crate::gate::GATES_MAX;
@@ -36,10 +39,18 @@ pub(super) fn decide(draft: &mut Draft, command: &Command) -> Result<(), Rejecti
         Command::Hold { deployment, reason, lasts } => hold(draft, deployment, reason, *lasts),
         Command::Resume { deployment } => resume(draft, deployment),
         Command::Advance { deployment, step } => advance(draft, deployment, *step),
-        Command::Approve { deployment, binding } => approve(draft, deployment, binding),
+        Command::Approve { deployment, binding, approval } => {
+            approving::approve(draft, deployment, binding, approval)
+        }
+        Command::Withdraw { deployment, reason } => approving::withdraw(draft, deployment, reason),
+        Command::Attest { deployment, item, note, facts } => {
+            approving::attest(draft, deployment, item, note.as_ref(), facts)
+        }
+        Command::Reject { deployment, category, reason } => {
+            approving::reject(draft, deployment, *category, reason)
+        }
         Command::AddEvidence { evidence } => gates::add(draft, evidence),
         Command::Waive { .. } => gates::waive(draft, command),
-        Command::Reject { deployment, reason } => reject(draft, deployment, reason),
         Command::Abort { deployment, reason } => {
             if draft.state.queued.as_ref().is_some_and(|queued| queued.deployment == *deployment) {
                 drop_queued(draft, Ending::Aborted, reason);
@@ -64,7 +75,10 @@ fn in_flight<'a>(state: &'a State, id: &DeploymentId) -> Result<&'a Deployment, 
 }
 
 /// In flight and not on its way back.
-fn going_forward<'a>(state: &'a State, id: &DeploymentId) -> Result<&'a Deployment, Rejection> {
+pub(super) fn going_forward<'a>(
+    state: &'a State,
+    id: &DeploymentId,
+) -> Result<&'a Deployment, Rejection> {
     let current = in_flight(state, id)?;
     match &current.going_back {
         Some(back) => Err(Rejection::GoingBack { deployment: id.clone(), why: back.why.clone() }),
@@ -213,6 +227,10 @@ fn resume(draft: &mut Draft, id: &DeploymentId) -> Result<(), Rejection> {
             draft.emit(Event::HoldEnded { deployment: id.clone(), why: "resumed".to_owned() });
             Ok(())
         }
+        Some(hold) if hold.cause == HoldCause::Condition => {
+            let hold = hold.clone();
+            approving::confirm(draft, id, &hold)
+        }
         Some(hold) => Err(Rejection::HeldByJudge { deployment: id.clone(), why: hold.why.clone() }),
     }
 }
@@ -259,6 +277,9 @@ fn check_advance(current: &Deployment, named: u32) -> Result<(), Rejection> {
     if let Some(hold) = current.hold.as_ref().filter(|hold| hold.cause == HoldCause::Person) {
         return Err(Rejection::HeldByPerson { deployment, why: hold.why.clone() });
     }
+    if let Some(vote) = conditions(current).next() {
+        return Err(Rejection::NotConfirmedByYou { deployment, who: vote.by.to_string() });
+    }
     let missing = match current.verdict.as_ref().map(|verdict| verdict.call) {
         _ if current.converged_at.is_none() => "the split is not confirmed by the data plane",
         None => "there is no verdict on this step yet",
@@ -266,34 +287,6 @@ fn check_advance(current: &Deployment, named: u32) -> Result<(), Rejection> {
         Some(_) => return Ok(()),
     };
     Err(Rejection::NoReadings { deployment, what: missing.to_owned() })
-}
-
-fn approve(draft: &mut Draft, id: &DeploymentId, named: &Digest) -> Result<(), Rejection> {
-    let current = going_forward(&draft.state, id)?;
-    if current.phase != Phase::Approvals {
-        return Err(wrong_phase(current, "nothing waits for an approval"));
-    }
-    match &current.binding {
-        Some(binding) if binding == named => {
-            draft.emit(Event::ApprovalGiven { deployment: id.clone(), binding: named.clone() });
-            Ok(())
-        }
-        other => Err(Rejection::BindingChanged {
-            deployment: id.clone(),
-            named: named.to_string(),
-            current: other.as_ref().map(ToString::to_string).unwrap_or_default(),
-        }),
-    }
-}
-
-fn reject(draft: &mut Draft, id: &DeploymentId, reason: &str) -> Result<(), Rejection> {
-    let current = going_forward(&draft.state, id)?;
-    if current.phase >= Phase::Deploy {
-        return Err(wrong_phase(current, "it is past the approvals; abort or roll back instead"));
-    }
-    let event = deployment_ended(current, Ending::Rejected, reason);
-    draft.emit(event);
-    Ok(())
 }
 
 /// Ends the deployment in flight on the shortest safe way from where it is.
@@ -359,7 +352,12 @@ fn rollback(
     slots_are_free(&draft.state, &event)?;
     draft.emit(event);
     if let (Some(artifact), Some(binding)) = (artifact, binding) {
-        draft.emit(Event::ArtifactPinned { deployment: id.clone(), artifact, binding });
+        draft.emit(Event::ArtifactPinned {
+            deployment: id.clone(),
+            artifact,
+            binding,
+            parts: BTreeMap::new(),
+        });
     }
     Ok(())
 }
@@ -427,7 +425,7 @@ fn earlier_release<'a>(state: &'a State, to: Option<&str>) -> Result<&'a Ended, 
     })
 }
 
-fn wrong_phase(current: &Deployment, what: &str) -> Rejection {
+pub(super) fn wrong_phase(current: &Deployment, what: &str) -> Rejection {
     Rejection::WrongPhase {
         deployment: current.id.clone(),
         phase: current.phase.word().to_owned(),

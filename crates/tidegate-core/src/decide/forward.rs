@@ -1,10 +1,11 @@
 //! What follows from a state at a time: the way forward, phase by phase, and every deadline.
 //! Must never pass a phase on missing evidence; a deadline's default is never to advance.
 //!
-//! [`starting`] begins a deployment, [`preparing`] leads it to the door, [`shifting`] moves the
+//! [`starting`] begins a deployment, [`preparing`] leads it to the door, [`approving`] asks people, [`shifting`] moves the
 //! requests, [`finishing`] watches and moves the roles, [`holding`] stops and goes on,
 //! [`publishing`] makes the tables.
 
+mod approving;
 mod finishing;
 mod holding;
 mod preparing;

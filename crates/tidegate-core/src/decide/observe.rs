@@ -1,7 +1,7 @@
 //! What the world answered. Only what changes the state becomes an event; what is stale, repeated
 //! or about something else is ignored. Must never trust an answer to a question not asked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
 
@@ -9,6 +9,8 @@ use super::Draft;
 use super::back::{go_back, split_back};
 use super::forward::{backend_of, deployment_ended};
 use super::gates;
+use crate::approval::Facts;
+use crate::approval::gate::newest_word;
 use crate::event::{Ending, Event, OverrideKind};
 use crate::ids::{Actor, DeploymentId, PartName, SlotName};
 use crate::input::{Observation, Overridden, SplitRead, TaskReport};
@@ -54,6 +56,9 @@ pub(super) fn decide(draft: &mut Draft, observation: &Observation) {
         Observation::Verdict { deployment, step, verdict } => {
             take_verdict(draft, deployment, *step, verdict);
         }
+        Observation::Rights { deployment, newest, facts } => {
+            rights(draft, deployment, *newest, facts);
+        }
     }
 }
 
@@ -74,11 +79,12 @@ fn finish_task(
     let again =
         !report.outcome.allows_progress() && may_retry && attempt < current.plan.limits.attempts;
     let retry_at = again.then(|| draft.now.checked_add(backoff(attempt)).unwrap_or(draft.now));
-    if let (Some((artifact, binding)), true) = (&report.made, report.outcome.allows_progress()) {
+    if let (Some(made), true) = (&report.made, report.outcome.allows_progress()) {
         draft.emit(Event::ArtifactPinned {
             deployment: id.clone(),
-            artifact: artifact.clone(),
-            binding: binding.clone(),
+            artifact: made.artifact.clone(),
+            binding: made.binding.clone(),
+            parts: made.parts.clone(),
         });
     }
     draft.emit(Event::TaskFinished {
@@ -95,6 +101,24 @@ fn finish_task(
 pub(super) fn asked(current: &Deployment, task: &TaskId, attempt: u32) -> bool {
     let task = current.tasks.get(task);
     task.is_some_and(|t| t.attempt == attempt && t.progress == TaskProgress::Running)
+}
+
+/// What the directory says becomes an event when it is news, or when the newest word is newer
+/// than what it said before.
+fn rights(draft: &mut Draft, id: &DeploymentId, asked_about: u64, facts: &BTreeMap<String, Facts>) {
+    let Some(current) = draft.state.current.as_ref().filter(|current| current.id == *id) else {
+        return;
+    };
+    let newest = newest_word(current);
+    // An answer about fewer words than there are says nothing about the rest.
+    if current.phase != Phase::Approvals || newest.is_none_or(|newest| newest != asked_about) {
+        return;
+    }
+    let known = current.rights.as_ref();
+    let news = known.is_none_or(|known| known.seq < asked_about || known.facts != *facts);
+    if news {
+        draft.emit(Event::RightsSeen { deployment: id.clone(), facts: facts.clone() });
+    }
 }
 
 fn backoff(attempt: u32) -> SignedDuration {

@@ -13,6 +13,8 @@ mod moves;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
+mod quorum;
+#[cfg(test)]
 mod render;
 #[cfg(test)]
 mod sample;

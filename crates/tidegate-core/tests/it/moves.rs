@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
+use tidegate_core::approval::Category;
 use tidegate_core::digest::Digest;
 use tidegate_core::effect::Effect;
 use tidegate_core::event::{Event, OverrideKind};
 use tidegate_core::ids::{Actor, PartName, SlotName};
-use tidegate_core::input::{Command, Input, Observation, Overridden, SplitRead, TaskReport};
+use tidegate_core::input::{
+    Approval, Command, Input, Observation, Overridden, SplitRead, TaskReport,
+};
 use tidegate_core::state::{SlotObserved, TableState};
 use tidegate_core::verdict::{Call, HoldReason, Outcome, Verdict};
 use tidegate_core::weight::{Split, Weight};
@@ -38,6 +41,7 @@ pub(crate) enum Move {
     Approve {
         right: bool,
     },
+    Withdraw,
     Reject,
     Abort,
     AbortQueued,
@@ -97,6 +101,7 @@ fn one() -> impl Strategy<Value = Move> {
         2 => Just(Move::Resume),
         2 => (0..5_u32).prop_map(|step| Move::Advance { step }),
         2 => any::<bool>().prop_map(|right| Move::Approve { right }),
+        1 => Just(Move::Withdraw),
         1 => Just(Move::Reject),
         1 => Just(Move::Abort),
         1 => Just(Move::AbortQueued),
@@ -160,7 +165,7 @@ impl Play {
         let mut play = Self {
             machine,
             start,
-            shape: Shape { required: Default::default(), ..shape.clone() },
+            shape: Shape { required: Default::default(), approve: None, ..shape.clone() },
             proxies: BTreeMap::new(),
             asked: 0,
             remembered: Vec::new(),
@@ -418,9 +423,14 @@ impl Play {
                 let current = self.machine.state.current.as_ref();
                 let binding = current.and_then(|current| current.binding.clone());
                 let binding = binding.filter(|_| *right).unwrap_or_else(|| Digest::of(b"wrong"));
-                Command::Approve { deployment: named, binding }
+                let facts = crate::world::person("mira");
+                let approval = Box::new(Approval { facts, ..Approval::default() });
+                Command::Approve { deployment: named, binding, approval }
             }
-            Move::Reject => Command::Reject { deployment: named, reason },
+            Move::Withdraw => Command::Withdraw { deployment: named, reason },
+            Move::Reject => {
+                Command::Reject { deployment: named, category: Category::Tests, reason }
+            }
             Move::Abort => Command::Abort { deployment: named, reason },
             Move::AbortQueued => match &self.machine.state.queued {
                 Some(queued) => Command::Abort { deployment: queued.deployment.clone(), reason },
@@ -437,7 +447,9 @@ impl Play {
             }
             _ => return,
         };
-        let actor = Actor::Person("ada".to_owned());
+        // Who starts a deployment cannot approve it.
+        let approves = matches!(one, Move::Approve { .. } | Move::Withdraw);
+        let actor = Actor::Person(if approves { "mira" } else { "ada" }.to_owned());
         self.put(&Input::Command { actor, key: None, command });
     }
 

@@ -86,7 +86,7 @@ fn folded(from: &State, events: &[Recorded]) -> State {
 
 /// Lets a kind world answer for a day at most, until nothing is in flight.
 fn ends(machine: &mut Machine) -> bool {
-    let kind = World { auto: true, judge: None, silent: Vec::new() };
+    let kind = World { auto: true, ..World::default() };
     for _ in 0..24 {
         machine.wait(SignedDuration::from_hours(1), |machine| kind.answer(machine));
         if machine.state.current.is_none() {
@@ -173,7 +173,7 @@ proptest! {
         let mut play = play(&shape, &[])?;
         let before = play.machine.log.len();
         play.make(&Move::Deploy { supersede: false });
-        let mute = World { auto: true, judge: None, silent: Vec::new() };
+        let mute = World { auto: true, ..World::default() };
         play.machine.wait(SignedDuration::from_hours(hours), |machine| mute.answer(machine));
         prop_assert!(play.machine.complaints.is_empty(), "{:?}", play.machine.complaints);
         let passed = play.machine.log[before..].iter().find(|event| {

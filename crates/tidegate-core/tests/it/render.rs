@@ -64,7 +64,12 @@ fn details(recorded: &Recorded, start: Timestamp) -> String {
             });
             results.collect::<Vec<_>>().join(", ")
         }
-        Event::ApprovalGiven { binding, .. } => format!("D {:.8}", binding.as_str()),
+        Event::ApprovalGiven { .. }
+        | Event::ApprovalWithdrawn { .. }
+        | Event::RightsSeen { .. }
+        | Event::Attested { .. }
+        | Event::ConditionConfirmed { .. }
+        | Event::ReviewOpened { .. } => opinion(&recorded.event),
         Event::StepConverged { step, .. } => format!("step {}", step + 1),
         Event::StepPassed { step, bypassed, .. } => {
             let bypassed = bypassed.as_ref().map(|what| format!(", bypassed: {what}"));
@@ -81,6 +86,61 @@ fn details(recorded: &Recorded, start: Timestamp) -> String {
         Event::Faulted { code, what } => format!("{code} {what}"),
         other => part_details(other),
     }
+}
+
+fn opinion(event: &Event) -> String {
+    match event {
+        Event::ApprovalGiven { binding, condition, note, .. } => {
+            let condition = condition.map(|share| format!(", holds at {share}"));
+            let note = note.as_ref().map(|note| format!(": {note}"));
+            let (condition, note) = (condition.unwrap_or_default(), note.unwrap_or_default());
+            format!("D {:.8}{condition}{note}", binding.as_str())
+        }
+        Event::RightsSeen { facts, .. } => {
+            let known: Vec<String> = facts
+                .iter()
+                .map(|(name, facts)| {
+                    let groups: Vec<&str> = facts.groups.iter().map(String::as_str).collect();
+                    format!("{name}[{}]", groups.join(" "))
+                })
+                .collect();
+            known.join(" ")
+        }
+        Event::Attested { item, note, .. } => {
+            format!("{item}{}", note.as_ref().map(|note| format!(": {note}")).unwrap_or_default())
+        }
+        Event::ReviewOpened { category, reason, .. } => format!("{}: {reason}", category.word()),
+        Event::ApprovalWithdrawn { why, .. } => why.clone(),
+        _ => String::new(),
+    }
+}
+
+/// Where the decision of people stands, for `standing`.
+pub(crate) fn standing(state: &State, now: Timestamp) -> Vec<String> {
+    let Some(current) = &state.current else {
+        return vec!["nobody is asked".to_owned()];
+    };
+    let standing = tidegate_core::approval::gate::standing(state, current, now);
+    let mut lines = vec![format!("counted: {}", standing.counted.join(" "))];
+    lines.extend(standing.rules.iter().map(|rule| {
+        let open = if rule.open { "" } else { ", not yet open" };
+        format!("{} {}/{} {}{open}", rule.name, rule.by.len(), rule.need, rule.by.join(" "))
+    }));
+    lines.extend(standing.barred.iter().map(|(who, bar)| format!("{who} {}", bar.words())));
+    lines.extend(standing.missing.iter().map(|what| format!("missing: {what}")));
+    lines.extend((!standing.fresh).then(|| "the directory was not asked since".to_owned()));
+    let voided = tidegate_core::approval::past::voided(state);
+    lines.extend(voided.map(|voided| voided.sentence()));
+    let review = tidegate_core::approval::past::open_review(state);
+    lines.extend(review.map(|review| {
+        format!(
+            "answers {}, refused for {}: {}",
+            review.deployment,
+            review.category.word(),
+            review.reason
+        )
+    }));
+    lines
 }
 
 fn beginning(event: &Event) -> String {
@@ -225,6 +285,10 @@ pub(crate) fn effects(state: &State) -> Vec<String> {
                     lease.unwrap_or_default()
                 )
             }
+            Effect::AskRights { accounts, .. } => {
+                let accounts: Vec<&str> = accounts.iter().map(String::as_str).collect();
+                format!("{} of {}", effect_name(effect), accounts.join(" "))
+            }
             Effect::Run { attempt, timeout, .. } => {
                 format!("{} #{attempt} within {timeout:#}", effect_name(effect))
             }
@@ -275,6 +339,7 @@ fn hold_words(hold: &Hold, start: Timestamp) -> String {
         HoldCause::Person => "by a person",
         HoldCause::Verdict => "by the judge",
         HoldCause::Unconfirmed => "unconfirmed",
+        HoldCause::Condition => "on a condition",
     };
     let then = match hold.then {
         HoldEnd::Rollback => "roll back",

@@ -1,9 +1,12 @@
 //! The plans that scripts and properties deploy: one small service whose shape a script changes
 //! with `plan key=value`. Must never know how a plan is decided about.
 
+mod people;
+
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
+use tidegate_core::approval::{Approve, Change};
 use tidegate_core::digest::Digest;
 use tidegate_core::gate::Gate;
 use tidegate_core::ids::{DeploymentId, EnvironmentName, PartName, Scope, ServiceName, SlotName};
@@ -32,6 +35,8 @@ pub(crate) struct Shape {
     pub(crate) required: Required,
     pub(crate) limits: Limits,
     pub(crate) gates: Vec<Gate>,
+    pub(crate) approve: Option<Approve>,
+    pub(crate) change: Option<Change>,
 }
 
 impl Default for Shape {
@@ -49,6 +54,8 @@ impl Default for Shape {
             required: Required::default(),
             limits: Limits::default(),
             gates: Vec::new(),
+            approve: None,
+            change: None,
         }
     }
 }
@@ -85,10 +92,26 @@ impl Shape {
             }
             "approvals" => self.required.approvals = yes()?,
             "backup" => self.required.backup = yes()?,
+            "rules" | "members" | "owners" | "shared" | "early" | "attest" | "within"
+            | "expires" => {
+                self.required.approvals = true;
+                people::policy(self.approve.get_or_insert_with(Approve::anyone), key, value)?;
+            }
+            "hands" | "owned" | "base" => {
+                people::change(self.change.get_or_insert_default(), key, value);
+            }
+            "nobody" => self.asks_nobody(),
             "attempts" => self.limits.attempts = number(value)?,
             _ => return Err(format!("a plan has no {key}={value}")),
         }
         Ok(())
+    }
+
+    /// No policy, and no question about what changed.
+    pub(crate) fn asks_nobody(&mut self) {
+        self.required = Required::default();
+        self.approve = None;
+        self.change = None;
     }
 
     /// The plan of a version.
@@ -118,6 +141,8 @@ impl Shape {
             required: self.required,
             limits: self.limits,
             gates: self.gates.clone(),
+            approve: self.approve.clone(),
+            change: self.change.clone(),
         }
     }
 

@@ -2,9 +2,12 @@
 //! Must never decide what an answer should be: a script says it, or the kind world does.
 
 use jiff::Timestamp;
+use tidegate_core::approval::{Category, Credential, Facts, gate};
 use tidegate_core::event::{Event, OverrideKind, Recorded};
 use tidegate_core::ids::{Actor, DeploymentId, PartName};
-use tidegate_core::input::{Command, Input, Observation, Overridden, SplitRead, TaskReport};
+use tidegate_core::input::{
+    Approval, Command, Input, Observation, Overridden, SplitRead, TaskReport,
+};
 use tidegate_core::plan::Metric;
 use tidegate_core::state::TaskId;
 use tidegate_core::verdict::{Call, HoldReason, Outcome, Reading, Verdict, Zone};
@@ -13,7 +16,7 @@ use tidegate_core::weight::{Split, Weight};
 use crate::machine::Machine;
 use crate::render;
 use crate::sample::{Shape, deployment, duration, number, part, slot};
-use crate::world::{World, artifact, running};
+use crate::world::{World, artifact, made_of, person, running};
 
 /// A machine, the world around it, and what the script has said so far.
 pub(crate) struct Script {
@@ -124,6 +127,8 @@ impl Script {
             "plan" => self.plan(words),
             "given" => self.given(words),
             "world" => self.set_world(words),
+            "directory" => self.directory(words),
+            "standing" => Ok(render::standing(state, now)),
             "tick" => self.tick(words),
             "jump" => self.jump(words),
             "crash" => self.crash(),
@@ -171,7 +176,7 @@ impl Script {
     fn given(&mut self, words: &mut Words) -> Result<Vec<String>, String> {
         let kind = World::kind();
         let limits = self.shape.clone();
-        self.shape.required = tidegate_core::plan::Required::default();
+        self.shape.asks_nobody();
         let versions = words.rest();
         for version in &versions {
             let mut one = Words::of(version);
@@ -253,12 +258,16 @@ impl Script {
         let before = self.machine.log.len();
         let input = match verb.as_str() {
             "deploy" => self.deploy(words)?,
-            _ => self.command(&verb, words)?,
+            _ => self.command(&verb, &actor, words)?,
         };
         let Input::Command { command, .. } = input else {
             return Err("not a command".to_owned());
         };
-        let input = Input::Command { actor: Actor::Person(actor), key, command };
+        let actor = match actor.strip_prefix("robot:") {
+            Some(robot) => Actor::Robot(robot.to_owned()),
+            None => Actor::Person(actor),
+        };
+        let input = Input::Command { actor, key, command };
         let lines = self.put(&input);
         let began = self.machine.log[before..].iter().any(|event| {
             let seen = matches!(event.event, Event::DeploymentStarted { .. });
@@ -272,7 +281,11 @@ impl Script {
         let (supersede, despite) = (words.flag("--supersede"), words.flag("--despite-quarantine"));
         let commit = words.option("--commit");
         let version = words.need("a version")?;
-        let plan = self.shape.plan(&version, &commit.unwrap_or_else(|| version.clone()));
+        let mut plan = self.shape.plan(&version, &commit.unwrap_or_else(|| version.clone()));
+        if let Some(change) = &mut plan.change {
+            let live = gate::live_commit(&self.machine.state).map(str::to_owned);
+            change.base = change.base.take().or(live);
+        }
         let command = Command::Deploy {
             deployment: self.next_id(),
             plan: Box::new(plan),
@@ -293,7 +306,7 @@ impl Script {
         named.or(current).unwrap_or_else(|| deployment("d-0"))
     }
 
-    fn command(&self, verb: &str, words: &mut Words) -> Result<Input, String> {
+    fn command(&self, verb: &str, actor: &str, words: &mut Words) -> Result<Input, String> {
         let named = self.named(words);
         let command = match verb {
             "hold" => {
@@ -305,13 +318,9 @@ impl Script {
                 let step: u32 = number(&words.need("a step")?)?;
                 Command::Advance { deployment: named, step: step.saturating_sub(1) }
             }
-            "approve" => {
-                let version = words.need("the version whose D is approved")?;
-                let binding = format!("D of {version}");
-                let binding = tidegate_core::digest::Digest::of(binding.as_bytes());
-                Command::Approve { deployment: named, binding }
+            "approve" | "withdraw" | "attest" | "reject" => {
+                return self.opinion(verb, actor, named, words);
             }
-            "reject" => Command::Reject { deployment: named, reason: words.or("not today") },
             "abort" => Command::Abort { deployment: named, reason: words.or("enough") },
             "rollback" => {
                 let to = words.option("--to");
@@ -327,6 +336,71 @@ impl Script {
             other => return Err(format!("nobody knows the verb {other}")),
         };
         Ok(Input::Command { actor: Actor::Tidegate, key: None, command })
+    }
+
+    /// `approve v2 [--hold-at 50] [--note "..."]`, `withdraw`, `attest "runbooks"`, `reject "why"`.
+    fn opinion(
+        &self,
+        verb: &str,
+        actor: &str,
+        named: DeploymentId,
+        words: &mut Words,
+    ) -> Result<Input, String> {
+        let human = !actor.starts_with("robot:");
+        let facts = self.world.facts(actor).map(|facts| Facts { human, ..facts });
+        let facts = facts.unwrap_or_default();
+        let note = words.option("--note");
+        let command = match verb {
+            "approve" => {
+                let share =
+                    words.option("--hold-at").map(|text| number::<u16>(&text)).transpose()?;
+                let condition = share.and_then(|percent| Weight::from_bp(percent * 100).ok());
+                let version = words.need("the version whose D is approved")?;
+                let binding = made_of(&version, &artifact(&version)).binding;
+                let credential = Credential::default();
+                let approval = Box::new(Approval { facts, credential, condition, note });
+                Command::Approve { deployment: named, binding, approval }
+            }
+            "withdraw" => {
+                Command::Withdraw { deployment: named, reason: words.or("on reflection") }
+            }
+            "attest" => {
+                Command::Attest { deployment: named, item: words.need("an item")?, note, facts }
+            }
+            _ => {
+                let word = words.option("--category").unwrap_or_else(|| "other".to_owned());
+                let category = Category::ALL.into_iter().find(|known| known.word() == word);
+                let category = category.ok_or("no such category")?;
+                Command::Reject { deployment: named, category, reason: words.or("not today") }
+            }
+        };
+        Ok(Input::Command { actor: Actor::Tidegate, key: None, command })
+    }
+
+    /// `directory mira groups=security+leads names=@m,m@x.org same-as=mia entitled=no human=no`,
+    /// `directory mira gone`.
+    fn directory(&mut self, words: &mut Words) -> Result<Vec<String>, String> {
+        let name = words.need("an account")?;
+        let mut facts = Some(person(&name));
+        for word in words.rest() {
+            let Some((key, value)) = word.split_once('=') else {
+                facts = None;
+                continue;
+            };
+            let Some(facts) = facts.as_mut() else { continue };
+            let set = || value.split('+').map(str::to_owned).collect();
+            match key {
+                "groups" => facts.groups = set(),
+                "names" => facts.names = set(),
+                "same-as" => value.clone_into(&mut facts.person),
+                "entitled" => facts.entitled = value == "yes",
+                "human" => facts.human = value == "yes",
+                _ => return Err(format!("the directory knows no {key}")),
+            }
+        }
+        self.world.directory.insert(name, facts);
+        let events = self.world.answer(&mut self.machine);
+        Ok(if events.is_empty() { Vec::new() } else { self.lines(&events) })
     }
 
     fn observation(&mut self, verb: &str, words: &mut Words) -> Result<Observation, String> {
@@ -445,10 +519,7 @@ impl Script {
         let running = current.and_then(|current| current.tasks.get(&task)).map(|task| task.attempt);
         let version = current.map(|current| current.plan.release.version.clone());
         let built = words.option("--artifact").or(version).filter(|_| task == TaskId::Prepare);
-        let made = built.map(|version| {
-            let binding = tidegate_core::digest::Digest::of(format!("D of {version}").as_bytes());
-            (artifact(&version), binding)
-        });
+        let made = built.map(|version| made_of(&version, &artifact(&version)));
         let summary = words.or(outcome.word());
         let report = TaskReport { outcome, summary, retryable, made };
         let attempt = attempt.or(running).unwrap_or(1);

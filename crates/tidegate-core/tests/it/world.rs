@@ -1,11 +1,14 @@
 //! A kind world: it answers every outstanding effect at once and well, but for what a script has
 //! told it to keep quiet about. Must never answer a question that was not asked.
 
-use tidegate_core::digest::Digest;
+use std::collections::BTreeMap;
+
+use tidegate_core::approval::Facts;
+use tidegate_core::digest::{Component, Digest};
 use tidegate_core::effect::{Effect, Job};
 use tidegate_core::event::Recorded;
 use tidegate_core::ids::{PartName, SlotName};
-use tidegate_core::input::{Input, Observation, SplitRead, TaskReport};
+use tidegate_core::input::{Input, Made, Observation, SplitRead, TaskReport};
 use tidegate_core::outstanding;
 use tidegate_core::state::{SlotObserved, State, TaskId, Tenant};
 use tidegate_core::verdict::{Call, Outcome, Verdict};
@@ -23,12 +26,14 @@ pub(crate) struct World {
     pub(crate) judge: Option<Call>,
     /// Names of effects that stay unanswered, by prefix: `slot:web/south`, `split`, `task:smoke`.
     pub(crate) silent: Vec<String>,
+    /// What the directory knows; everybody else is a person who may approve.
+    pub(crate) directory: BTreeMap<String, Option<Facts>>,
 }
 
 impl World {
     /// A world that answers everything and whose judge always advances.
     pub(crate) fn kind() -> Self {
-        Self { auto: true, judge: Some(Call::Advance), silent: Vec::new() }
+        Self { auto: true, judge: Some(Call::Advance), ..Self::default() }
     }
 
     /// Answers until nothing follows from an answer any more.
@@ -56,7 +61,7 @@ impl World {
                 let name = effect_name(effect);
                 !self.silent.iter().any(|silent| name.starts_with(silent.as_str()))
             })
-            .map(|effect| answer(&machine.state, &effect))
+            .map(|effect| self.answer_to(&machine.state, &effect))
             .collect();
         answers.extend(self.verdict(&machine.state));
         let mut events = Vec::new();
@@ -64,6 +69,23 @@ impl World {
             events.extend(machine.put(&Input::Observation(observation)).unwrap_or_default());
         }
         events
+    }
+
+    fn answer_to(&self, state: &State, effect: &Effect) -> Observation {
+        let Effect::AskRights { deployment, newest, accounts } = effect else {
+            return answer(state, effect);
+        };
+        let facts = accounts.iter().filter_map(|name| Some((name.clone(), self.facts(name)?)));
+        Observation::Rights {
+            deployment: deployment.clone(),
+            newest: *newest,
+            facts: facts.collect(),
+        }
+    }
+
+    /// What the directory says of an account; `None` for one that it does not know.
+    pub(crate) fn facts(&self, name: &str) -> Option<Facts> {
+        self.directory.get(name).cloned().unwrap_or_else(|| Some(person(name)))
     }
 
     fn verdict(&self, state: &State) -> Option<Observation> {
@@ -86,6 +108,7 @@ pub(crate) fn effect_name(effect: &Effect) -> String {
         Effect::EnsureSlot { part, slot, .. } => format!("slot:{part}/{slot}"),
         Effect::EnsureSplit { table } => format!("split:{}", table.part),
         Effect::Run { task, .. } => format!("task:{}", task_name(task)),
+        Effect::AskRights { .. } => "rights".to_owned(),
     }
 }
 
@@ -127,7 +150,17 @@ pub(crate) fn answer(state: &State, effect: &Effect) -> Observation {
                 made: made(job),
             },
         },
+        Effect::AskRights { deployment, newest, accounts } => Observation::Rights {
+            deployment: deployment.clone(),
+            newest: *newest,
+            facts: accounts.iter().map(|name| (name.clone(), person(name))).collect(),
+        },
     }
+}
+
+/// A person who may approve and belongs to nothing.
+pub(crate) fn person(name: &str) -> Facts {
+    Facts { person: name.to_owned(), human: true, entitled: true, ..Facts::default() }
 }
 
 /// A slot in which so many instances of a tenant are ready.
@@ -151,12 +184,25 @@ pub(crate) fn running(
 }
 
 /// What a build makes: the version's own digest, and D over it.
-pub(crate) fn made(job: &Job) -> Option<(Digest, Digest)> {
+pub(crate) fn made(job: &Job) -> Option<Made> {
     let Job::Prepare(plan) = job else {
         return None;
     };
-    let version = &plan.release.version;
-    Some((artifact(version), Digest::of(format!("D of {version}").as_bytes())))
+    Some(made_of(&plan.release.version, &artifact(&plan.release.version)))
+}
+
+/// What a build of a version made, with the two parts of D that differ between versions.
+pub(crate) fn made_of(version: &str, artifact: &Digest) -> Made {
+    let parts = [
+        (Component::Artifacts, Digest::of(artifact.as_str().as_bytes())),
+        (Component::Source, Digest::of(version.as_bytes())),
+        (Component::Environment, Digest::of(b"production")),
+    ];
+    Made {
+        artifact: artifact.clone(),
+        binding: Digest::of(format!("D of {version}").as_bytes()),
+        parts: parts.into_iter().collect(),
+    }
 }
 
 /// The digest of what a version builds to.

@@ -7,6 +7,7 @@
 //! It must never read a work tree, take a branch for a tag, or run a program that a repository
 //! names, but for the build that the plan declares.
 
+mod change;
 mod cli;
 mod export;
 mod history;
@@ -19,8 +20,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tidegate_core::digest::Digest;
 use tidegate_core::ids::DeploymentId;
-use tidegate_core::plan::{Plan, Step};
-use tidegate_engine::ports::{Failure, Releases};
+use tidegate_core::plan::{Plan, Release, Step};
+use tidegate_engine::ports::{Changed, Failure, Releases};
 use tokio::sync::Mutex;
 
 use crate::files;
@@ -348,6 +349,16 @@ impl Releases for GitReleases {
             }
             Err(error) => Err(git_failed(&error)),
         }
+    }
+
+    async fn change(
+        &self,
+        repository: &str,
+        base: Option<&str>,
+        release: &Release,
+    ) -> Result<Changed, Failure> {
+        let repository = self.open(repository, Need::Commit(&release.commit)).await?;
+        change::change(&repository, base, release).await
     }
 
     async fn prepare(&self, deployment: &DeploymentId, plan: &Plan) -> Result<Digest, Failure> {

@@ -118,6 +118,8 @@ pub(crate) fn plan(repository: &str, commit: &str, build: Option<Step>) -> Plan 
         required: Required::default(),
         limits: Limits::default(),
         gates: Vec::new(),
+        approve: None,
+        change: None,
     }
 }
 
@@ -303,4 +305,50 @@ async fn what_cannot_be_exported_whole_is_refused() {
     let clean = shop.release("v4");
     let build = shop.plan(&clean, Some("ln -s /etc/passwd out"));
     assert_eq!(shop.prepare(&build).await.unwrap_err().code, "TG3008");
+}
+
+#[tokio::test]
+async fn a_change_names_every_hand_and_takes_owners_from_the_base() {
+    let shop = Shop::new();
+    shop.write(".github/CODEOWNERS", "* @lin\ndocs/ @acme/docs\n");
+    shop.write("src/pay.rs", "1");
+    let base = shop.release("v1");
+    shop.write(".github/CODEOWNERS", "* @bob\n");
+    shop.write("src/pay.rs", "2");
+    shop.git(&["add", "--all"]);
+    let message = "pay\n\nCo-authored-by: Kofi <kofi@example.org>\n";
+    shop.git(&["commit", "--quiet", "--author", "Bob Ray <bob@example.org>", "-m", message]);
+    shop.git(&["mv", "src/pay.rs", "src/paid.rs"]);
+    shop.write("docs/a b.md", "x");
+    let commit = shop.release("v2");
+    let release = Release {
+        version: "v2".to_owned(),
+        repository: shop.repository().display().to_string(),
+        commit: commit.clone(),
+    };
+    let ask =
+        async |base: Option<&str>| shop.releases.change(&release.repository, base, &release).await;
+    let changed = ask(Some(&base)).await.unwrap();
+    let mut paths = changed.paths.clone();
+    paths.sort();
+    assert_eq!(paths, [".github/CODEOWNERS", "docs/a b.md", "src/paid.rs", "src/pay.rs"]);
+    let change = changed.change;
+    assert_eq!(change.base.as_deref(), Some(base.as_str()));
+    assert_eq!(change.owners, Some(Digest::of(b"* @lin\ndocs/ @acme/docs\n")));
+    let owners: Vec<(u64, &str)> =
+        change.owned.iter().map(|owned| (owned.paths, owned.owners[0].as_str())).collect();
+    assert_eq!(owners, [(1, "@acme/docs"), (3, "@lin")]);
+    for hand in ["bob ray", "bob@example.org", "bob", "kofi", "kofi@example.org", "t"] {
+        assert!(change.hands.contains(hand), "{hand}: {:?}", change.hands);
+    }
+
+    // The first deployment touches everything, and only the tagged commit's hands are in it.
+    let first = ask(None).await.unwrap().change;
+    assert_eq!((first.base, first.paths), (None, 3));
+    assert!(!first.hands.contains("bob"), "{:?}", first.hands);
+    assert_eq!(first.owners, Some(Digest::of(b"* @bob\n")));
+    let unknown = "0123456789abcdef0123456789abcdef01234567";
+    assert_eq!(ask(Some(unknown)).await.unwrap_err().code, "TG3005");
+    let option = "--output=/tmp/x";
+    assert_eq!(ask(Some(option)).await.unwrap_err().code, "TG3005");
 }

@@ -447,5 +447,7 @@ fn plan(service: &str) -> Plan {
         required: Required::default(),
         limits: Limits::default(),
         gates: Vec::new(),
+        approve: None,
+        change: None,
     }
 }

@@ -73,6 +73,8 @@ pub fn plan(version: &str) -> Plan {
         required: Required::default(),
         limits: Limits::default(),
         gates: Vec::new(),
+        approve: None,
+        change: None,
     }
 }
 

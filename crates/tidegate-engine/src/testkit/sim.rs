@@ -114,7 +114,8 @@ impl Sim {
                 recordings: Arc::clone(&world) as _,
                 evidence: Arc::clone(&world) as _,
                 clock: Arc::clone(&world) as _,
-                bind: world,
+                bind: Arc::clone(&world) as _,
+                people: world,
             };
             // A killed start is a start that never came back: the next one takes over.
             let crash = self.world.crash();

@@ -74,6 +74,9 @@ fn every_key_is_in_the_tables() {
         format!("{head}sources: {{prometheus: {{qqqqqq: 1}}}}\n"),
         format!("{head}after: {{watch: {{qqqqqq: 1}}}}\n"),
         format!("{head}targets: {{qqqqqq: 1}}\n"),
+        format!("{head}approve: {{qqqqqq: 1}}\n"),
+        format!("{head}approve: {{rules: [{{need: 1, qqqqqq: 1}}]}}\n"),
+        format!("{head}people: {{g: {{members: [a], qqqqqq: 1}}}}\n"),
     ] {
         let findings = read(&source).err().unwrap_or_default();
         let help = findings.iter().find(|f| f.code == "TG1007").and_then(|f| f.help.clone());

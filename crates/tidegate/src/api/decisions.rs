@@ -1,9 +1,8 @@
-//! What people decide about a deployment in flight: hold, resume, advance, abort, approve, reject.
+//! What people decide about a deployment in flight: hold, resume, advance, abort.
 //! Must never act on another deployment than the one that was named.
 
 use axum::extract::{Path, State};
 use jiff::SignedDuration;
-use tidegate_core::digest::Digest;
 use tidegate_core::ids::DeploymentId;
 use tidegate_core::input::Command;
 
@@ -85,6 +84,7 @@ pub(crate) async fn advance(
     Path(id): Path<String>,
     Body(asked): Body<request::Advance>,
 ) -> Reply<Accepted> {
+    principal.proven_lately(api.now())?;
     let Some(step) = asked.step.checked_sub(1) else {
         return Err(Problem::bad_request("steps are counted from 1"));
     };
@@ -113,57 +113,6 @@ pub(crate) async fn abort(
     give(&api, &principal, &id, asked.key, |deployment| Command::Abort { deployment, reason }).await
 }
 
-/// Agree to exactly the binding that was seen.
-#[utoipa::path(
-    post,
-    path = "/v1/deployments/{id}/approve",
-    tag = "decisions",
-    params(("id" = String, Path, description = "The deployment")),
-    request_body = request::Approve,
-    responses(
-        (status = 200, body = Accepted),
-        (status = 409, body = Problem, content_type = "application/problem+json"),
-    )
-)]
-pub(crate) async fn approve(
-    State(api): State<Api>,
-    principal: Principal,
-    Path(id): Path<String>,
-    Body(asked): Body<request::Approve>,
-) -> Reply<Accepted> {
-    let binding: Digest = serde_json::from_value(serde_json::Value::String(asked.binding))
-        .map_err(|_invalid| Problem::bad_request("binding is not a digest"))?;
-    give(&api, &principal, &id, asked.key, |deployment| Command::Approve { deployment, binding })
-        .await
-}
-
-/// Refuse.
-#[utoipa::path(
-    post,
-    path = "/v1/deployments/{id}/reject",
-    tag = "decisions",
-    params(("id" = String, Path, description = "The deployment")),
-    request_body = request::Reason,
-    responses(
-        (status = 200, body = Accepted),
-        (status = 409, body = Problem, content_type = "application/problem+json"),
-    )
-)]
-pub(crate) async fn reject(
-    State(api): State<Api>,
-    principal: Principal,
-    Path(id): Path<String>,
-    Body(asked): Body<request::Reason>,
-) -> Reply<Accepted> {
-    if asked.reason.as_deref().is_none_or(|reason| reason.trim().is_empty()) {
-        return Err(Problem::bad_request("a refusal needs its reason")
-            .help("`tidegate reject --reason \"...\"`"));
-    }
-    let reason = reason(asked.reason, "")?;
-    give(&api, &principal, &id, asked.key, |deployment| Command::Reject { deployment, reason })
-        .await
-}
-
 /// A reason fit for the journal.
 pub(crate) fn reason(given: Option<String>, default: &str) -> Result<String, Problem> {
     let reason = given.filter(|reason| !reason.trim().is_empty());
@@ -174,7 +123,7 @@ pub(crate) fn reason(given: Option<String>, default: &str) -> Result<String, Pro
     Ok(reason)
 }
 
-async fn give(
+pub(super) async fn give(
     api: &Api,
     principal: &Principal,
     id: &str,

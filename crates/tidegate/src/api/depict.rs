@@ -59,7 +59,7 @@ pub(crate) fn deployment(
         commit: current.plan.release.commit.clone(),
         artifact: current.artifact.as_ref().map(ToString::to_string),
         binding: current.binding.as_ref().map(ToString::to_string),
-        approvals: current.approvals.iter().map(ToString::to_string).collect(),
+        approvals: current.votes.iter().map(|vote| vote.by.to_string()).collect(),
         steps: steps(current),
         phases: phases(course, current),
         parts: parts(whole, Some(current), live),
@@ -134,7 +134,7 @@ pub(crate) fn state_word(state: &State, deployment: &Deployment) -> &'static str
         Phase::Rollback { .. } => "rolling_back",
         _ if deployment.going_back.is_some() => "rolling_back",
         _ if deployment.hold.is_some() => "held",
-        Phase::Approvals if deployment.plan.required.approvals => "waiting_for_people",
+        Phase::Approvals => "waiting_for_people",
         _ => "running",
     }
 }
@@ -419,6 +419,7 @@ fn hold_view(hold: &tidegate_core::state::Hold) -> view::Hold {
             HoldCause::Person => "person",
             HoldCause::Verdict => "verdict",
             HoldCause::Unconfirmed => "unconfirmed",
+            HoldCause::Condition => "condition",
         }
         .to_owned(),
         why: hold.why.clone(),

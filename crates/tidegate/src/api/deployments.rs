@@ -18,7 +18,7 @@ use super::body::{Body, Query};
 use super::locate::Located;
 use super::principal::Principal;
 use super::reply::Reply;
-use super::{Api, course, depict, locate};
+use super::{Api, changes, course, depict, locate};
 use crate::problem::Problem;
 use crate::view::{self, request};
 
@@ -52,7 +52,8 @@ pub(crate) async fn create(
 ) -> Reply<request::Accepted> {
     check_key(asked.key.as_deref())?;
     check_repository(&asked.repository)?;
-    let Parsed { plan, notes, unserved: _ } = read_plan(&api, &asked, Purpose::Deploy).await?;
+    let Parsed { mut plan, notes, unserved: _ } = read_plan(&api, &asked, Purpose::Deploy).await?;
+    changes::read(&api, &mut plan).await?;
     let scope = plan.scope.clone();
     let notes = notes.iter().map(ToString::to_string).collect();
     let accepted = |id: DeploymentId, version: String, seq: u64, repeated: bool| {
@@ -88,7 +89,7 @@ pub(crate) async fn create(
     {
         return Ok(accepted(row.deployment, row.version, row.first_seq, true));
     }
-    tracing::info!(%scope, deployment = %id, %version, by = %principal.0, "deployment accepted");
+    tracing::info!(%scope, deployment = %id, %version, by = %principal.name, "deployment accepted");
     Ok(accepted(id, version, receipt.seq, false))
 }
 

@@ -91,7 +91,7 @@ pub(crate) async fn waive(
         let name = crate::text::plain(&gate);
         let there = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
         return Err(Problem::not_found(
-            "TG7040",
+            "TG7046",
             format!("{} has no gate `{name}`; there is {there}", plan.release.version),
         )
         .safe("nothing was changed"));

@@ -88,9 +88,12 @@ impl Narrator {
                 });
                 format!("gates: {}", results.collect::<Vec<_>>().join(", "))
             }
-            Event::ApprovalGiven { binding, .. } => {
-                format!("approved by {actor} for {}", short(binding))
-            }
+            Event::ApprovalGiven { .. }
+            | Event::ApprovalWithdrawn { .. }
+            | Event::RightsSeen { .. }
+            | Event::Attested { .. }
+            | Event::ConditionConfirmed { .. }
+            | Event::ReviewOpened { .. } => text_of_people(recorded),
             Event::StepConverged { step, .. } => {
                 format!("{} carries its weight", self.judged(*step))
             }
@@ -110,6 +113,35 @@ impl Narrator {
             Some(Phase::Bake) => "the bake".to_owned(),
             _ => format!("step {}", step + 1),
         }
+    }
+}
+
+/// Events about what people said.
+fn text_of_people(recorded: &Recorded) -> String {
+    let actor = &recorded.actor;
+    let noted = |note: &Option<String>| match note {
+        Some(note) => format!(": {note}"),
+        None => String::new(),
+    };
+    match &recorded.event {
+        Event::ApprovalGiven { binding, condition, note, .. } => {
+            let condition = match condition {
+                Some(share) => format!(" on the condition of a look at {share}"),
+                None => String::new(),
+            };
+            format!("approved by {actor} for {}{condition}{}", short(binding), noted(note))
+        }
+        Event::ApprovalWithdrawn { why, .. } => format!("{actor} took the approval back: {why}"),
+        Event::RightsSeen { facts, .. } => {
+            let known: Vec<&str> = facts.keys().map(String::as_str).collect();
+            format!("the directory knows {}", known.join(", "))
+        }
+        Event::Attested { item, note, .. } => format!("{actor} vouches: {item}{}", noted(note)),
+        Event::ConditionConfirmed { .. } => format!("{actor} has looked and lets it go on"),
+        Event::ReviewOpened { category, reason, .. } => {
+            format!("refused by {actor} for {}: {reason}", category.word())
+        }
+        _ => String::new(),
     }
 }
 

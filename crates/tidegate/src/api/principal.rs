@@ -1,15 +1,21 @@
-//! Who asks: the user of the operating system at the other end of the socket, as the kernel says.
-//! Must never take a name from the request itself.
+//! Who asks: whoever the token names, else the user of the operating system at the other end of the
+//! socket, as the kernel says. Must never take a name from the request itself.
 
 use axum::extract::connect_info::{ConnectInfo, Connected};
-use axum::extract::{FromRequestParts, Request};
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
+use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::serve::IncomingStream;
+use jiff::Timestamp;
+use tidegate_core::approval::{Credential, Facts};
 use tidegate_core::ids::Actor;
+use tidegate_core::rights::Act;
 use tokio::net::UnixListener;
 
+use super::Api;
+use crate::people::{Bearer, STEP_UP, SignedIn};
 use crate::problem::Problem;
 
 /// Most bytes of the table of users that are looked at for a name.
@@ -31,12 +37,46 @@ impl Connected<IncomingStream<'_, UnixListener>> for Peer {
 
 /// Who asks.
 #[derive(Debug, Clone)]
-pub(crate) struct Principal(pub(crate) String);
+pub(crate) struct Principal {
+    /// The account, the token, or the user of the machine.
+    pub(crate) name: String,
+    /// How they proved who they are.
+    pub(crate) credential: Credential,
+    /// What is known of the account.
+    pub(crate) facts: Facts,
+    session: Option<SignedIn>,
+}
 
 impl Principal {
     /// As events name them.
     pub(crate) fn actor(&self) -> Actor {
-        Actor::Person(self.0.clone())
+        if self.facts.human {
+            Actor::Person(self.name.clone())
+        } else {
+            Actor::Robot(self.name.clone())
+        }
+    }
+
+    /// Refuses an act that matters when the second factor was shown too long ago. The kernel's word
+    /// is always fresh.
+    pub(crate) fn proven_lately(&self, now: Timestamp) -> Result<(), Problem> {
+        match &self.session {
+            Some(session) if now.duration_since(session.proven_at) >= STEP_UP => Err(Problem::new(
+                401,
+                "TG7042",
+                "this needs a second factor younger than 5 minutes",
+            )
+            .safe("nothing was changed")
+            .help("`tidegate login --confirm`, then the same again")),
+            _ => Ok(()),
+        }
+    }
+
+    /// The session, where it is one.
+    pub(crate) fn signed_in(&self) -> Result<SignedIn, Problem> {
+        self.session.clone().ok_or_else(|| {
+            Problem::bad_request(format!("{} did not sign in: there is no session", self.name))
+        })
     }
 }
 
@@ -44,31 +84,182 @@ impl<S: Send + Sync> FromRequestParts<S> for Principal {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        let peer = parts.extensions.get::<ConnectInfo<Peer>>();
-        let uid = peer.and_then(|ConnectInfo(peer)| peer.uid);
-        let me = rustix::process::geteuid().as_raw();
-        match uid {
-            // The socket's mode keeps others out; this holds even where a mode is not honoured.
-            Some(uid) if uid == me || uid == 0 => Ok(Self(user_name(uid))),
-            Some(uid) => Err(denied(&format!("user {} does not own this server", user_name(uid)))),
-            None => Err(denied("the kernel did not say who asks")),
-        }
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| denied("nobody knows who asks"))
     }
 }
 
-/// Lets only requests through whose sender is known and allowed, whatever they ask for.
-pub(super) async fn known(request: Request, next: Next) -> Response {
-    let (mut parts, body) = request.into_parts();
-    match Principal::from_request_parts(&mut parts, &()).await {
-        Ok(_principal) => next.run(Request::from_parts(parts, body)).await,
-        Err(problem) => problem.into_response(),
+/// What a route needs of who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// Nothing: it tells nothing of this server.
+    Nothing,
+    /// Somebody who is known.
+    Somebody,
+    /// This right.
+    Right(Act),
+    /// A right that is checked when the event is appended.
+    AtTheAppend,
+}
+
+/// Every route with what it needs. A route that is not here is denied.
+pub(crate) const ROUTES: [(&str, &str, Needs); 39] = [
+    ("GET", "/v1/openapi.json", Needs::Nothing),
+    ("GET", "/v1/errors/{code}", Needs::Nothing),
+    ("POST", "/v1/setup", Needs::Nothing),
+    ("POST", "/v1/session", Needs::Nothing),
+    ("GET", "/v1/whoami", Needs::Somebody),
+    ("POST", "/v1/session/confirm", Needs::Somebody),
+    ("POST", "/v1/session/end", Needs::Somebody),
+    ("GET", "/v1/deployments", Needs::Right(Act::Read)),
+    ("GET", "/v1/deployments/{id}", Needs::Right(Act::Read)),
+    ("GET", "/v1/deployments/{id}/events", Needs::Right(Act::Read)),
+    ("GET", "/v1/deployments/{id}/logs", Needs::Right(Act::Read)),
+    ("GET", "/v1/deployments/{id}/approvals", Needs::Right(Act::Read)),
+    ("GET", "/v1/inbox", Needs::Right(Act::Read)),
+    ("GET", "/v1/services", Needs::Right(Act::Read)),
+    ("GET", "/v1/services/{service}/slots", Needs::Right(Act::Read)),
+    ("GET", "/v1/services/{service}/targets", Needs::Right(Act::Read)),
+    ("GET", "/v1/services/{service}/traffic", Needs::Right(Act::Read)),
+    ("GET", "/v1/server", Needs::Right(Act::Read)),
+    ("POST", "/v1/check", Needs::Right(Act::Read)),
+    ("GET", "/v1/journal/verify", Needs::Right(Act::Audit)),
+    ("POST", "/v1/services/{service}/probes", Needs::Right(Act::Ask)),
+    ("POST", "/v1/services/{service}/suites", Needs::Right(Act::Ask)),
+    ("POST", "/v1/server/stop", Needs::Right(Act::Serve)),
+    ("GET", "/v1/people", Needs::Right(Act::People)),
+    ("POST", "/v1/people/{name}", Needs::Right(Act::People)),
+    ("POST", "/v1/people/{name}/invite", Needs::Right(Act::People)),
+    ("GET", "/v1/tokens", Needs::Right(Act::People)),
+    ("POST", "/v1/tokens", Needs::Right(Act::People)),
+    ("POST", "/v1/tokens/{name}/revoke", Needs::Right(Act::People)),
+    ("POST", "/v1/deployments", Needs::AtTheAppend),
+    ("POST", "/v1/deployments/{id}/hold", Needs::AtTheAppend),
+    ("POST", "/v1/deployments/{id}/resume", Needs::AtTheAppend),
+    ("POST", "/v1/deployments/{id}/advance", Needs::AtTheAppend),
+    ("POST", "/v1/deployments/{id}/abort", Needs::AtTheAppend),
+    ("POST", "/v1/deployments/{id}/approve", Needs::AtTheAppend),
+    ("POST", "/v1/deployments/{id}/withdraw", Needs::AtTheAppend),
+    ("POST", "/v1/deployments/{id}/attest", Needs::AtTheAppend),
+    ("POST", "/v1/deployments/{id}/reject", Needs::AtTheAppend),
+    ("POST", "/v1/services/{service}/rollback", Needs::AtTheAppend),
+];
+
+/// What a route needs; `None` for one that nobody listed.
+pub(crate) fn needs_of(method: &str, path: &str) -> Option<Needs> {
+    // A request for the head alone is a request to look.
+    let method = if method == "HEAD" { "GET" } else { method };
+    let found = ROUTES.iter().find(|(known, route, _)| *known == method && *route == path);
+    found.map(|(_, _, needs)| *needs)
+}
+
+/// Lets only requests through whose sender is known and may ask for this.
+pub(super) async fn known(
+    State(api): State<Api>,
+    matched: Option<MatchedPath>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let principal = match principal_of(&api, &request) {
+        Ok(principal) => principal,
+        Err(problem) => return problem.into_response(),
+    };
+    // What no route answers is answered with a problem, and tells nothing.
+    let Some(path) = matched else { return next.run(request).await };
+    let (method, path) = (request.method().as_str(), path.as_str());
+    if let Err(problem) = allowed(&api, method, path, principal.as_ref()) {
+        return problem.into_response();
     }
+    if let Some(principal) = principal {
+        request.extensions_mut().insert(principal);
+    }
+    next.run(request).await
+}
+
+/// What is not listed is answered here, and reaches no handler.
+fn allowed(api: &Api, method: &str, path: &str, who: Option<&Principal>) -> Result<(), Problem> {
+    let act = match (needs_of(method, path), who) {
+        (None, None) => return Err(unknown()),
+        (None, Some(_)) => return Err(super::no_such_method(method, path)),
+        (Some(Needs::Nothing), _) | (Some(Needs::Somebody | Needs::AtTheAppend), Some(_)) => {
+            return Ok(());
+        }
+        (Some(_), None) => return Err(unknown()),
+        (Some(Needs::Right(act)), Some(_)) => act,
+    };
+    let allows = |who: &Principal| api.ports().people.grant(&who.actor()).allows(act, None);
+    match who {
+        Some(who) if allows(who) => Ok(()),
+        Some(who) => Err(denied(&format!("{} has no role that may {}", who.name, act.word()))),
+        None => Err(unknown()),
+    }
+}
+
+fn principal_of(api: &Api, request: &Request) -> Result<Option<Principal>, Problem> {
+    if let Some(header) = request.headers().get(AUTHORIZATION) {
+        let token = header.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
+        let known = token.and_then(|token| api.directory().bearer(token.trim(), api.now()));
+        return known.and_then(|bearer| signed(api, bearer)).map(Some).ok_or_else(|| {
+            Problem::new(401, "TG7041", "this token is not known, or it is over")
+                .safe("nothing was changed")
+                .help("`tidegate login`")
+        });
+    }
+    let peer = request.extensions().get::<ConnectInfo<Peer>>();
+    let uid = peer.and_then(|ConnectInfo(peer)| peer.uid);
+    let me = rustix::process::geteuid().as_raw();
+    match uid {
+        // The socket's mode keeps others out; this holds even where a mode is not honoured. Who has
+        // the rights of the server is its owner: root cannot be another account.
+        Some(uid) if uid == me || uid == 0 => Ok(Some(Principal {
+            name: user_name(uid),
+            credential: Credential {
+                door: "socket".to_owned(),
+                factor: "kernel".to_owned(),
+                at: None,
+            },
+            facts: api.directory().facts_of(&user_name(me)).unwrap_or_default(),
+            session: None,
+        })),
+        Some(uid) => Err(denied(&format!("user {} does not own this server", user_name(uid)))),
+        None => Ok(None),
+    }
+}
+
+fn signed(api: &Api, bearer: Bearer) -> Option<Principal> {
+    Some(match bearer {
+        Bearer::Person(session) => Principal {
+            name: session.account.clone(),
+            credential: Credential {
+                door: "session".to_owned(),
+                factor: "password+totp".to_owned(),
+                at: Some(session.proven_at),
+            },
+            facts: api.directory().facts_of(&session.account)?,
+            session: Some(session),
+        },
+        Bearer::Machine(name) => Principal {
+            credential: Credential {
+                door: "token".to_owned(),
+                factor: "token".to_owned(),
+                at: None,
+            },
+            facts: api.directory().facts_of(&name)?,
+            name,
+            session: None,
+        },
+    })
 }
 
 fn denied(what: &str) -> Problem {
     Problem::new(403, "TG7012", what)
         .safe("nothing was changed")
-        .help("ask as the user who runs the server")
+        .help("`tidegate whoami` says who asks and what they may do")
+}
+
+fn unknown() -> Problem {
+    Problem::new(401, "TG7041", "nobody knows who asks")
+        .safe("nothing was changed")
+        .help("`tidegate login`")
 }
 
 /// The name of a user, `uid-1000` when the machine has none.
@@ -89,7 +280,11 @@ fn name_in(users: &str, uid: u32) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::name_in;
+    use std::collections::BTreeSet;
+
+    use tidegate_core::rights::{Act, Grant, Role};
+
+    use super::{Needs, ROUTES, name_in, needs_of};
 
     #[test]
     fn a_name_is_found_by_number_only() {
@@ -97,5 +292,49 @@ mod tests {
         assert_eq!(name_in(users, 1000).as_deref(), Some("ana"));
         assert_eq!(name_in(users, 0).as_deref(), Some("root"));
         assert_eq!(name_in(users, 100), None);
+    }
+
+    /// The API's own description against the table, both ways.
+    #[test]
+    fn every_route_says_what_it_needs() {
+        let description = serde_json::to_value(crate::api::description()).unwrap();
+        let mut described = BTreeSet::from([("GET".to_owned(), "/v1/openapi.json".to_owned())]);
+        for (path, methods) in description["paths"].as_object().unwrap() {
+            for method in methods.as_object().unwrap().keys() {
+                let method = method.to_uppercase();
+                assert!(needs_of(&method, path).is_some(), "{method} {path} is not listed");
+                described.insert((method, path.clone()));
+            }
+        }
+        for (method, path, _) in ROUTES {
+            assert!(described.contains(&(method.to_owned(), path.to_owned())), "{method} {path}");
+        }
+        assert_eq!(needs_of("GET", "/v1/nowhere"), None);
+    }
+
+    /// Every route with every role, and with a machine that may do everything that machines may.
+    #[test]
+    fn every_route_is_walked_with_every_role() {
+        let machine = Grant { acts: Act::ALL.into_iter().collect(), ..Grant::default() };
+        let (mut allowed, mut denied) = (0, 0);
+        for (method, path, needs) in ROUTES {
+            let Needs::Right(act) = needs else { continue };
+            for role in Role::ALL {
+                let grant =
+                    Grant { roles: BTreeSet::from([role]), human: true, ..Grant::default() };
+                let listed = role.acts().contains(&act);
+                assert_eq!(grant.allows(act, None), listed, "{method} {path} {}", role.word());
+                if listed {
+                    allowed += 1
+                } else {
+                    denied += 1
+                }
+                let dead = Grant { human: false, ..grant };
+                assert!(!dead.allows(act, None), "a role is a human being's");
+            }
+            assert!(!Grant::default().allows(act, None), "{method} {path} without a role");
+            assert_eq!(machine.allows(act, None), !act.is_human(), "{method} {path}");
+        }
+        assert!(allowed > 60 && denied > 20, "{allowed} {denied}");
     }
 }

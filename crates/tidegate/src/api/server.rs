@@ -25,7 +25,7 @@ pub(crate) async fn show(State(api): State<Api>, principal: Principal) -> Reply<
         state_dir: parts.dir.path().display().to_string(),
         epoch: api.engine().epoch(),
         services: api.engine().scopes().len(),
-        you: principal.0,
+        you: principal.name,
         proxy: parts.proxy.borrow().clone(),
     }))
 }
@@ -38,7 +38,7 @@ pub(crate) async fn show(State(api): State<Api>, principal: Principal) -> Reply<
     responses((status = 200, body = Stopping))
 )]
 pub(crate) async fn stop(State(api): State<Api>, principal: Principal) -> Reply<Stopping> {
-    tracing::info!(by = %principal.0, "stop asked for");
+    tracing::info!(by = %principal.name, "stop asked for");
     api.stopping().cancel();
     Ok(axum::Json(Stopping {
         pid: std::process::id(),

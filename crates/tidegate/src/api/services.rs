@@ -208,7 +208,7 @@ pub(crate) async fn rollback(
         _ => id,
     };
     let version = api.ports().journal.find(&id).await?.map(|row| row.version).unwrap_or_default();
-    tracing::info!(%scope, deployment = %id, by = %principal.0, "rollback asked for");
+    tracing::info!(%scope, deployment = %id, by = %principal.name, "rollback asked for");
     Ok(axum::Json(Accepted {
         id: id.to_string(),
         service: scope.service.to_string(),

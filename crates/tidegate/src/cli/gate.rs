@@ -67,7 +67,7 @@ pub(crate) async fn run(session: &Session, verb: &Verb) -> Result<Exit, Failure>
                 let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
                 return Err(Failure::new(
                     Exit::NotFound,
-                    "TG7040",
+                    "TG7046",
                     format!("{} has no gate `{gate}`; there is {known}", found.version),
                 ));
             }

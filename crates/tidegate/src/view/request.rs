@@ -163,6 +163,41 @@ pub(crate) struct Waive {
 pub(crate) struct Approve {
     /// D as the person saw it.
     pub(crate) binding: String,
+    /// Hold before more than this share, in basis points, until the person confirms.
+    #[serde(default)]
+    pub(crate) hold_at_bp: Option<u16>,
+    /// What they write.
+    #[serde(default)]
+    pub(crate) comment: Option<String>,
+    /// The same key takes effect once.
+    #[serde(default)]
+    pub(crate) key: Option<String>,
+}
+
+/// Refuse.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Reject {
+    /// `code`, `tests`, `security`, `compliance`, `documentation`, `timing` or `other`.
+    #[serde(default)]
+    pub(crate) category: Option<String>,
+    /// Why.
+    #[serde(default)]
+    pub(crate) reason: Option<String>,
+    /// The same key takes effect once.
+    #[serde(default)]
+    pub(crate) key: Option<String>,
+}
+
+/// Vouch for something that no machine can see.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Attest {
+    /// What, as the policy words it.
+    pub(crate) item: String,
+    /// What they write.
+    #[serde(default)]
+    pub(crate) comment: Option<String>,
     /// The same key takes effect once.
     #[serde(default)]
     pub(crate) key: Option<String>,

@@ -10,6 +10,7 @@
 )]
 
 mod api;
+mod approvals;
 mod bad_input;
 mod cli;
 mod demo;

@@ -4,6 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{deployment_ended, shifting};
+use crate::approval::gate::conditions;
 use crate::event::{Ending, Event};
 use crate::plan::HoldEnd;
 use crate::state::{Deployment, Hold, HoldCause, Phase, State};
@@ -31,6 +32,9 @@ pub(super) fn held(
     }
     let over = match hold.cause {
         HoldCause::Person => None,
+        HoldCause::Condition => {
+            conditions(deployment).next().is_none().then_some("who asked for it has looked")
+        }
         HoldCause::Verdict => {
             shifting::may_advance(state, deployment).is_ok().then_some("the judge says advance")
         }

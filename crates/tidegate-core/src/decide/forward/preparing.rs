@@ -5,7 +5,9 @@
 use jiff::Timestamp;
 
 use super::web;
-use super::{candidate_slot, deployment_ended, phase_entered, publishing, shifting, tasks_outcome};
+use super::{
+    approving, candidate_slot, deployment_ended, phase_entered, publishing, shifting, tasks_outcome,
+};
 use crate::decide::back::{self, go_back};
 use crate::event::{DeploymentKind, Ending, Event};
 use crate::ids::SlotName;
@@ -19,7 +21,7 @@ pub(super) fn following(state: &State, deployment: &Deployment, now: Timestamp) 
         Phase::Ready => ready(state, deployment),
         Phase::Gates => optional(deployment, deployment.plan.required.gates, Phase::Plan),
         Phase::Plan => plan(state, deployment),
-        Phase::Approvals => approvals(deployment),
+        Phase::Approvals => approving::following(state, deployment, now),
         Phase::Backup => match optional_result(deployment, deployment.plan.required.backup) {
             Ok(Some(result)) => enter_deploy(state, deployment, result),
             Ok(None) => Vec::new(),
@@ -113,21 +115,11 @@ fn plan(state: &State, deployment: &Deployment) -> Vec<Event> {
         );
         return vec![deployment_ended(deployment, Ending::Stopped, why)];
     }
+    if let Some(why) = approving::refused_before(state, deployment) {
+        return vec![deployment_ended(deployment, Ending::Stopped, why)];
+    }
     let result = if deployment.is_return() { PhaseResult::Skipped } else { PhaseResult::Passed };
     vec![phase_entered(deployment, Phase::Approvals, result)]
-}
-
-fn approvals(deployment: &Deployment) -> Vec<Event> {
-    let result = if deployment.is_return() {
-        PhaseResult::Skipped
-    } else if !deployment.plan.required.approvals {
-        PhaseResult::NotRequired
-    } else if deployment.approvals.is_empty() {
-        return Vec::new();
-    } else {
-        PhaseResult::Passed
-    };
-    vec![phase_entered(deployment, Phase::Backup, result)]
 }
 
 /// Begins to start the candidate. A slot that the table still names, as the place to go back to,

@@ -3,7 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{candidate_slot, holding, phase_entered, publishing, web};
+use super::{approving, candidate_slot, holding, phase_entered, publishing, web};
 use crate::decide::back::go_back;
 use crate::event::Event;
 use crate::ids::SlotName;
@@ -139,6 +139,7 @@ pub(super) fn traffic(
         return Vec::new();
     }
     match may_advance(state, deployment) {
+        Ok(()) if let Some(hold) = approving::asked_hold(deployment, now) => hold,
         Ok(()) => pass_step(state, deployment, step, None),
         Err(why) => vec![holding::hold_began(deployment, HoldCause::Verdict, why, now)],
     }

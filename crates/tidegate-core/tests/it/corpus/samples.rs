@@ -1,11 +1,13 @@
 //! One event of every kind, built from real types, with every optional field set.
 //! The clock times and digests are made up; nothing here is ever folded.
 
+mod people;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use tidegate_core::digest::Digest;
+use tidegate_core::digest::{Component, Digest};
 use tidegate_core::event::{DeploymentKind, Ending, Event, OverrideKind, Recorded, Target};
 use tidegate_core::fact::Format;
 use tidegate_core::gate::{Demand, Evidence, Gate, GateResult, Report};
@@ -33,6 +35,7 @@ pub(super) fn all() -> Vec<Recorded> {
         .into_iter()
         .chain(world_events())
         .chain(judgement_events())
+        .chain(people::events())
         .chain(ending_events());
     events.map(recorded).collect()
 }
@@ -45,6 +48,10 @@ fn recorded(event: Event) -> Recorded {
         | Event::EvidenceAdded { .. }
         | Event::GateWaived { .. }
         | Event::ApprovalGiven { .. }
+        | Event::ApprovalWithdrawn { .. }
+        | Event::Attested { .. }
+        | Event::ConditionConfirmed { .. }
+        | Event::ReviewOpened { .. }
         | Event::StepPassed { .. } => (Actor::Person("ada".to_owned()), Some("key-1".to_owned())),
         _ => (Actor::Tidegate, None),
     };
@@ -56,7 +63,11 @@ fn deployment_events() -> Vec<Event> {
         Event::DeploymentStarted {
             deployment: deployment(),
             kind: DeploymentKind::Release { despite_quarantine: true },
-            plan: Arc::new(plan()),
+            plan: Arc::new(Plan {
+                approve: Some(people::approve()),
+                change: Some(people::change()),
+                ..plan()
+            }),
             candidates: BTreeMap::from([(web(), green()), (worker(), green())]),
             targets: BTreeMap::from([(
                 web(),
@@ -86,6 +97,7 @@ fn deployment_events() -> Vec<Event> {
             deployment: deployment(),
             artifact: Digest::of(b"artifact"),
             binding: Digest::of(b"binding"),
+            parts: BTreeMap::from([(Component::Owners, Digest::of(b"owners"))]),
         },
         Event::EvidenceAdded {
             evidence: Evidence {
@@ -345,6 +357,8 @@ fn plan() -> Plan {
         required: Required { gates: true, approvals: true, backup: false },
         limits: Limits::default(),
         gates: vec![gate()],
+        approve: None,
+        change: None,
     }
 }
 

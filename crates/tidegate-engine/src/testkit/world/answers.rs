@@ -1,24 +1,27 @@
 //! Everything else that the unkind world answers: builds, probes, suites, the time, D.
 //! Must never answer for a slot that another revision holds.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use tidegate_core::digest::Digest;
+use tidegate_core::approval::{Change, Facts};
+use tidegate_core::digest::{Component, Digest};
 use tidegate_core::effect::{ProbeTarget, Question};
 use tidegate_core::fact::Format;
 use tidegate_core::gate::Found;
-use tidegate_core::ids::DeploymentId;
-use tidegate_core::plan::{Part, Plan, Source};
+use tidegate_core::ids::{Actor, DeploymentId, Scope};
+use tidegate_core::plan::{Part, Plan, Release, Source};
+use tidegate_core::rights::Grant;
 use tidegate_core::verdict::Outcome;
 use tokio::io::AsyncRead;
 use tokio::time::Instant;
 
 use super::World;
 use crate::ports::{
-    Asked, Bind, CheckReport, Checks, Clock, Evidence, Failure, MetricSide, Metrics, RecordingName,
-    Recordings, Releases, Report, Sample,
+    Asked, Bind, Bound, Changed, CheckReport, Checks, Clock, Evidence, Failure, MetricSide, Metrics,
+    People, RecordingName, Recordings, Releases, Report, Sample,
 };
 
 #[async_trait]
@@ -36,6 +39,17 @@ impl Releases for World {
         _bytes_max: u64,
     ) -> Result<Option<Vec<u8>>, Failure> {
         Ok(None)
+    }
+
+    async fn change(
+        &self,
+        _repository: &str,
+        base: Option<&str>,
+        _release: &Release,
+    ) -> Result<Changed, Failure> {
+        self.way_there().await?;
+        let change = Change { base: base.map(str::to_owned), ..Change::default() };
+        Ok(Changed { change, paths: Vec::new() })
     }
 
     async fn prepare(&self, _deployment: &DeploymentId, plan: &Plan) -> Result<Digest, Failure> {
@@ -189,7 +203,30 @@ impl Clock for World {
 }
 
 impl Bind for World {
-    fn bind(&self, plan: &Plan, artifact: &Digest) -> Digest {
-        Digest::of(format!("{}{artifact}", plan.release.commit).as_bytes())
+    fn bind(&self, plan: &Plan, artifact: &Digest) -> Bound {
+        let binding = Digest::of(format!("{}{artifact}", plan.release.commit).as_bytes());
+        Bound { binding, parts: BTreeMap::from([(Component::Artifacts, artifact.clone())]) }
+    }
+}
+
+#[async_trait]
+impl People for World {
+    async fn facts(
+        &self,
+        _scope: &Scope,
+        accounts: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, Facts>, Failure> {
+        self.way_there().await?;
+        let known = |name: &String| Facts {
+            person: name.clone(),
+            human: true,
+            entitled: true,
+            ..Facts::default()
+        };
+        Ok(accounts.iter().map(|name| (name.clone(), known(name))).collect())
+    }
+
+    fn grant(&self, _actor: &Actor) -> Grant {
+        Grant::owner()
     }
 }

@@ -1,0 +1,249 @@
+//! The sheet of a decision and the lines of the inbox, made of the state alone.
+//! Must never show less than what the quorum sees.
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tidegate_core::approval::{gate, past};
+use tidegate_core::plan::Plan;
+use tidegate_core::state::{Deployment, HoldCause, Phase, State};
+
+use super::items_to_vouch;
+use crate::view::approval::{
+    Approval, Attestation, Change, Difference, Item, Owned, Review, Rule, Sheet,
+};
+
+/// Most differences that are listed; more are another release.
+const DIFFERENCES_MAX: usize = 200;
+/// Longest value shown of one side, in characters.
+const VALUE_CHARS_MAX: usize = 200;
+
+/// The sheet of the deployment in flight.
+pub(super) fn of(state: &State, now: Timestamp) -> Option<Sheet> {
+    let current = state.current.as_ref()?;
+    let standing = gate::standing(state, current, now);
+    let open = current.phase == Phase::Approvals && current.going_back.is_none();
+    let until = gate::within(state, current)
+        .filter(|_| open)
+        .and_then(|within| current.phase_since.checked_add(within).ok());
+    let why = |name: &str| {
+        let barred = standing.barred.iter().find(|(who, _)| who == name);
+        barred.map(|(_, bar)| bar.words())
+    };
+    let plan = &current.plan;
+    Some(Sheet {
+        deployment: current.id.to_string(),
+        service: plan.scope.service.to_string(),
+        environment: plan.scope.environment.to_string(),
+        version: plan.release.version.clone(),
+        started_by: current.started_by.to_string(),
+        binding: current.binding.as_ref().map(ToString::to_string),
+        open,
+        sentence: sentence(current, &standing.missing, until, now),
+        missing: standing.missing.clone(),
+        until,
+        rules: standing.rules.iter().map(rule).collect(),
+        approvals: current
+            .votes
+            .iter()
+            .map(|vote| approval(vote, why(&vote.by.to_string())))
+            .collect(),
+        attestations: attestations(state, current),
+        change: plan.change.as_ref().map(change),
+        voided: past::voided(state).map(|voided| voided.sentence()),
+        review: past::open_review(state).map(|open| review(open, plan)),
+    })
+}
+
+/// What was said, what is missing, and when it starts.
+fn sentence(
+    current: &Deployment,
+    missing: &[String],
+    until: Option<Timestamp>,
+    now: Timestamp,
+) -> String {
+    if current.phase < Phase::Approvals {
+        return format!("people are asked after {}", current.phase.word());
+    }
+    let Some(until) = until else {
+        return "people have decided".to_owned();
+    };
+    let said = match current.votes.len() {
+        0 => "nobody has approved yet".to_owned(),
+        1 => "1 approval is recorded".to_owned(),
+        count => format!("{count} approvals are recorded"),
+    };
+    if missing.is_empty() {
+        return format!(
+            "{said}, nothing is missing: it starts as soon as the directory confirms it"
+        );
+    }
+    let left = tidegate_core::waiting::left(now, until);
+    format!(
+        "{said}; missing: {}; it starts when that is there, and is stopped in {left}",
+        missing.join("; ")
+    )
+}
+
+fn rule(standing: &tidegate_core::approval::quorum::RuleStanding) -> Rule {
+    Rule {
+        name: standing.name.clone(),
+        need: standing.need,
+        by: standing.by.clone(),
+        round: standing.round,
+        open: standing.open,
+    }
+}
+
+fn approval(vote: &tidegate_core::approval::Vote, barred: Option<String>) -> Approval {
+    Approval {
+        by: vote.by.to_string(),
+        at: vote.at,
+        expires: vote.expires,
+        factor: vote.credential.factor.clone(),
+        barred,
+        hold_at_bp: vote.condition.map(tidegate_core::weight::Weight::bp),
+        comment: vote.note.clone(),
+    }
+}
+
+fn attestations(state: &State, current: &Deployment) -> Vec<Attestation> {
+    let items = items_to_vouch(state).into_iter();
+    items
+        .map(|item| {
+            let known = current.attested.get(&item);
+            Attestation {
+                by: known.map(|known| known.by.to_string()),
+                at: known.map(|known| known.at),
+                comment: known.and_then(|known| known.note.clone()),
+                item,
+            }
+        })
+        .collect()
+}
+
+fn change(change: &tidegate_core::approval::Change) -> Change {
+    let owned = change.owned.iter().map(|owned| Owned {
+        path: owned.path.clone(),
+        paths: owned.paths,
+        owners: owned.owners.clone(),
+    });
+    Change {
+        base: change.base.clone(),
+        paths: change.paths,
+        owned: owned.collect(),
+        hands: change.hands.iter().cloned().collect(),
+    }
+}
+
+fn review(review: &tidegate_core::approval::Review, plan: &Plan) -> Review {
+    Review {
+        deployment: review.deployment.to_string(),
+        version: review.plan.release.version.clone(),
+        category: review.category.word().to_owned(),
+        reason: review.reason.clone(),
+        by: review.by.to_string(),
+        at: review.at,
+        differences: differences(&review.plan, plan),
+    }
+}
+
+/// What of two plans differs, value by value.
+fn differences(one: &Plan, other: &Plan) -> Vec<Difference> {
+    let mut found = Vec::new();
+    if let (Ok(one), Ok(other)) = (serde_json::to_value(one), serde_json::to_value(other)) {
+        compare("", &one, &other, &mut found);
+    }
+    found
+}
+
+fn compare(place: &str, one: &Value, other: &Value, found: &mut Vec<Difference>) {
+    if one == other || found.len() >= DIFFERENCES_MAX {
+        return;
+    }
+    match (one, other) {
+        (Value::Object(a), Value::Object(b)) => {
+            let added = b.keys().filter(|key| !a.contains_key(*key));
+            for key in a.keys().chain(added) {
+                let below = if place.is_empty() { key.clone() } else { format!("{place}.{key}") };
+                let value = |map: &serde_json::Map<String, Value>| map.get(key).cloned();
+                let (before, after) = (value(a), value(b));
+                compare(
+                    &below,
+                    &before.unwrap_or(Value::Null),
+                    &after.unwrap_or(Value::Null),
+                    found,
+                );
+            }
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            for at in 0..a.len().max(b.len()) {
+                let value = |list: &[Value]| list.get(at).cloned().unwrap_or(Value::Null);
+                compare(&format!("{place}[{at}]"), &value(a), &value(b), found);
+            }
+        }
+        _ => found.push(Difference {
+            place: place.to_owned(),
+            before: shown(one),
+            after: shown(other),
+        }),
+    }
+}
+
+fn shown(value: &Value) -> Option<String> {
+    let text = match value {
+        Value::Null => return None,
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    Some(text.chars().take(VALUE_CHARS_MAX).collect())
+}
+
+/// What of a service waits for people.
+pub(super) fn items(state: &State, now: Timestamp) -> Vec<Item> {
+    let mut items = Vec::new();
+    if let (Some(current), Some(sheet)) = (&state.current, of(state, now)) {
+        let item = |kind: &str, sentence: String, command: String| Item {
+            kind: kind.to_owned(),
+            deployment: sheet.deployment.clone(),
+            service: sheet.service.clone(),
+            environment: sheet.environment.clone(),
+            version: sheet.version.clone(),
+            sentence,
+            since: current.phase_since,
+            until: sheet.until,
+            command,
+        };
+        if sheet.open {
+            let id = &sheet.deployment;
+            items.push(item("approval", sheet.sentence.clone(), format!("tidegate approve {id}")));
+            let open = sheet.attestations.iter().filter(|attestation| attestation.by.is_none());
+            items.extend(open.map(|attestation| {
+                let what = &attestation.item;
+                let command = format!("tidegate attest \"{what}\" {id}");
+                item("attestation", format!("somebody vouches: {what}"), command)
+            }));
+        }
+        if let Some(hold) = current.hold.as_ref().filter(|h| h.cause == HoldCause::Condition) {
+            let command = format!("tidegate resume {}", sheet.deployment);
+            let asked = item("condition", hold.why.clone(), command);
+            items.push(Item { since: hold.since, until: hold.until, ..asked });
+        }
+    }
+    items.extend(past::open_review(state).map(|open| Item {
+        kind: "review".to_owned(),
+        deployment: open.deployment.to_string(),
+        service: open.plan.scope.service.to_string(),
+        environment: open.plan.scope.environment.to_string(),
+        version: open.plan.release.version.clone(),
+        sentence: format!(
+            "{} refused it for {}: {}; another plan has to answer that",
+            open.by,
+            open.category.word(),
+            open.reason
+        ),
+        since: open.at,
+        until: None,
+        command: "tidegate deploy".to_owned(),
+    }));
+    items
+}

@@ -1,0 +1,63 @@
+//! The tokens of this user's sign-ins, one a server, in a file of mode 0600; a machine brings its
+//! own in `TIDEGATE_TOKEN`. Must never be read by another user, nor printed.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::failure::Failure;
+
+/// Longest file that is read, in bytes: a token has 64.
+const FILE_BYTES_MAX: usize = 256 * 1024;
+
+/// The token for a server, if there is one.
+pub(crate) fn of(server: &Path) -> Option<String> {
+    if let Ok(token) = std::env::var("TIDEGATE_TOKEN") {
+        return Some(token).filter(|token| !token.is_empty());
+    }
+    read(&file()?).ok()?.remove(&server.display().to_string())
+}
+
+/// Keeps the token for a server, or forgets it.
+///
+/// # Errors
+/// [`Failure`] when the file cannot be written, or there is no place for it.
+pub(crate) fn keep(server: &Path, token: Option<&str>) -> Result<(), Failure> {
+    let path = file().ok_or_else(|| Failure::local("neither XDG_CONFIG_HOME nor HOME is set"))?;
+    let mut all = read(&path).map_err(Failure::local)?;
+    let server = server.display().to_string();
+    match token {
+        Some(token) => all.insert(server, token.to_owned()),
+        None => all.remove(&server),
+    };
+    write(&path, &all).map_err(Failure::local)
+}
+
+fn file() -> Option<PathBuf> {
+    let absolute =
+        |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let config = absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")))?;
+    Some(config.join("tidegate").join("credentials.json"))
+}
+
+fn read(path: &Path) -> io::Result<BTreeMap<String, String>> {
+    match std::fs::read(path) {
+        Ok(bytes) if bytes.len() <= FILE_BYTES_MAX => {
+            serde_json::from_slice(&bytes).map_err(io::Error::other)
+        }
+        Ok(_) => Err(io::Error::other("the file of credentials is too long")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+        Err(error) => Err(error),
+    }
+}
+
+fn write(path: &Path, all: &BTreeMap<String, String>) -> io::Result<()> {
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    // Such a file has mode 0600 from its beginning.
+    let mut beside = tempfile::NamedTempFile::new_in(folder)?;
+    beside.write_all(&serde_json::to_vec(all).map_err(io::Error::other)?)?;
+    beside.as_file().sync_all()?;
+    beside.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}

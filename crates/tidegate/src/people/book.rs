@@ -1,0 +1,128 @@
+//! The book of accounts, tokens and sessions: one file of mode 0600 that is replaced as a whole.
+//! Must never hold a password, a code or a token that could be used: hashes and TOTP secrets only.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tidegate_core::digest::Digest;
+use tidegate_core::rights::{Act, Role};
+
+/// Most accounts; past it an identity provider is the better place.
+pub(super) const ACCOUNTS_MAX: usize = 5_000;
+/// Most tokens.
+pub(super) const TOKENS_MAX: usize = 1_000;
+/// Most sessions: the oldest gives way.
+pub(super) const SESSIONS_MAX: usize = 10_000;
+
+/// Everything in the file.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Book {
+    /// By name.
+    pub(super) accounts: BTreeMap<String, Account>,
+    /// By name.
+    pub(super) tokens: BTreeMap<String, Token>,
+    /// By the hash of the session's token.
+    pub(super) sessions: BTreeMap<Digest, Session>,
+}
+
+/// One account.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Account {
+    /// The human being, when another account is theirs too.
+    #[serde(default)]
+    pub(super) person: Option<String>,
+    /// Addresses and handles, in lower case.
+    #[serde(default)]
+    pub(super) names: BTreeSet<String>,
+    /// Groups.
+    #[serde(default)]
+    pub(super) groups: BTreeSet<String>,
+    /// What they are.
+    pub(super) roles: BTreeSet<Role>,
+    /// Whether it may be used.
+    pub(super) active: bool,
+    /// Argon2id, in its own text form; absent until the invitation is used.
+    #[serde(default)]
+    pub(super) password: Option<String>,
+    /// The second factor.
+    #[serde(default)]
+    pub(super) totp: Option<Factor>,
+    /// The invitation, until it is used.
+    #[serde(default)]
+    pub(super) invitation: Option<Invitation>,
+}
+
+/// A second factor.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Factor {
+    /// The shared secret.
+    pub(super) secret: Vec<u8>,
+    /// The last time step that was used: a code counts once.
+    pub(super) last_step: u64,
+    /// Whether a first code proved that the secret arrived.
+    pub(super) proven: bool,
+}
+
+/// A code that sets up an account, once.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Invitation {
+    /// Hash of the code.
+    pub(super) code: Digest,
+    /// Until when.
+    pub(super) expires: Timestamp,
+}
+
+/// A machine's access.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Token {
+    /// Hash of it.
+    pub(super) hash: Digest,
+    /// What it may do.
+    pub(super) acts: BTreeSet<Act>,
+    /// Only these services; empty is all of them.
+    pub(super) services: BTreeSet<String>,
+    /// Until when.
+    pub(super) expires: Timestamp,
+    /// Who made it.
+    pub(super) by: String,
+}
+
+/// A sign-in.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Session {
+    /// Whose.
+    pub(super) account: String,
+    /// When it began.
+    pub(super) since: Timestamp,
+    /// When both factors were shown last.
+    pub(super) proven_at: Timestamp,
+    /// When it was used last, to the minute.
+    pub(super) used_at: Timestamp,
+}
+
+impl Book {
+    /// Reads the file; an empty book when there is none.
+    pub(super) fn read(path: &Path) -> io::Result<Self> {
+        match fs::read(path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::other),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Replaces the file: written beside it, made durable, renamed, and the folder made durable.
+    pub(super) fn write(&self, path: &Path) -> io::Result<()> {
+        let folder = path.parent().ok_or_else(|| io::Error::other("the book has no folder"))?;
+        // Such a file has mode 0600 from its beginning.
+        let mut beside = tempfile::NamedTempFile::new_in(folder)?;
+        beside.write_all(&serde_json::to_vec(self).map_err(io::Error::other)?)?;
+        beside.as_file().sync_all()?;
+        beside.persist(path).map_err(|error| error.error)?;
+        File::open(folder)?.sync_all()
+    }
+}
