@@ -309,7 +309,6 @@ fn apply_to_deployment(current: &mut Deployment, event: &Event, at: Timestamp, a
             current.parts.clone_from(parts);
         }
         Event::GatesWeighed { results, .. } => current.gates.clone_from(results),
-        }
         Event::StepConverged { .. } => {
             current.converged_at = Some(at);
             current.verdict = None;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 
-use crate::gate::{Evidence, Kept, Versions};
 use crate::approval::gate::newest_word;
 use crate::approval::quorum;
+use crate::gate::{Evidence, Kept, Versions};
 use crate::ids::{DeploymentId, PartName, SlotName};
 use crate::plan::{Floor, Part, Plan, Route, Rule};
 use crate::state::{Backend, Phase, SlotState, State, TaskId, TaskProgress, Tenant};

@@ -30,6 +30,10 @@ pub enum Act {
     Reject,
     /// Vouch for something.
     Attest,
+    /// Add a report that gates rest on.
+    AddEvidence,
+    /// Set a gate aside.
+    Waive,
     /// Send back what is in flight.
     RollBack,
     /// Bring an earlier release back when nothing is in flight.
@@ -46,7 +50,7 @@ pub enum Act {
 
 impl Act {
     /// Every act.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Read,
         Self::Deploy,
         Self::Hold,
@@ -56,6 +60,8 @@ impl Act {
         Self::Approve,
         Self::Reject,
         Self::Attest,
+        Self::AddEvidence,
+        Self::Waive,
         Self::RollBack,
         Self::Return,
         Self::Ask,
@@ -74,6 +80,8 @@ impl Act {
             Command::Advance { .. } => Self::Advance,
             Command::Approve { .. } | Command::Withdraw { .. } => Self::Approve,
             Command::Attest { .. } => Self::Attest,
+            Command::AddEvidence { .. } => Self::AddEvidence,
+            Command::Waive { .. } => Self::Waive,
             Command::Reject { .. } => Self::Reject,
             Command::Abort { .. } => Self::Abort,
             Command::Rollback { .. } if state.current.is_some() => Self::RollBack,
@@ -94,6 +102,8 @@ impl Act {
             Self::Approve => "approve",
             Self::Reject => "reject",
             Self::Attest => "attest",
+            Self::AddEvidence => "add-evidence",
+            Self::Waive => "waive",
             Self::RollBack => "roll-back",
             Self::Return => "return",
             Self::Ask => "ask",
@@ -106,7 +116,7 @@ impl Act {
     /// What only a human being may do, whatever a token says.
     #[must_use]
     pub fn is_human(self) -> bool {
-        matches!(self, Self::Approve | Self::Reject | Self::Attest | Self::People)
+        matches!(self, Self::Approve | Self::Reject | Self::Attest | Self::Waive | Self::People)
     }
 }
 
@@ -172,6 +182,8 @@ impl Role {
                 Act::Approve,
                 Act::Reject,
                 Act::Attest,
+                Act::AddEvidence,
+                Act::Waive,
                 Act::RollBack,
                 Act::Return,
                 Act::Ask,
@@ -197,6 +209,7 @@ impl Role {
                 Act::Approve,
                 Act::Reject,
                 Act::Attest,
+                Act::AddEvidence,
                 Act::RollBack,
                 Act::Ask,
             ],
@@ -206,12 +219,19 @@ impl Role {
                 Act::Approve,
                 Act::Reject,
                 Act::Attest,
+                Act::AddEvidence,
                 Act::RollBack,
                 Act::Ask,
             ],
-            Self::Developer => {
-                &[Act::Read, Act::Resume, Act::Approve, Act::Reject, Act::Attest, Act::RollBack]
-            }
+            Self::Developer => &[
+                Act::Read,
+                Act::Resume,
+                Act::Approve,
+                Act::Reject,
+                Act::Attest,
+                Act::AddEvidence,
+                Act::RollBack,
+            ],
         }
     }
 }

@@ -238,6 +238,7 @@ fn unbound(driver: &str) -> Run {
         argv: vec![format!("unbound:{driver}")],
         env: BTreeMap::new(),
         port_env: PORT_ENV.to_owned(),
+        protocol: Protocol::default(),
         grace: GRACE,
         memory_max: None,
         log_bytes_max: LOG_BYTES,

@@ -8,11 +8,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub(crate) mod approval;
 pub(crate) mod evidence;
 pub(crate) mod judged;
-pub(crate) mod plan;
-pub(crate) mod approval;
 pub(crate) mod people;
+pub(crate) mod plan;
 pub(crate) mod request;
 pub(crate) mod service;
 

@@ -114,7 +114,7 @@ pub(crate) fn check_key(key: Option<&str>) -> Result<(), Problem> {
 /// The plan of a release that nobody deploys yet.
 pub(crate) async fn plan_of(api: &Api, release: &request::Release) -> Result<Plan, Problem> {
     check_repository(&release.repository)?;
-    let request::Release { repository, version, config, environment } = release.clone();
+    let request::Release { repository, version, config, environment, variables } = release.clone();
     let asked = request::Deploy {
         repository,
         version,
@@ -123,8 +123,9 @@ pub(crate) async fn plan_of(api: &Api, release: &request::Release) -> Result<Pla
         supersede: false,
         despite_quarantine: false,
         key: None,
+        variables,
     };
-    read_plan(api, &asked).await.map(|parsed| parsed.plan)
+    read_plan(api, &asked, Purpose::Check).await.map(|parsed| parsed.plan)
 }
 
 /// Resolves the tag and reads the configuration from its commit.

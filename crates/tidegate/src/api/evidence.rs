@@ -70,6 +70,8 @@ pub(crate) async fn add(
         version: asked.version,
         config: asked.config.unwrap_or_else(|| request::DEFAULT_CONFIG.to_owned()),
         environment: asked.environment,
+        // Reports belong to a version, whatever its variables are.
+        variables: std::collections::BTreeMap::new(),
     };
     let plan = deployments::plan_of(&api, &release).await?;
     let stream = request.into_body().into_data_stream().map_err(std::io::Error::other);

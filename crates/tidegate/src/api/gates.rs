@@ -110,7 +110,7 @@ pub(crate) async fn waive(
         until,
     };
     api.engine().command(&plan.scope, principal.actor(), key, command).await?;
-    tracing::info!(scope = %plan.scope, %gate, %version, by = %principal.0, "gate waived");
+    tracing::info!(scope = %plan.scope, %gate, %version, by = %principal.name, "gate waived");
     Ok(axum::Json(Waived {
         service: plan.scope.service.to_string(),
         environment: plan.scope.environment.to_string(),

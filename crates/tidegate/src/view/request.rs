@@ -138,6 +138,9 @@ pub(crate) struct Release {
     /// The environment; by default the one that the file names.
     #[serde(default)]
     pub(crate) environment: Option<String>,
+    /// Values of variables that the configuration declares.
+    #[serde(default)]
+    pub(crate) variables: BTreeMap<String, String>,
 }
 
 /// Set a gate aside for one version.

@@ -16,9 +16,9 @@ use tidegate_core::ids::{
     SlotName,
 };
 use tidegate_core::plan::{
-    Ask, Bake, CohortBy, Comparison, Evidence, Floor, HoldEnd, Judging, KeepPrevious, Limits,
-    Metric, Otherwise, Part, PartKind, Plan, Probe, Protocol, Release, Required, Route, Rule, Run,
-    Smoke, SmokeRun, Source, Step, Traffic,
+    self, Ask, Bake, CohortBy, Comparison, Floor, HoldEnd, Judging, KeepPrevious, Limits, Metric,
+    Otherwise, Part, PartKind, Plan, Probe, Protocol, Release, Required, Route, Rule, Run, Smoke,
+    SmokeRun, Source, Step, Traffic,
 };
 use tidegate_core::state::{
     Backend, Hold, HoldCause, Phase, PhaseResult, Reason, SlotObserved, Stage, TaskId, Tenant,
@@ -138,7 +138,6 @@ fn deployment_events() -> Vec<Event> {
                 },
             ],
         },
-        Event::ApprovalGiven { deployment: deployment(), binding: Digest::of(b"binding") },
     ]
 }
 
@@ -296,7 +295,7 @@ fn orders() -> Metric {
 
 fn judging() -> Judging {
     Judging {
-        evidence: Some(Evidence::default()),
+        evidence: Some(plan::Evidence::default()),
         budget: Some(200),
         sources: vec![Source {
             name: MetricName::new("orders").unwrap(),

@@ -20,8 +20,8 @@ use tokio::time::Instant;
 
 use super::World;
 use crate::ports::{
-    Asked, Bind, Bound, Changed, CheckReport, Checks, Clock, Evidence, Failure, MetricSide, Metrics,
-    People, RecordingName, Recordings, Releases, Report, Sample,
+    Asked, Bind, Bound, Changed, CheckReport, Checks, Clock, Evidence, Failure, MetricSide,
+    Metrics, People, RecordingName, Recordings, Releases, Report, Sample,
 };
 
 #[async_trait]
