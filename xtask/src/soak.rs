@@ -64,7 +64,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut generation = 1;
     loop {
         let upgraded = series.len() as u64 - 1;
-        let is_over = args.upgrades.map_or(Instant::now() >= ends, |most| upgraded >= most);
+        let is_over = args.upgrades.map_or_else(|| Instant::now() >= ends, |most| upgraded >= most);
         if is_over {
             break;
         }

@@ -56,22 +56,7 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
         Event::Faulted { code, what } => {
             state.fault = Some(Fault { code: code.clone(), what: what.clone(), at });
         }
-        Event::EvidenceAdded { evidence } => {
-            let (evidence, by) = (evidence.clone(), recorded.actor.clone());
-            state.evidence.push(Kept { evidence, at, by });
-            keep_newest(&mut state.evidence, EVIDENCE_MAX);
-        }
-        Event::GateWaived { gate, version, commit, reason, until } => {
-            state.waivers.push(Waiver {
-                gate: gate.clone(),
-                version: version.clone(),
-                commit: commit.clone(),
-                reason: reason.clone(),
-                until: *until,
-                by: recorded.actor.to_string(),
-            });
-            keep_newest(&mut state.waivers, WAIVERS_MAX);
-        }
+        Event::EvidenceAdded { .. } | Event::GateWaived { .. } => known_of_gates(state, recorded),
         Event::ReviewOpened { .. } => approving::review(state, recorded),
         Event::PhaseEntered { deployment, .. }
         | Event::TaskFinished { deployment, .. }
@@ -99,6 +84,29 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
             apply_to_deployment(current, &recorded.event, at, &recorded.actor);
             approving::fold(state, recorded, deployment);
         }
+    }
+}
+
+/// What gates rest on, whatever deployment asks for it.
+fn known_of_gates(state: &mut State, recorded: &Recorded) {
+    match &recorded.event {
+        Event::EvidenceAdded { evidence } => {
+            let (evidence, by) = (evidence.clone(), recorded.actor.clone());
+            state.evidence.push(Kept { evidence, at: recorded.at, by });
+            keep_newest(&mut state.evidence, EVIDENCE_MAX);
+        }
+        Event::GateWaived { gate, version, commit, reason, until } => {
+            state.waivers.push(Waiver {
+                gate: gate.clone(),
+                version: version.clone(),
+                commit: commit.clone(),
+                reason: reason.clone(),
+                until: *until,
+                by: recorded.actor.to_string(),
+            });
+            keep_newest(&mut state.waivers, WAIVERS_MAX);
+        }
+        _ => {}
     }
 }
 

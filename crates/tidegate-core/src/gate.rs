@@ -395,7 +395,8 @@ pub fn combine(results: &[GateResult]) -> (Outcome, String) {
     let outcome = Outcome::combine(needed.iter().map(|result| result.outcome));
     let bad: Vec<&&GateResult> =
         needed.iter().filter(|result| !result.outcome.allows_progress()).collect();
-    let Some(first) = bad.iter().find(|result| result.outcome == outcome).or(bad.first()) else {
+    let Some(first) = bad.iter().find(|result| result.outcome == outcome).or_else(|| bad.first())
+    else {
         let waived = needed.iter().filter(|result| result.outcome == Outcome::Waived).count();
         let passed = needed.len() - waived;
         let waived = if waived > 0 { format!(", {waived} waived") } else { String::new() };

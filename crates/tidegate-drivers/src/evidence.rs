@@ -42,6 +42,7 @@ pub struct LocalEvidence {
 impl LocalEvidence {
     /// Evidence under a state directory. Touches nothing yet.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "as every driver takes its configuration")]
     pub fn new(config: Config, releases: Arc<GitReleases>) -> Self {
         let store = Store::new(config.state_dir.join("evidence"));
         Self { store, releases, signers: config.state_dir.join("allowed_signers") }

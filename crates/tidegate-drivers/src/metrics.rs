@@ -104,7 +104,8 @@ mod tests {
         let query = r#"up{slot="$slot",v=~"$version",e!~"5..$",x="$slots"} $"#;
         let asked = about(query, &side).map_err(|_refused| "refused")?;
         assert_eq!(asked, r#"up{slot="north",v=~"v2.1.0",e!~"5..$",x="$slots"} $"#);
-        let all = about("$revision$part-$service/$environment", &side).map_err(|_| "refused")?;
+        let all =
+            about("$revision$part-$service/$environment", &side).map_err(|_refused| "refused")?;
         assert_eq!(all, "v2.1.0-1f3a9c0dweb-shop/production");
         Ok(())
     }

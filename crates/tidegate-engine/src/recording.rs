@@ -40,6 +40,7 @@ pub struct Header {
 }
 
 /// One thing that the judge was told.
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are ticks")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Entry {
     /// The share of a step was read back.

@@ -310,7 +310,7 @@ impl<'s> Stage<'s> {
         let fault_at = self.setting.scenario.begins(first);
         self.course.fault_at = fault_at;
         for part in &current.plan.parts {
-            let live = current.targets.get(&part.name).is_some();
+            let live = current.targets.contains_key(&part.name);
             if !self.hearings.contains_key(&part.name) {
                 let seat = self.seat(&current.plan, &current.id, &part.name, live)?;
                 self.hearings.insert(part.name.clone(), seat);

@@ -80,7 +80,7 @@ impl Licences {
 fn base(id: &str) -> String {
     let id = id.to_ascii_lowercase();
     let id = id.strip_suffix('+').unwrap_or(&id);
-    let id = id.strip_suffix("-only").or(id.strip_suffix("-or-later")).unwrap_or(id);
+    let id = id.strip_suffix("-only").or_else(|| id.strip_suffix("-or-later")).unwrap_or(id);
     id.to_owned()
 }
 

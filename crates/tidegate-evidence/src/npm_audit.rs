@@ -105,7 +105,7 @@ impl Fold for Packages {
                 Via::Package(_) => continue,
             };
             let by_url = advisory.url.as_deref().and_then(|url| url.rsplit('/').next());
-            let id = by_url.map(str::to_owned).or(advisory.source.map(|id| id.to_string()));
+            let id = by_url.map(str::to_owned).or_else(|| advisory.source.map(|id| id.to_string()));
             let id = id.unwrap_or_else(|| "unnamed".to_owned());
             if self.advisories.len() >= Findings::MAX {
                 return Err(format!("it has more than {} advisories", Findings::MAX));

@@ -192,8 +192,8 @@ impl Fold for Results {
             }
         });
         let by_ref = entry.rule.as_ref();
-        let index = entry.rule_index.or(by_ref.and_then(|rule| rule.index));
-        let named = entry.rule_id.or(entry.rule.and_then(|rule| rule.id));
+        let index = entry.rule_index.or_else(|| by_ref.and_then(|rule| rule.index));
+        let named = entry.rule_id.or_else(|| entry.rule.and_then(|rule| rule.id));
         self.0.push(Hit {
             rule: named.unwrap_or_default(),
             index: index.and_then(|index| usize::try_from(index).ok()),
@@ -242,8 +242,9 @@ fn of_run(run: Run) -> Result<Findings, String> {
             (true, None) => "unnamed".to_owned(),
             (false, _) => hit.rule,
         };
-        let of_rule = by_id.get(&id).copied().flatten().or(indexed.and_then(|(_, level)| *level));
-        let own = hit.score.or(hit.level.as_deref().map(Severity::of_word));
+        let of_rule =
+            by_id.get(&id).copied().flatten().or_else(|| indexed.and_then(|(_, level)| *level));
+        let own = hit.score.or_else(|| hit.level.as_deref().map(Severity::of_word));
         // The worse of what the rule and the result say; SARIF's default is a warning.
         let severity = match (own, of_rule) {
             (Some(own), Some(rule)) => own.min(rule),

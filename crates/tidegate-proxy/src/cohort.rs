@@ -150,10 +150,10 @@ mod tests {
 
     #[test]
     fn a_cookie_that_we_did_not_sign_is_nobodys() {
-        let cohort = cohort(CohortBy::Cookie);
+        let ours = cohort(CohortBy::Cookie);
         let made_up = format!("tidegate={:032x}{:016x}", 1, 2);
         let of_another = {
-            let mut other = cohort.clone();
+            let mut other = cohort(CohortBy::Cookie);
             other.cookie = "other".into();
             let set = place(&other, &key(), &HeaderMap::new(), NOBODY).set_cookie.unwrap();
             let value = set.to_str().unwrap().split(';').next().unwrap().to_owned();
@@ -162,7 +162,7 @@ mod tests {
         for line in [made_up.as_str(), of_another.as_str(), "tidegate=", "tidegate=\u{e9}"] {
             let mut headers = HeaderMap::new();
             headers.append(COOKIE, HeaderValue::from_bytes(line.as_bytes()).unwrap());
-            assert!(place(&cohort, &key(), &headers, NOBODY).set_cookie.is_some(), "{line}");
+            assert!(place(&ours, &key(), &headers, NOBODY).set_cookie.is_some(), "{line}");
         }
     }
 

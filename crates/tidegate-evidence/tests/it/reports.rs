@@ -45,7 +45,7 @@ fn by_severity(findings: &Findings) -> BTreeMap<&'static str, usize> {
 }
 
 #[test]
-fn test_runners_say_how_many_passed_failed_and_were_left_out() {
+fn runners_say_how_many_passed_failed_and_were_left_out() {
     let rows = [
         (Format::Junit, "pytest.junit.xml", (5, 1, 2), "pytest > test_discount"),
         // jest-junit writes a test that is to be written as one that passed.
@@ -86,7 +86,8 @@ fn a_run_without_tests_is_no_data() {
 
 #[test]
 fn scanners_say_what_they_found_and_how_much_they_looked_at() {
-    let rows: [(Format, &str, &[(&str, usize)], Option<u64>, &str); 9] = [
+    type Row = (Format, &'static str, &'static [(&'static str, usize)], Option<u64>, &'static str);
+    let rows: [Row; 9] = [
         (Format::Sarif, "semgrep.sarif", &[("high", 1)], Some(2), "Semgrep OSS 1.185.0"),
         (Format::Sarif, "gitleaks.sarif", &[("medium", 2)], Some(222), "gitleaks v8.0.0"),
         (

@@ -215,7 +215,7 @@ async fn run(origin: &Origin) {
     for (number, head) in REFUSED.iter().enumerate() {
         let head = head.replacen('#', &format!("/refused/{number}"), 1);
         // A line break that is part of the attack stays as it is.
-        let head = head.replace("\r\n", "\u{1}").replace('\n', "\r\n").replace('\u{1}', "\r\n");
+        let head = head.replace("\r\n", "\u{1}").replace(['\n', '\u{1}'], "\r\n");
         let answer = raw(proxy.listen, format!("{head}\r\n\r\n{SMUG}").as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 400 "), "{head:?}: {answer}");
         assert_eq!(answer.matches("HTTP/1.").count(), 1, "{head:?}: {answer}");

@@ -105,7 +105,7 @@ fn names(field: Option<Field<'_>>, report: &mut Report<'_>) -> Vec<String> {
 fn age(field: Option<Field<'_>>, report: &mut Report<'_>) -> Option<SignedDuration> {
     let field = field?;
     let text = read::text(&field, report)?.trim();
-    let days = text.strip_suffix("days").or(text.strip_suffix('d')).map(str::trim_end);
+    let days = text.strip_suffix("days").or_else(|| text.strip_suffix('d')).map(str::trim_end);
     let whole = days.and_then(|days| days.parse::<i64>().ok()).filter(|days| *days > 0);
     let age = match whole {
         Some(days) if days <= 2 * 366 => Ok(SignedDuration::from_hours(days * 24)),

@@ -71,22 +71,8 @@ impl Narrator {
             Event::ArtifactPinned { artifact, binding, .. } => {
                 format!("artifact {} binding {}", short(artifact), short(binding))
             }
-            Event::EvidenceAdded { evidence } => format!(
-                "{} {} of {} added by {actor}: {}",
-                evidence.format.word(),
-                evidence.name,
-                evidence.version,
-                evidence.summary
-            ),
-            Event::GateWaived { gate, version, reason, until, .. } => {
-                format!("gate {gate} of {version} waived by {actor} until {until:.0}: {reason}")
-            }
-            Event::GatesWeighed { results, .. } => {
-                let results = results.iter().map(|result| {
-                    let word = if result.needed { result.outcome.word() } else { "not needed" };
-                    format!("{} {word}", result.gate)
-                });
-                format!("gates: {}", results.collect::<Vec<_>>().join(", "))
+            Event::EvidenceAdded { .. } | Event::GateWaived { .. } | Event::GatesWeighed { .. } => {
+                text_of_gates(recorded)
             }
             Event::ApprovalGiven { .. }
             | Event::ApprovalWithdrawn { .. }
@@ -113,6 +99,31 @@ impl Narrator {
             Some(Phase::Bake) => "the bake".to_owned(),
             _ => format!("step {}", step + 1),
         }
+    }
+}
+
+/// Events about reports and gates.
+fn text_of_gates(recorded: &Recorded) -> String {
+    let actor = &recorded.actor;
+    match &recorded.event {
+        Event::EvidenceAdded { evidence } => format!(
+            "{} {} of {} added by {actor}: {}",
+            evidence.format.word(),
+            evidence.name,
+            evidence.version,
+            evidence.summary
+        ),
+        Event::GateWaived { gate, version, reason, until, .. } => {
+            format!("gate {gate} of {version} waived by {actor} until {until:.0}: {reason}")
+        }
+        Event::GatesWeighed { results, .. } => {
+            let results = results.iter().map(|result| {
+                let word = if result.needed { result.outcome.word() } else { "not needed" };
+                format!("{} {word}", result.gate)
+            });
+            format!("gates: {}", results.collect::<Vec<_>>().join(", "))
+        }
+        other => other.kind().to_owned(),
     }
 }
 

@@ -186,10 +186,8 @@ fn simulated(course: &Course, scenario: &Scenario) -> Simulated {
 fn summary(run: &Simulated) -> Vec<String> {
     let ending = run.ending.as_deref().unwrap_or("no end within two days");
     let style = if run.detected_after_s.is_some() { Style::Doubtful } else { Style::Good };
-    let mut first = format!("{} in a simulation of `{}`: {}", ending, run.scenario, run.about);
-    if let Some(why) = &run.why {
-        first.push_str(&format!(". {why}"));
-    }
+    let why = run.why.as_ref().map(|why| format!(". {why}")).unwrap_or_default();
+    let first = format!("{} in a simulation of `{}`: {}{why}", ending, run.scenario, run.about);
     let mut lines = vec![styled(style, &first)];
     let served = count(run.exposed_requests);
     let failed = count(run.failed_requests);

@@ -1,5 +1,6 @@
 //! The judge as people meet it: verdicts made again, policies replayed, faults rehearsed.
 
+use std::fmt::Write as _;
 use std::fs;
 
 use serde_json::Value;
@@ -113,9 +114,9 @@ fn ticks_from_elsewhere_are_replayed() {
     let mut rows = "time,version,instance,requests,errors,histogram,fault\n".to_owned();
     for second in 0..300_u32 {
         let time = 1_700_000_000 + second;
-        rows.push_str(&format!("{time},v1,a,90,0,50:80 100:10,0\n"));
+        writeln!(rows, "{time},v1,a,90,0,50:80 100:10,0").unwrap();
         if second >= 120 {
-            rows.push_str(&format!("{time},v2,b,10,3,50:9 inf:1,1\n"));
+            writeln!(rows, "{time},v2,b,10,3,50:9 inf:1,1").unwrap();
         }
     }
     fs::write(world.path().join("ticks.csv"), &rows).unwrap();

@@ -33,6 +33,7 @@ use tidegate_core::weight::{Split, Weight};
 pub(super) fn all() -> Vec<Recorded> {
     let events = deployment_events()
         .into_iter()
+        .chain(gate_events())
         .chain(world_events())
         .chain(judgement_events())
         .chain(people::events())
@@ -99,6 +100,11 @@ fn deployment_events() -> Vec<Event> {
             binding: Digest::of(b"binding"),
             parts: BTreeMap::from([(Component::Owners, Digest::of(b"owners"))]),
         },
+    ]
+}
+
+fn gate_events() -> Vec<Event> {
+    vec![
         Event::EvidenceAdded {
             evidence: Evidence {
                 digest: Digest::of(b"report"),
