@@ -40,10 +40,11 @@ fn about(query: &str, side: &MetricSide) -> Result<String, Failure> {
     while let Some(at) = rest.find('$') {
         let (before, behind) = rest.split_at(at);
         text.push_str(before);
-        let word = behind
-            .find(|c: char| c != '$' && !c.is_ascii_alphanumeric() && c != '_')
-            .and_then(|end| behind.get(..end))
-            .unwrap_or(behind);
+        let ends = |(at, c): (usize, char)| {
+            (at > 0 && !c.is_ascii_alphanumeric() && c != '_').then_some(at)
+        };
+        let end = behind.char_indices().find_map(ends);
+        let word = end.and_then(|end| behind.get(..end)).unwrap_or(behind);
         let (name, left) = (word, behind.get(word.len()..).unwrap_or_default());
         match value(name, side) {
             Some(value) if is_plain(value) => text.push_str(value),

@@ -102,7 +102,7 @@ pub(crate) enum Needs {
 }
 
 /// Every route with what it needs. A route that is not here is denied.
-pub(crate) const ROUTES: [(&str, &str, Needs); 39] = [
+pub(crate) const ROUTES: [(&str, &str, Needs); 49] = [
     ("GET", "/v1/openapi.json", Needs::Nothing),
     ("GET", "/v1/errors/{code}", Needs::Nothing),
     ("POST", "/v1/setup", Needs::Nothing),
@@ -122,6 +122,16 @@ pub(crate) const ROUTES: [(&str, &str, Needs); 39] = [
     ("GET", "/v1/services/{service}/traffic", Needs::Right(Act::Read)),
     ("GET", "/v1/server", Needs::Right(Act::Read)),
     ("POST", "/v1/check", Needs::Right(Act::Read)),
+    ("POST", "/v1/plans", Needs::Right(Act::Read)),
+    ("POST", "/v1/gates", Needs::Right(Act::Read)),
+    ("GET", "/v1/deployments/{id}/verdicts", Needs::Right(Act::Read)),
+    ("GET", "/v1/deployments/{id}/verdicts/{number}", Needs::Right(Act::Read)),
+    ("POST", "/v1/services/{service}/backtest", Needs::Right(Act::Read)),
+    ("GET", "/v1/services/{service}/evidence", Needs::Right(Act::Read)),
+    ("POST", "/v1/services/{service}/evidence/verify", Needs::Right(Act::Read)),
+    ("GET", "/v1/evidence/{digest}", Needs::Right(Act::Read)),
+    ("POST", "/v1/evidence", Needs::AtTheAppend),
+    ("POST", "/v1/waivers", Needs::AtTheAppend),
     ("GET", "/v1/journal/verify", Needs::Right(Act::Audit)),
     ("POST", "/v1/services/{service}/probes", Needs::Right(Act::Ask)),
     ("POST", "/v1/services/{service}/suites", Needs::Right(Act::Ask)),
