@@ -122,9 +122,12 @@ fn rule(field: &Field<'_>, report: &mut Report<'_>) -> Quorum {
     let name = fields.get("name").and_then(|name| word(&name, report));
     let name = name
         .unwrap_or_else(|| if from.is_empty() { "anybody".to_owned() } else { from.join(" or ") });
-    fields.finish(&["when", "unless"], report);
+    fields.finish(&["when", "unless", "owners", "final"], report);
     Quorum { name, need, from, round, touches, applies: true }
 }
+
+/// Ways to reach a group; this version reaches nobody.
+const REACHED: [&str; 5] = ["oncall", "email", "phone", "hours", "tell"];
 
 /// `people: {security: {members: [mira, kofi]}}`.
 fn groups(field: &Field<'_>, report: &mut Report<'_>) -> BTreeMap<String, Group> {
@@ -147,8 +150,13 @@ fn groups(field: &Field<'_>, report: &mut Report<'_>) -> BTreeMap<String, Group>
         let members = fields.get("members").map(|list| words(&list, MEMBERS_MAX, report));
         let directory = fields.get("group").and_then(|group| word(&group, report));
         let handles = fields.get("handles").map(|list| words(&list, GROUPS_MAX, report));
-        fields.finish(&["oncall", "email", "hours", "tell"], report);
+        let reached = REACHED.iter().any(|key| fields.peek(key).is_some());
+        fields.finish(&REACHED, report);
         if members.is_none() && directory.is_none() {
+            // How to reach a group says nothing of who is in it: the server's own is meant.
+            if reached {
+                continue;
+            }
             report
                 .error(codes::MISSING_KEY, inner.at(), format!("`{}` names nobody", inner.path))
                 .help("write `members: [mira, kofi]`, or `group:` with a group of the server");

@@ -138,7 +138,11 @@ pub(super) const SHELL: &[Rule] = &[
         )],
         "a gate on the report in place of a command",
     ),
-    rule(&["check_licenses"], &[Set("check.licences", "{cyclonedx: reports/sbom.json}")], ""),
+    rule(
+        &["check_licenses"],
+        &[Set("check.licences", "{cyclonedx: reports/sbom.json, deny: [AGPL-3.0-only]}")],
+        "which licences are refused is not written",
+    ),
     rule(
         &["update_release_notes|generate_deployment_docs"],
         &[Set("check.release-notes", "{files: [docs/release-notes.md]}")],

@@ -46,7 +46,8 @@ pub(crate) struct Args {
     /// Put another process in the place of the proxy while the good release goes live
     #[arg(long)]
     upgrade_proxy: bool,
-    /// Write a tidegate.yaml without rules, to see that it is they who find the bad release
+    /// Write a tidegate.yaml without rules or evidence, to see that it is they who find the bad
+    /// release
     #[arg(long, hide = true)]
     without_rollback_rules: bool,
 }

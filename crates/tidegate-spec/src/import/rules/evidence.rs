@@ -182,8 +182,8 @@ pub(in crate::import) const EVIDENCE: &[Rule] = &[
     near(
         &["license|licence"],
         "",
-        &[Set("check.licences", "{cyclonedx: reports/sbom.json}")],
-        REPORT,
+        &[Set("check.licences", "{cyclonedx: reports/sbom.json, deny: [AGPL-3.0-only]}")],
+        "which licences are refused, and where the report lies, is not written",
     ),
     near(
         &["security team"],

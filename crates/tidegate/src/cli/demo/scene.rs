@@ -246,6 +246,7 @@ const RULES: &str = "  \
 ";
 
 const NO_RULES: &str = "  \
+  judge: rules
   advance_if: []
   rollback_if: []
 ";
