@@ -33,6 +33,7 @@ mod fuzz;
 mod headers;
 #[cfg(feature = "serve")]
 mod health;
+#[cfg(feature = "serve")]
 mod http2;
 #[cfg(feature = "serve")]
 mod keep;
@@ -40,6 +41,7 @@ mod keep;
 mod lease;
 #[cfg(feature = "serve")]
 mod listen;
+#[cfg(feature = "serve")]
 mod meet;
 #[cfg(feature = "serve")]
 mod metrics;

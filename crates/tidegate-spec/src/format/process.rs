@@ -2,7 +2,7 @@
 //! Must never be carried out from here: what these keys ask for is done by the part of Tidegate
 //! that serves them, and until there is one, a deployment of a file that uses them is refused.
 
-use super::{COMMAND, Shape, key};
+use super::{COMMAND, Shape, declared, key};
 
 const TEXTS: Shape = Shape::List(&Shape::Text);
 const ONE_OR_MORE: Shape = Shape::Any(&[Shape::Text, Shape::List(&Shape::Text)]);
@@ -21,13 +21,14 @@ pub(crate) const RELEASE_START: Shape = Shape::Any(&[
 
 /// `people`.
 pub(crate) const PEOPLE: Shape = Shape::Named(&Shape::Map(&[
-    key("group", &Shape::Text, "the group of the sign-in service"),
-    key("oncall", &Shape::Text, "the rota that says who it is now"),
-    key("email", &Shape::Text, "an address"),
-    key("phone", &Shape::Text, "a number that can be dialled"),
-    key("slack", &Shape::Text, "a channel"),
-    key("hours", &Shape::Text, "when somebody answers"),
-    key("means", &Shape::Text, "who this is"),
+    key("members", &TEXTS, "accounts that belong to it"),
+    key("group", &Shape::Text, "a group of the server"),
+    key("handles", &TEXTS, "its names in an owners file"),
+    declared("oncall", &Shape::Text, "the rota that says who it is now"),
+    declared("email", &Shape::Text, "an address"),
+    declared("phone", &Shape::Text, "a number that can be dialled"),
+    declared("hours", &Shape::Text, "when somebody answers"),
+    declared("tell", &Shape::Free, "what they hear of"),
 ]));
 
 /// `roles`: who may do what.
@@ -114,10 +115,18 @@ pub(crate) const APPROVE: Shape = Shape::Map(&[
         &Shape::List(&Shape::Map(&[
             key("need", &Shape::Count, "how many people"),
             key("from", &TEXTS, "of which groups"),
-            key("owners", &Shape::Count, "how many of them own the code that changed"),
-            key("not", &Shape::Word(&["author"]), "who may not be among them"),
-            key("when", &Shape::Text, "a condition; without it always"),
-            key("final", &Shape::Flag, "whether it is asked only when the others have answered"),
+            key("round", &Shape::Count, "asked when the rounds before it have answered"),
+            key("touches", &TEXTS, "only for releases that change one of these paths"),
+            key("name", &Shape::Text, "what it is called"),
+            key("not", &Shape::Word(&["author"]), "said for the reader: the author never counts"),
+            declared("owners", &Shape::Count, "how many of them own the code that changed"),
+            declared("when", &Shape::Text, "a condition; without it always"),
+            declared("unless", &Shape::Text, "a condition under which it is not asked"),
+            declared(
+                "final",
+                &Shape::Flag,
+                "whether it is asked only when the others have answered",
+            ),
         ])),
         "all of them must be met",
     ),
