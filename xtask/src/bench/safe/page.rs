@@ -145,7 +145,11 @@ fn quiet_table(text: &mut String, book: &Book) -> std::fmt::Result {
             let (k, n) = (rolled_back(ends), u64::try_from(ends.len()).unwrap_or(u64::MAX));
             let literal = ends.iter().filter(|end| end.literal.is_some()).count();
             let literal = if literal > 0 { format!(" ({literal})") } else { String::new() };
-            write!(text, " {k} of {n}, {:.2} %{literal} |", 100.0 * limits(k, n).1)?;
+            if n == 0 {
+                write!(text, " not run yet |")?;
+            } else {
+                write!(text, " {k} of {n}, {:.2} %{literal} |", 100.0 * limits(k, n).1)?;
+            }
         }
         writeln!(text)?;
     }
