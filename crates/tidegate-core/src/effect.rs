@@ -61,6 +61,8 @@ pub enum Effect {
 pub enum Job {
     /// Export the commit, build it, digest the result.
     Prepare(Arc<Plan>),
+    /// Ask the data plane whether it could take this table, and change nothing.
+    Rehearse(Box<RouteTable>),
     /// Ask every probe of every target until each answers, or its retries are used up.
     Probe(Vec<ProbeTarget>),
     /// Run a part's smoke suite against one instance.
@@ -311,6 +313,14 @@ fn job(state: &State, task: &TaskId) -> Option<(Job, SignedDuration)> {
     let limits = &plan.limits;
     Some(match task {
         TaskId::CheckLive | TaskId::VerifyLive => (Job::Probe(live_targets(state)), limits.check),
+        TaskId::Address(part) => {
+            // What is served today, at the place where it will be.
+            let today = route_table(state, part)?;
+            let generation = today.generation.saturating_add(1);
+            let table =
+                RouteTable { generation, route: plan.part(part)?.route()?.clone(), ..today };
+            (Job::Rehearse(Box::new(table)), limits.check)
+        }
         TaskId::Gates => (Job::Gates(Box::new(question(state, plan))), limits.check),
         TaskId::Backup => (Job::Backup(Arc::clone(plan)), limits.check),
         TaskId::Prepare => {

@@ -167,6 +167,18 @@ pub struct Route {
     pub access_log: Option<Weight>,
 }
 
+impl Route {
+    /// Whether requests come in at the same place in the same way: what a data plane may refuse.
+    #[must_use]
+    pub fn enters_like(&self, other: &Self) -> bool {
+        let entrance = |route: &Self| {
+            let Self { listen, host, path, tls, behind, .. } = route.clone();
+            (listen, host, path, tls, behind)
+        };
+        entrance(self) == entrance(other)
+    }
+}
+
 /// What tells users apart when they are placed on a side.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

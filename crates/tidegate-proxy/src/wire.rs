@@ -30,6 +30,8 @@ pub use table::{
 
 /// Where a table is put.
 pub const PATH_TABLE: &str = "/v1/table";
+/// Where a table is tried without being applied.
+pub const PATH_REHEARSAL: &str = "/v1/table/rehearsal";
 /// Where the state of the proxy is read.
 pub const PATH_STATUS: &str = "/v1/status";
 /// Where leases are renewed, many at a time.
@@ -62,6 +64,11 @@ pub fn encode_service(service: &str) -> String {
     }
     out
 }
+
+/// The table would be taken as things are. Nothing was kept of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rehearsed {}
 
 /// The proxy did what was asked, or had already done it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

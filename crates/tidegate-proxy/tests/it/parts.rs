@@ -21,8 +21,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tidegate_proxy::wire::{
-    self, Ack, Backend, Cohort, CohortBy, Refusal, RollbackRequest, Route, Share, StatusReport,
-    Table, TableParts, Ticks, Weight,
+    self, Ack, Backend, Cohort, CohortBy, Refusal, Rehearsed, RollbackRequest, Route, Share,
+    StatusReport, Table, TableParts, Ticks, Weight,
 };
 use tidegate_proxy::{Config, Timeouts, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -277,6 +277,11 @@ impl Control {
     pub(crate) async fn put(&self, table: &Table) -> Result<Ack, Refusal> {
         let body = serde_json::to_string(table).unwrap();
         self.call(Method::PUT, wire::PATH_TABLE, body).await
+    }
+
+    pub(crate) async fn rehearse(&self, table: &Table) -> Result<Rehearsed, Refusal> {
+        let body = serde_json::to_string(table).unwrap();
+        self.call(Method::POST, wire::PATH_REHEARSAL, body).await
     }
 
     /// `None` while nobody answers.
