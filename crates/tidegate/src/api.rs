@@ -27,6 +27,7 @@ pub(crate) mod approvals;
 mod asks;
 pub(crate) mod backtest;
 pub(crate) mod body;
+pub(crate) mod browser;
 mod calls;
 mod changes;
 mod check;
@@ -42,7 +43,7 @@ mod journal;
 pub(crate) mod locate;
 mod logs;
 pub(crate) mod narrate;
-mod people;
+pub(crate) mod people;
 mod plans;
 pub(crate) mod principal;
 mod reply;
@@ -78,6 +79,8 @@ pub(crate) struct Parts {
     pub(crate) stop: CancellationToken,
     /// What the supervisor knows of the data plane.
     pub(crate) proxy: watch::Receiver<Proxy>,
+    /// Where its pages are, `http://127.0.0.1:7000`, when it listens on the network.
+    pub(crate) pages: Option<String>,
 }
 
 impl Api {
@@ -155,6 +158,7 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(people::sign_in))
         .routes(routes!(people::confirm))
         .routes(routes!(people::sign_out))
+        .routes(routes!(people::link))
         .routes(routes!(people::tokens, people::make_token))
         .routes(routes!(people::revoke))
         .routes(routes!(services::list))

@@ -136,6 +136,8 @@ pub(crate) struct Board<'a> {
     pub(crate) times: Vec<(&'static str, String)>,
     pub(crate) gates: Vec<Weighed<'a>>,
     pub(crate) steps: Vec<String>,
+    /// How long each lasts at least.
+    pub(crate) dwell: Option<String>,
 }
 
 /// The board of a deployment.
@@ -164,6 +166,7 @@ pub(crate) fn of(d: &Deployment) -> Board<'_> {
         }),
         times: times(d),
         gates: gates(&d.gates),
+        dwell: (d.steps.dwell_ms > 0).then(|| show::span_ms(d.steps.dwell_ms)),
         steps: d.steps.weights_bp.iter().map(|bp| percent(f64::from(*bp) / 100.0)).collect(),
     }
 }
