@@ -26,7 +26,8 @@ use crate::view::service::Proxy;
 mod approvals;
 mod asks;
 pub(crate) mod backtest;
-mod body;
+pub(crate) mod body;
+pub(crate) mod browser;
 mod changes;
 mod check;
 mod course;
@@ -41,7 +42,7 @@ mod journal;
 mod locate;
 mod logs;
 mod narrate;
-mod people;
+pub(crate) mod people;
 mod plans;
 pub(crate) mod principal;
 mod reply;
@@ -77,6 +78,8 @@ pub(crate) struct Parts {
     pub(crate) stop: CancellationToken,
     /// What the supervisor knows of the data plane.
     pub(crate) proxy: watch::Receiver<Proxy>,
+    /// Where its pages are, `http://127.0.0.1:7000`, when it listens on the network.
+    pub(crate) pages: Option<String>,
 }
 
 impl Api {
@@ -154,6 +157,7 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(people::sign_in))
         .routes(routes!(people::confirm))
         .routes(routes!(people::sign_out))
+        .routes(routes!(people::link))
         .routes(routes!(people::tokens, people::make_token))
         .routes(routes!(people::revoke))
         .routes(routes!(services::list))

@@ -20,6 +20,7 @@ mod server;
 mod state_dir;
 mod terminal;
 mod text;
+mod ui;
 mod view;
 mod wire;
 
