@@ -55,15 +55,13 @@ pub fn policy(plan: &Plan, part: &PartName, instances: (u32, u32)) -> Policy {
 
 fn evidence(plan: &Plan, declared: &Evidence, instances: (u32, u32)) -> EvidencePolicy {
     let ms = |time: jiff::SignedDuration| u64::try_from(time.as_millis()).unwrap_or(0);
-    let steps = plan.traffic.steps.len();
-    let dwells = ms(plan.traffic.dwell).saturating_mul(u64::try_from(steps).unwrap_or(1));
     EvidencePolicy {
         objective: declared.objective,
         rho: declared.worse,
         latency_margin: declared.slower,
         warm_up_ms: ms(declared.warm_up),
-        horizon_ms: dwells.saturating_add(ms(plan.bake.watch)).max(1),
-        changes: u32::try_from(steps.saturating_sub(1)).unwrap_or(0),
+        horizon_ms: ms(plan.horizon()).max(1),
+        changes: plan.share_changes(),
         instances,
         gates_advance: declared.proves_safety,
         ..EvidencePolicy::default()
