@@ -99,6 +99,9 @@ pub(crate) fn dots(title: &str, dots: &[Dot]) -> String {
     }
     let points = dots.iter().map(|dot| (along(dot.seconds, left, right), height(dot.wrong)));
     for (x, y, label) in labels(&points.collect::<Vec<_>>()) {
+        // Half of the label's width, at about seven pixels a sign, must not leave the picture.
+        let half = 3.5 * f64::from(u32::try_from(label.len()).unwrap_or(u32::MAX));
+        let x = x.min(755.0 - half);
         let written = writeln!(
             text,
             "<text x=\"{x:.0}\" y=\"{:.0}\" text-anchor=\"middle\">{label}</text>",
@@ -112,7 +115,7 @@ pub(crate) fn dots(title: &str, dots: &[Dot]) -> String {
 /// One label for all points that are too near each other for their own: where, and what.
 fn labels(points: &[(f64, f64)]) -> Vec<(f64, f64, String)> {
     /// A number and a gap, and a line of text, in pixels.
-    const NEAR: (f64, f64) = (20.0, 12.0);
+    const NEAR: (f64, f64) = (32.0, 9.0);
     let mut order: Vec<usize> = (0..points.len()).collect();
     order.sort_by(|a, b| {
         let ((xa, ya), (xb, yb)) = (points[*a], points[*b]);
@@ -123,7 +126,7 @@ fn labels(points: &[(f64, f64)]) -> Vec<(f64, f64, String)> {
         let (x, y) = points[at];
         let last = groups.last_mut().filter(|group| {
             let (known, level) = points[group[group.len() - 1]];
-            x - known < NEAR.0 && (y - level).abs() < NEAR.1
+            (x - known).abs() < NEAR.0 && (y - level).abs() < NEAR.1
         });
         match last {
             Some(group) => group.push(at),
