@@ -420,6 +420,17 @@ impl Comparison {
         matches!(self, Self::Above | Self::AtLeast)
     }
 
+    /// Whether `value` compares so with `limit`; what is no number does not.
+    #[must_use]
+    pub fn holds(self, value: f64, limit: f64) -> bool {
+        match self {
+            Self::Below => value < limit,
+            Self::AtMost => value <= limit,
+            Self::Above => value > limit,
+            Self::AtLeast => value >= limit,
+        }
+    }
+
     /// The sign as people write it.
     #[must_use]
     pub fn sign(self) -> &'static str {

@@ -101,6 +101,25 @@ fn rule(plan: &Plan, rule: &Rule) -> Option<JudgedRule> {
     })
 }
 
+/// Whether the candidate is kept from going on only by what keeps the live side from passing as
+/// well: an incident of both, of now or of earlier in this step. The evidence, which asks whose
+/// the errors are, must have been asked and must not speak against the candidate.
+#[must_use]
+pub fn is_shared(plan: &Plan, verdict: &Verdict) -> bool {
+    let traffic = &plan.traffic;
+    let is_asked = traffic.floor == Floor::Attributed && verdict.proof.is_some();
+    if !is_asked || verdict.call != Call::Hold(HoldReason::BetweenLimits) {
+        return false;
+    }
+    let live_fails = |reading: &&Reading| {
+        let mut rules = traffic.advance_if.iter().filter(|rule| rule.metric == reading.metric);
+        reading.live.is_some_and(|live| rules.any(|rule| !rule.comparison.holds(live, rule.limit)))
+    };
+    let bad = |reading: &&Reading| matches!(reading.zone, Zone::Hold | Zone::Rollback);
+    let mut kept = verdict.readings.iter().filter(bad).peekable();
+    kept.peek().is_some() && kept.all(|reading| live_fails(&reading))
+}
+
 /// The judge's word in core's types, `since_ms` after the step began.
 #[must_use]
 pub fn translate(verdict: &judged::Verdict, since_ms: u64) -> Verdict {
