@@ -168,7 +168,7 @@ impl Runner {
             let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
             let mut all = Vec::new();
             for worker in workers {
-                let done = worker.join().map_err(|_| anyhow::anyhow!("a worker panicked"))?;
+                let done = worker.join().map_err(|_panic| anyhow::anyhow!("a worker panicked"))?;
                 all.extend(done?);
             }
             Ok(all)
