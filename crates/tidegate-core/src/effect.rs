@@ -10,7 +10,7 @@ use crate::approval::gate::newest_word;
 use crate::approval::quorum;
 use crate::gate::{Evidence, Kept, Versions};
 use crate::ids::{DeploymentId, PartName, SlotName};
-use crate::plan::{Floor, Part, Plan, Route, Rule};
+use crate::plan::{Evidence as Judged, Floor, Part, Plan, Route, Rule};
 use crate::state::{Backend, Phase, SlotState, State, TaskId, TaskProgress, Tenant};
 use crate::weight::Split;
 
@@ -156,12 +156,27 @@ pub struct RouteTable {
     pub fallback: Option<Split>,
     /// Go back when nothing was heard for this long.
     pub lease: Option<SignedDuration>,
-    /// Rules that the data plane enforces by itself.
-    pub brake: Vec<Rule>,
+    /// What the data plane goes back by without asking, in mid-shift only.
+    pub brake: Option<Brake>,
     /// Limits in milliseconds that must be exact edges of its histogram.
     pub limits_ms: Vec<f64>,
     /// The override that this table knows of.
     pub adopted_override: Option<u64>,
+}
+
+/// The judge that the data plane carries along: as much of the policy as its own counts decide.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Brake {
+    /// The rollback rules.
+    pub rules: Vec<Rule>,
+    /// What a rule means that the live revision breaks as well.
+    pub floor: Floor,
+    /// Evidence beside the rules.
+    pub evidence: Option<Judged>,
+    /// How long the rollout is planned to take.
+    pub horizon: SignedDuration,
+    /// Changes of the share that are planned.
+    pub changes: u32,
 }
 
 /// Everything that is not yet as it should be. Order: capacity before traffic, traffic before
@@ -235,7 +250,7 @@ pub fn route_table(state: &State, name: &PartName) -> Option<RouteTable> {
         live: part.live.clone(),
         fallback: table.fallback.clone(),
         lease: table.leased.then_some(plan.limits.traffic_lease),
-        brake: brake(table.leased, plan),
+        brake: table.leased.then(|| brake(plan)),
         limits_ms: latency_limits(plan),
         adopted_override: table.adopted_override,
     })
@@ -267,13 +282,13 @@ fn governing_plan(state: &State) -> Option<&Plan> {
     }
 }
 
-/// The data plane cannot tell whether a breach is the live revision's too: where that counts, only
-/// the judge goes back.
-fn brake(leased: bool, plan: &Plan) -> Vec<Rule> {
-    if leased && plan.traffic.floor == Floor::Literal {
-        plan.traffic.rollback_if.clone()
-    } else {
-        Vec::new()
+fn brake(plan: &Plan) -> Brake {
+    Brake {
+        rules: plan.traffic.rollback_if.clone(),
+        floor: plan.traffic.floor,
+        evidence: plan.traffic.judging.evidence,
+        horizon: plan.horizon(),
+        changes: plan.share_changes(),
     }
 }
 

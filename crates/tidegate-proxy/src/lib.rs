@@ -15,6 +15,8 @@ mod access;
 #[cfg(feature = "serve")]
 mod body;
 #[cfg(feature = "serve")]
+mod brake;
+#[cfg(feature = "serve")]
 mod cohort;
 #[cfg(feature = "serve")]
 mod control;
@@ -37,8 +39,6 @@ mod health;
 mod http2;
 #[cfg(feature = "serve")]
 mod keep;
-#[cfg(feature = "serve")]
-mod lease;
 #[cfg(feature = "serve")]
 mod listen;
 #[cfg(feature = "serve")]

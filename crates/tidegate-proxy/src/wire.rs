@@ -24,8 +24,8 @@ use serde::{Deserialize, Serialize};
 
 pub use edge::{Acme, Behind, Certificate, CertificateStatus, IpNet, Protocol, Speaks, Tls};
 pub use table::{
-    Backend, BrakeRule, Cohort, CohortBy, Mirror, Preview, Route, Share, Table, TableError,
-    TableParts, UncheckedTable, Weight, limits,
+    Backend, BrakeEvidence, BrakeJudge, BrakeRule, Cohort, CohortBy, Mirror, Preview, Route, Share,
+    Table, TableError, TableParts, UncheckedTable, Weight, limits,
 };
 
 /// Where a table is put.
@@ -109,7 +109,7 @@ pub struct Refusal {
 pub enum OverrideKind {
     /// The control plane was silent for longer than the lease of a table in mid-shift.
     Lease,
-    /// A [`BrakeRule`] of the table fired.
+    /// The judge of the table spoke: a [`BrakeRule`] or its evidence.
     Brake,
     /// A person asked for it on the proxy's own socket.
     Emergency,

@@ -30,7 +30,7 @@ const FIRST: u64 = 500_000;
 
 /// Replicas of a rival's cell when nothing is wrong, and when something is; none of its settings
 /// is near enough to a limit to need more.
-const REPLICAS_OF_RIVALS: u64 = 200;
+const REPLICAS_OF_RIVALS: u64 = 100;
 const REPLICAS_OF_RIVALS_FAULTS: u64 = 50;
 
 /// Replicas of a cell in which something is wrong, but for those that a target is read from.
@@ -168,7 +168,7 @@ impl Runner {
             let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
             let mut all = Vec::new();
             for worker in workers {
-                let done = worker.join().map_err(|_| anyhow::anyhow!("a worker panicked"))?;
+                let done = worker.join().map_err(|_panic| anyhow::anyhow!("a worker panicked"))?;
                 all.extend(done?);
             }
             Ok(all)

@@ -460,6 +460,7 @@ pub(crate) fn parts(
         fallback: None,
         lease_ms: None,
         brake: Vec::new(),
+        judge: None,
         limits_ms: vec![200.0, 500.0],
         acknowledges_override: None,
         mirror: None,
