@@ -86,7 +86,12 @@ impl IntoResponse for Refusal {
         let status =
             StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         // What it says may come from a request: the template escapes it.
-        let shell = Shell { title: "That did not work", viewer: None, form_token: String::new(), waiting: 0 };
+        let shell = Shell {
+            title: "That did not work",
+            viewer: None,
+            form_token: String::new(),
+            waiting: 0,
+        };
         page(status, &ProblemPage { shell, problem: self.0 })
     }
 }

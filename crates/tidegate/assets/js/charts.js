@@ -9,6 +9,7 @@
   const sync = uPlot.sync("deployment");
 
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
   const number = (value) => value === null || value === undefined ? "–"
     : value === 0 ? "0" : Math.abs(value) >= 100 ? value.toFixed(0) : Math.abs(value) >= 1 ? value.toFixed(1) : value.toFixed(2);
 
@@ -60,7 +61,7 @@
         if (chart.rollback && chart.rollback <= top * 4) top = Math.max(top, chart.rollback);
         return [0, (top || 1) * 1.12];
       } } },
-      axes: [{ ...axis, size: 26, space: 70 }, { ...axis, size: 44, values: (_plot, values) => values.map(number) }],
+      axes: [{ ...axis, size: 26, space: 90, values: (_plot, values) => values.map((at) => clock.format(at * 1000)) }, { ...axis, size: 44, values: (_plot, values) => values.map(number) }],
       series: [{}, { stroke: color("--live"), width: 1.75, points: { show: false } }, { stroke: color("--candidate"), width: 2, points: { show: false } }],
       hooks: { drawClear: [behind(chart, part)], setCursor: [(drawn) => read(figure, chart, drawn.cursor.idx)] },
     };

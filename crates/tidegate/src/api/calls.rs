@@ -41,10 +41,15 @@ fn words(effect: &Effect) -> String {
         }
         Effect::EnsureSplit { table } => {
             let shares = table.split.as_ref().map_or_else(|| "503 to everybody".to_owned(), shares);
-            format!("route {} by table {}: {shares}; then read it back", table.part, table.generation)
+            format!(
+                "route {} by table {}: {shares}; then read it back",
+                table.part, table.generation
+            )
         }
         Effect::Run { task, attempt, .. } => format!("{}, attempt {attempt}", task.words()),
-        Effect::AskRights { accounts, .. } => format!("ask the directory about {} people", accounts.len()),
+        Effect::AskRights { accounts, .. } => {
+            format!("ask the directory about {} people", accounts.len())
+        }
     }
 }
 

@@ -256,6 +256,15 @@ impl Narrowed {
     pub(crate) fn newest(limit: u32) -> Self {
         Self { service: None, environment: None, limit: Some(limit) }
     }
+
+    /// The newest of a service.
+    pub(crate) fn of(service: &str, environment: &str, limit: u32) -> Self {
+        Self {
+            service: Some(service.to_owned()),
+            environment: Some(environment.to_owned()),
+            limit: Some(limit),
+        }
+    }
 }
 
 /// Deployments, newest first.

@@ -43,7 +43,8 @@ static ASSETS: LazyLock<BTreeMap<&'static str, Asset>> = LazyLock::new(|| {
         Asset { kind, bytes, digest }
     };
     let own = |kind, bytes: &'static [u8]| asset(kind, Cow::Borrowed(bytes));
-    let font = own("font/woff2", include_bytes!("../../assets/vendor/inter-latin-wght-normal.woff2"));
+    let font =
+        own("font/woff2", include_bytes!("../../assets/vendor/inter-latin-wght-normal.woff2"));
     let styles = STYLES.replace(FONT, &address(FONT, &font));
     BTreeMap::from([
         (FONT, font),
@@ -123,6 +124,8 @@ mod tests {
         assert!(sheet.bytes.len() < 32 * 1024, "{}", sheet.bytes.len());
         let text = std::str::from_utf8(&sheet.bytes).unwrap();
         assert!(text.contains(&url(FONT)));
-        assert!(!text.contains("http://") && !text.contains("https://") && !text.contains("@import"));
+        assert!(
+            !text.contains("http://") && !text.contains("https://") && !text.contains("@import")
+        );
     }
 }

@@ -11,9 +11,12 @@ use crate::api::Api;
 mod act;
 mod board;
 mod deployment;
+mod inbox;
 mod live;
 mod now;
 mod series;
+mod service;
+mod sheet;
 pub(crate) mod show;
 
 /// All of them.
@@ -25,6 +28,13 @@ pub(super) fn routes() -> Router<Api> {
         .route("/d/{id}/live", get(live::deployment))
         .route("/d/{id}/series", get(deployment::series))
         .route("/d/{id}/act", get(act::show).post(act::give))
+        .route("/inbox", get(inbox::show))
+        .route("/d/{id}/approve", get(sheet::show).post(sheet::answer))
+        .route("/s/{service}/{environment}", get(service::show))
+        .route(
+            "/s/{service}/{environment}/rollback",
+            get(service::show_return).post(service::bring_back),
+        )
         .route("/d/{id}/rollback", get(act::show_rollback).post(act::roll_back))
 }
 

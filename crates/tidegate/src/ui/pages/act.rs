@@ -16,7 +16,7 @@ use crate::api::{Api, decisions, services};
 use crate::client::encode;
 use crate::problem::Problem;
 use crate::ui::{Refusal, Shell, Viewer, page};
-use crate::view::{Deployment, request};
+use crate::view::{Deployment, Hold, request};
 
 /// How long a hold can be asked for, in minutes, with the words for it.
 const HOLDS: [(u64, &str); 4] =
@@ -28,6 +28,8 @@ struct ActPage {
     shell: Shell,
     d: Deployment,
     light: Light,
+    /// A hold that a person can end.
+    resumable: Option<Hold>,
     holds: [(u64, &'static str); 4],
 }
 
@@ -49,11 +51,15 @@ impl Done {
     /// The words for it; none for a word that no form of ours leads to.
     pub(super) fn words(&self) -> Option<&'static str> {
         Some(match self.done.as_deref()? {
-            "hold" => "Recorded: it holds. Nothing goes forward until somebody resumes it, or the hold ends.",
+            "hold" => {
+                "Recorded: it holds. Nothing goes forward until somebody resumes it, or the hold ends."
+            }
             "resume" => "Recorded: it goes on as its rules say.",
             "advance" => "Recorded: it goes to the next step.",
             "abort" => "Recorded: it is stopped and returns to the safe state.",
-            "rollback" => "Recorded: it goes back. What is asked of the world stands below as it happens.",
+            "rollback" => {
+                "Recorded: it goes back. What is asked of the world stands below as it happens."
+            }
             "approve" => "Recorded: your approval counts for exactly this binding.",
             "attest" => "Recorded: you vouched for it.",
             "reject" => "Recorded: it is refused. The next plan has to answer your reason.",
@@ -72,7 +78,9 @@ pub(crate) async fn show(
     let d = read(&api, &id).await?;
     let shell = super::shell(&api, &viewer, "Act");
     let light = show::headline(&d);
-    Ok(page(StatusCode::OK, &ActPage { shell, d, light, holds: HOLDS }))
+    let by_people = |hold: &Hold| matches!(hold.cause.as_str(), "person" | "condition");
+    let resumable = d.hold.clone().filter(by_people);
+    Ok(page(StatusCode::OK, &ActPage { shell, light, resumable, holds: HOLDS, d }))
 }
 
 /// One of those forms, as it comes back.
@@ -150,7 +158,9 @@ pub(crate) async fn roll_back(
     if d.ended() {
         let what = format!("{id} ended meanwhile: {}", d.sentence);
         let problem = Problem::new(409, "TG7501", what);
-        return Err(Refusal(problem.safe("nothing was changed").help("look at the service again: /")));
+        return Err(Refusal(
+            problem.safe("nothing was changed").help("look at the service again: /"),
+        ));
     }
     let rollback = request::Rollback {
         environment: Some(d.environment.clone()),
@@ -159,6 +169,7 @@ pub(crate) async fn roll_back(
         key: None,
     };
     let service = Path(d.service.clone());
-    let accepted = services::rollback(State(api), viewer.principal, service, Body(rollback)).await?;
+    let accepted =
+        services::rollback(State(api), viewer.principal, service, Body(rollback)).await?;
     Ok(back(&accepted.0.id, "rollback"))
 }

@@ -1,8 +1,6 @@
 //! A deployment as its page shows it: pure functions from what the API says to rows, bars and marks.
 //! Must never say more than the API: what is absent there is absent here.
 
-use jiff::Timestamp;
-
 use crate::text::{count, number};
 use crate::view::evidence::Gate;
 use crate::view::{Deployment, Part, Phase, Reading, Slot, Split, Verdict};
@@ -23,14 +21,6 @@ pub(crate) struct Side {
     pub(crate) version: String,
     /// Role and slot names.
     pub(crate) place: String,
-}
-
-/// What ends the state: words around a moment.
-#[derive(Debug)]
-pub(crate) struct Next {
-    pub(crate) before: String,
-    pub(crate) at: Option<Timestamp>,
-    pub(crate) after: String,
 }
 
 /// One phase.
@@ -121,7 +111,7 @@ pub(crate) struct Weighed<'a> {
 #[derive(Debug)]
 pub(crate) struct Board<'a> {
     pub(crate) sentence: String,
-    pub(crate) next: Option<Next>,
+    pub(crate) next: Option<String>,
     pub(crate) from: Side,
     pub(crate) to: Side,
     pub(crate) rail: Vec<Stop>,
@@ -156,7 +146,10 @@ pub(crate) fn of(d: &Deployment) -> Board<'_> {
         parts: d.parts.iter().map(part).collect(),
         verdict: d.verdict.as_ref().map(judgement),
         can_go_back: !d.ended() && d.going_back.is_none() && d.state != "queued",
-        held_by_person: d.hold.as_ref().is_some_and(|hold| hold.cause != "verdict"),
+        held_by_person: d
+            .hold
+            .as_ref()
+            .is_some_and(|hold| matches!(hold.cause.as_str(), "person" | "condition")),
         exposed: d.exposed.map_or_else(unknown, count),
         failed: outlook.map_or_else(unknown, |outlook| count(outlook.failed)),
         budget: outlook.and_then(|outlook| {
@@ -190,7 +183,8 @@ fn percent(value: f64) -> String {
 
 /// The first letter large, a full stop at the end: the terminal's fragment as a headline.
 fn sentence(d: &Deployment) -> String {
-    let text = if d.sentence.is_empty() { words::state_words(&d.state) } else { d.sentence.clone() };
+    let text =
+        if d.sentence.is_empty() { words::state_words(&d.state) } else { d.sentence.clone() };
     let mut letters = text.chars();
     match letters.next() {
         Some(first) => first.to_uppercase().chain(letters).collect(),
@@ -198,21 +192,9 @@ fn sentence(d: &Deployment) -> String {
     }
 }
 
-fn next(d: &Deployment) -> Option<Next> {
-    if d.ended() {
-        return None;
-    }
-    if let Some(back) = &d.going_back {
-        return Some(Next { before: format!("Going back: {}", back.why), at: None, after: String::new() });
-    }
-    let waiting = d.waiting_on.as_ref()?;
-    let Some(until) = waiting.until else {
-        let before = format!("Ended by {}.", waiting.who);
-        return Some(Next { before, at: None, after: String::new() });
-    };
-    let left = show::between(&d.now, &until);
-    let after = format!("(in {left}), then {}.", waiting.then);
-    Some(Next { before: "Ends".to_owned(), at: Some(until), after })
+fn next(d: &Deployment) -> Option<String> {
+    let back = d.going_back.as_ref().filter(|_| !d.ended())?;
+    Some(format!("Going back: {}", back.why))
 }
 
 /// The slots with a role, by name.
@@ -264,7 +246,10 @@ fn part(part: &Part) -> PartBoard {
     PartBoard {
         name: part.name.clone(),
         worker: part.kind == "worker",
-        url: part.url.clone().filter(|url| url.starts_with("http://") || url.starts_with("https://")),
+        url: part
+            .url
+            .clone()
+            .filter(|url| url.starts_with("http://") || url.starts_with("https://")),
         shares: part.split.as_ref().map(|split| shares(split, &slots)).unwrap_or_default(),
         problems: slots
             .iter()
@@ -276,8 +261,11 @@ fn part(part: &Part) -> PartBoard {
                 name: slot.name.clone(),
                 role: slot.role.clone(),
                 what: match &slot.version {
-                    Some(version) => format!("{version}, {} of {} ready", slot.ready, slot.wanted),
-                    None => "empty".to_owned(),
+                    Some(version) => {
+                        format!(": {version}, {} of {} ready", slot.ready, slot.wanted)
+                    }
+                    // What its events did not touch, a deployment that ended knows nothing of.
+                    None => String::new(),
                 },
             })
             .collect(),
@@ -286,30 +274,32 @@ fn part(part: &Part) -> PartBoard {
 
 /// What is set, what was read back, what was counted.
 fn shares(split: &Split, slots: &[&Slot]) -> Vec<Share> {
-    let bar = |label, shares: Option<&std::collections::BTreeMap<String, f64>>, absent: &str, digits| {
-        let mut x = 0.0;
-        let mut segments = Vec::new();
-        let mut values = Vec::new();
-        for slot in slots {
-            let share = shares.and_then(|shares| shares.get(&slot.name)).copied().unwrap_or(0.0);
-            if share > 0.0 {
-                segments.push(Segment {
-                    role: slot.role.clone(),
-                    x: format!("{x:.2}"),
-                    width: format!("{share:.2}"),
-                });
-                x += share;
+    let bar =
+        |label, shares: Option<&std::collections::BTreeMap<String, f64>>, absent: &str, digits| {
+            let mut x = 0.0;
+            let mut segments = Vec::new();
+            let mut values = Vec::new();
+            for slot in slots {
+                let share =
+                    shares.and_then(|shares| shares.get(&slot.name)).copied().unwrap_or(0.0);
+                if share > 0.0 {
+                    segments.push(Segment {
+                        role: slot.role.clone(),
+                        x: format!("{x:.2}"),
+                        width: format!("{share:.2}"),
+                    });
+                    x += share;
+                }
+                if slot.role != "standby" || share > 0.0 {
+                    values.push(if digits { format!("{share:.1}") } else { number(share) });
+                }
             }
-            if slot.role != "standby" || share > 0.0 {
-                values.push(if digits { format!("{share:.1}") } else { number(share) });
-            }
-        }
-        let value = match shares {
-            Some(_) => format!("{} %", values.join(" / ")),
-            None => absent.to_owned(),
+            let value = match shares {
+                Some(_) => format!("{} %", values.join(" / ")),
+                None => absent.to_owned(),
+            };
+            Share { label, segments, value }
         };
-        Share { label, segments, value }
-    };
     vec![
         bar("set", Some(&split.set), "", false),
         bar("read back", split.read.as_ref(), "not confirmed", false),
@@ -339,10 +329,11 @@ fn row(reading: &Reading) -> Row {
     let rule = |rule: &Option<String>, what: &str| {
         rule.as_ref().map(|rule| format!("{} {what}", rule.trim()))
     };
-    let rules: Vec<String> = [rule(&reading.advance, "advances"), rule(&reading.rollback, "rolls back")]
-        .into_iter()
-        .flatten()
-        .collect();
+    let rules: Vec<String> =
+        [rule(&reading.advance, "advances"), rule(&reading.rollback, "rolls back")]
+            .into_iter()
+            .flatten()
+            .collect();
     Row {
         metric: reading.metric.clone(),
         live: value(reading.live),
@@ -392,7 +383,8 @@ fn times(d: &Deployment) -> Vec<(&'static str, String)> {
         }
         None => rows.push(("elapsed", show::between(&d.started_at, &d.now))),
     }
-    if let (Some(step), Some(converged), false) = (d.steps.current, d.steps.converged_at, d.ended()) {
+    if let (Some(step), Some(converged), false) = (d.steps.current, d.steps.converged_at, d.ended())
+    {
         let dwell = jiff::SignedDuration::from_millis(d.steps.dwell_ms);
         if let Ok(earliest) = converged.checked_add(dwell) {
             let name = if usize::try_from(step).is_ok_and(|step| step == d.steps.weights_bp.len()) {

@@ -125,7 +125,7 @@ pub(super) async fn course_of(api: &Api, d: &Deployment) -> Result<String, Probl
         locate::Located::Begun(row) => (lines(api, &row).await?, log(api, &row).await),
     };
     let more = lines.len().saturating_sub(LINES_MAX);
-    let newest = lines.into_iter().rev().take(LINES_MAX).map(told).collect();
+    let newest = lines.iter().rev().take(LINES_MAX).map(told).collect();
     Ok(super::fragment(&CoursePart { d, b: board::of(d), log, lines: newest, more }))
 }
 
@@ -142,7 +142,7 @@ async fn log(api: &Api, row: &DeploymentRow) -> String {
     text::plain_lines(&String::from_utf8_lossy(&bytes)).trim().to_owned()
 }
 
-fn told(line: Line) -> Told {
+fn told(line: &Line) -> Told {
     let (icon, tone) = match line.kind.as_str() {
         "deployment_started" => ("play", "strong"),
         "rollback_started" | "step_braked" | "override_adopted" => ("back", "bad"),

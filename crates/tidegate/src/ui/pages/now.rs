@@ -44,10 +44,20 @@ struct Known {
 }
 
 /// A deployment with its light.
-struct Run {
-    row: Row,
-    light: Light,
-    took: String,
+pub(super) struct Run {
+    pub(super) row: Row,
+    pub(super) light: Light,
+    pub(super) took: String,
+}
+
+/// Rows with their lights.
+pub(super) fn runs(rows: Vec<Row>, now: Timestamp) -> Vec<Run> {
+    let run = |row: Row| Run {
+        light: show::state(&row.state),
+        took: show::between(&row.started_at, row.ended_at.as_ref().unwrap_or(&now)),
+        row,
+    };
+    rows.into_iter().map(run).collect()
 }
 
 /// The page.
@@ -60,17 +70,13 @@ pub(crate) async fn show(State(api): State<Api>, viewer: Viewer) -> Result<Respo
 pub(super) async fn body(api: &Api) -> Result<String, Problem> {
     let now = api.now();
     let asked = deployments::Narrowed::newest(ROWS);
-    let rows = show::plain(deployments::list(State(api.clone()), Query(asked)).await?.0).deployments;
+    let rows =
+        show::plain(deployments::list(State(api.clone()), Query(asked)).await?.0).deployments;
     let found = show::plain(services::list(State(api.clone())).await?.0).services;
     let services: Vec<Known> = found.into_iter().map(|view| known(view, &rows)).collect();
     let moving = services.iter().filter(|known| known.view.current.is_some()).count();
-    let rows = rows.into_iter().map(|row| Run {
-        light: show::state(&row.state),
-        took: show::between(&row.started_at, row.ended_at.as_ref().unwrap_or(&now)),
-        row,
-    });
     let sentence = sentence(services.len(), moving);
-    Ok(super::fragment(&NowPart { sentence, services, rows: rows.collect(), now }))
+    Ok(super::fragment(&NowPart { sentence, services, rows: runs(rows, now), now }))
 }
 
 fn sentence(services: usize, moving: usize) -> String {
@@ -88,7 +94,6 @@ fn sentence(services: usize, moving: usize) -> String {
 
 fn known(view: Service, rows: &[Row]) -> Known {
     let mine = |row: &&Row| row.service == view.service && row.environment == view.environment;
-    let newest = rows.iter().find(mine);
     let current = view.current.as_ref().and_then(|id| rows.iter().find(|row| row.id == *id));
     let light = match (&view.fault, current) {
         (Some(_), _) => show::state("faulted"),
@@ -101,7 +106,9 @@ fn known(view: Service, rows: &[Row]) -> Known {
     let brought = |row: &&Row| {
         mine(row) && Some(&row.version) == view.live.as_ref() && row.state.contains("succeeded")
     };
-    let link = current.or(newest).map_or_else(|| "#deployments".to_owned(), |row| format!("/d/{}", encode(&row.id)));
+    let link = match current {
+        Some(row) => format!("/d/{}", encode(&row.id)),
+        None => format!("/s/{}/{}", encode(&view.service), encode(&view.environment)),
+    };
     Known { since: rows.iter().find(brought).and_then(|row| row.ended_at), light, link, view }
 }
-

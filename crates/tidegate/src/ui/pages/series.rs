@@ -58,7 +58,11 @@ pub(crate) struct Chart {
 
 /// The series of every part of a deployment; empty before users met it, and once its recording is
 /// gone.
-pub(crate) async fn of(api: &Api, row: &DeploymentRow, plan: &Plan) -> Result<Vec<Series>, Problem> {
+pub(crate) async fn of(
+    api: &Api,
+    row: &DeploymentRow,
+    plan: &Plan,
+) -> Result<Vec<Series>, Problem> {
     let mut found = Vec::new();
     for part in &plan.parts {
         let name = RecordingName {
@@ -207,7 +211,6 @@ pub(crate) struct Band {
 #[derive(Debug)]
 pub(crate) struct Still {
     pub(crate) name: String,
-    pub(crate) unit: String,
     pub(crate) bands: Vec<Band>,
     pub(crate) live: String,
     pub(crate) candidate: String,
@@ -272,7 +275,6 @@ fn still(series: &Series, chart: &Chart) -> Still {
     let read = format!("live {} · new {}", shown(&chart.live), shown(&chart.candidate));
     Still {
         name: chart.name.clone(),
-        unit: chart.unit.clone(),
         bands: bands.collect(),
         live: line(&chart.live),
         candidate: line(&chart.candidate),
@@ -306,7 +308,11 @@ fn table(series: &Series, chart: &Chart) -> Vec<[String; 3]> {
             };
             let at = Timestamp::from_millisecond((*begin * 1_000.0).round() as i64);
             let at = at.map(|at| at.strftime("%H:%M:%S").to_string()).unwrap_or_default();
-            [format!("{} % from {at} UTC", number(*share)), mean(&chart.live), mean(&chart.candidate)]
+            [
+                format!("{} % from {at} UTC", number(*share)),
+                mean(&chart.live),
+                mean(&chart.candidate),
+            ]
         })
         .collect()
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::terminal::Style;
 use crate::text;
 use crate::view::Deployment;
+use crate::view::service::Slots;
 use crate::words;
 
 /// A state as icon, word and tone.
@@ -102,14 +103,18 @@ pub(crate) fn icon(name: &str) -> String {
         "dot" => "M10 10h.01",
         "wave" => "M3 11.5c2.3-4 4.7-4 7 0s4.7 4 7 0",
         "clock" => "M10 5.5V10l3 2M10 2.8a7.2 7.2 0 1 0 0 14.4 7.2 7.2 0 0 0 0-14.4z",
-        "people" => "M7.5 9.5a3 3 0 1 0 0-6 3 3 0 0 0 0 6zM2 16.5c.6-3.2 2.7-4.5 5.5-4.5s4.9 1.3 5.5 4.5M13.5 4a3 3 0 0 1 0 5.5M15 12.3c1.7.6 2.7 2 3 4.2",
+        "people" => {
+            "M7.5 9.5a3 3 0 1 0 0-6 3 3 0 0 0 0 6zM2 16.5c.6-3.2 2.7-4.5 5.5-4.5s4.9 1.3 5.5 4.5M13.5 4a3 3 0 0 1 0 5.5M15 12.3c1.7.6 2.7 2 3 4.2"
+        }
         "inbox" => "M3 11l2.5-7h9l2.5 7v5H3zM3 11h4l1.2 2.2h3.6L13 11h4",
         "arrow" => "M4 10h12M11.5 5.5L16 10l-4.5 4.5",
         "grid" => "M4 4h5v5H4zM11 4h5v5h-5zM4 11h5v5H4zM11 11h5v5h-5z",
         "list" => "M4 5.5h12M4 10h12M4 14.5h8",
         _ => "M7.5 7.5a2.5 2.5 0 1 1 3.6 2.3c-.7.4-1.1.9-1.1 1.7M10 15h.01",
     };
-    format!("<svg class=\"icon\" viewBox=\"0 0 20 20\" aria-hidden=\"true\"><path d=\"{path}\"/></svg>")
+    format!(
+        "<svg class=\"icon\" viewBox=\"0 0 20 20\" aria-hidden=\"true\"><path d=\"{path}\"/></svg>"
+    )
 }
 
 /// A moment as markup: in UTC until the browser knows the viewer's zone.
@@ -135,6 +140,24 @@ pub(crate) fn between(from: &Timestamp, to: &Timestamp) -> String {
 /// A length of time in milliseconds.
 pub(crate) fn span_ms(ms: i64) -> String {
     text::span(SignedDuration::from_millis(ms))
+}
+
+/// A share in basis points as percent.
+pub(crate) fn share(bp: &u16) -> String {
+    format!("{} %", text::number(f64::from(*bp) / 100.0))
+}
+
+/// CPU and memory of a slot, in percent.
+pub(crate) fn usage(slots: &Slots, part: &str, slot: &str) -> (String, String) {
+    let used = slots.usage.get(&format!("{part}/{slot}"));
+    let percent = |value: Option<f64>| match value {
+        Some(value) => format!("{} %", text::number(value)),
+        None => "–".to_owned(),
+    };
+    (
+        percent(used.and_then(|used| used.cpu_percent)),
+        percent(used.and_then(|used| used.memory_percent)),
+    )
 }
 
 /// The first letters of a digest, as people compare it.
