@@ -16,10 +16,6 @@ use tidegate_engine::ports::{Failure, RecordingName, Recordings};
 
 use crate::files;
 
-/// Recordings that were not written for so long are deleted.
-pub const KEPT_FOR: Duration = Duration::from_secs(90 * 24 * 3_600);
-/// Bytes of all recordings together: some thousand rollouts of an hour.
-pub const BYTES_MAX: u64 = 1 << 30;
 /// Largest recording that is read: what the judge's room writes at most, and its header.
 const FILE_BYTES_MAX: u64 = 80 << 20;
 /// Recordings that are looked at in one listing.
@@ -32,9 +28,9 @@ const SUFFIX: &str = ".ticks";
 pub struct Config {
     /// The state directory; they lie in `recordings` below it.
     pub state_dir: PathBuf,
-    /// Age at which they go.
+    /// Age at which they go, counted from the last write.
     pub kept_for: Duration,
-    /// Bytes that all of them may take.
+    /// Bytes that all of them may take; a GiB is some thousand rollouts of an hour.
     pub bytes_max: u64,
 }
 

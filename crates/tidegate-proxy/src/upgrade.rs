@@ -22,7 +22,7 @@ use crate::disk::Record;
 use crate::wire::{RevisionTick, Tick};
 
 /// The form of everything below. Another number is refused, and the elder goes on.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// How long each side waits for the other's next word while nothing is decided yet.
 const WORD_WAIT: Duration = Duration::from_secs(10);
 /// Longest line: the kept ticks of one service are about 6 MiB as memory, twice that as text.

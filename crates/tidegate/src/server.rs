@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use axum::middleware;
 use jiff::Timestamp;
+use tidegate_drivers::recordings;
 use tidegate_engine::{Engine, StartError};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
@@ -35,13 +36,15 @@ pub(crate) mod supervisor;
 /// Requests in progress get this long when the server stops; streams of events are cut.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// Runs the server in this process until SIGTERM, SIGINT or a request to stop.
+/// Runs the server in this process until SIGTERM, SIGINT or a request to stop; `kept` says how much
+/// of what the judge hears stays.
 ///
 /// # Errors
 /// [`Failure`] with a code when it cannot start; nothing in the world was touched then.
 pub(crate) async fn run(
     dir: StateDir,
     settings: Settings,
+    kept: recordings::Config,
     terminal: Option<&Terminal>,
 ) -> Result<(), Failure> {
     dir.create().map_err(|error| refused_dir(&error))?;
@@ -59,7 +62,7 @@ pub(crate) async fn run(
     })?;
     refuse_second(&dir).await?;
     refuse_to_forget(&dir)?;
-    let graph = wire::graph(&dir).await?;
+    let graph = wire::graph(&dir, kept).await?;
     let holder = format!("pid {}", std::process::id());
     let engine = Engine::start(graph.ports.clone(), &holder).await.map_err(|error| {
         let StartError::Journal(error) = error;

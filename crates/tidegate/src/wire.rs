@@ -42,7 +42,7 @@ pub(crate) struct Graph {
 ///
 /// # Errors
 /// [`Failure`] when the journal is held by another server or cannot be read.
-pub(crate) async fn graph(dir: &StateDir) -> Result<Graph, Failure> {
+pub(crate) async fn graph(dir: &StateDir, kept: recordings::Config) -> Result<Graph, Failure> {
     let state_dir = dir.path().to_owned();
     let journal = Sqlite::open(&state_dir).await.map_err(|error| server::held(dir, &error))?;
     let journal = Arc::new(journal);
@@ -51,11 +51,7 @@ pub(crate) async fn graph(dir: &StateDir) -> Result<Graph, Failure> {
         shim_command: own_command(&["shim"])?,
     }));
     let proxy = ProxyProcess::new(dir.proxy_socket(), proxy_command(dir)?, &state_dir);
-    let recordings = Arc::new(RecordingFiles::new(recordings::Config {
-        state_dir: state_dir.clone(),
-        kept_for: recordings::KEPT_FOR,
-        bytes_max: recordings::BYTES_MAX,
-    }));
+    let recordings = Arc::new(RecordingFiles::new(kept));
     let releases = Arc::new(GitReleases::new(scm::Config { state_dir: state_dir.clone() }));
     let kept = evidence::Config { state_dir: state_dir.clone() };
     let owner = user_name(rustix::process::geteuid().as_raw());

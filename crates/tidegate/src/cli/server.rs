@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tidegate_drivers::recordings;
 use tokio::time::Instant;
 
 use crate::cli::session::Session;
@@ -44,6 +45,24 @@ pub(crate) struct Run {
     /// Leave the terminal and its signals behind (used by `deploy`)
     #[arg(long, hide = true)]
     detached: bool,
+    /// Days that what the judge heard is kept, for `verdict show` and `backtest`
+    #[arg(
+        long,
+        env = "TIDEGATE_TICKS_DAYS",
+        value_name = "DAYS",
+        default_value_t = 90,
+        value_parser = clap::value_parser!(u16).range(1..=3_650),
+    )]
+    ticks_days: u16,
+    /// MiB of it at most; beyond that the oldest goes
+    #[arg(
+        long,
+        env = "TIDEGATE_TICKS_MIB",
+        value_name = "MIB",
+        default_value_t = 1_024,
+        value_parser = clap::value_parser!(u32).range(16..=1_048_576),
+    )]
+    ticks_mib: u32,
 }
 
 /// Runs the verb.
@@ -64,8 +83,13 @@ pub(crate) async fn run(session: &Session, verb: &Verb) -> Result<Exit, Failure>
             }
             let mut settings = Settings::read(args.settings.as_deref(), &session.dir)?;
             settings.listen = args.listen.or(settings.listen);
+            let kept = recordings::Config {
+                state_dir: session.dir.path().to_owned(),
+                kept_for: Duration::from_secs(u64::from(args.ticks_days) * 24 * 3_600),
+                bytes_max: u64::from(args.ticks_mib) << 20,
+            };
             let terminal = (!args.detached).then_some(&session.terminal);
-            server::run(session.dir.clone(), settings, terminal).await?;
+            server::run(session.dir.clone(), settings, kept, terminal).await?;
             Ok(Exit::Done)
         }
         Verb::Status => status(session).await,
