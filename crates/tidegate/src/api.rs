@@ -44,6 +44,7 @@ mod narrate;
 mod people;
 mod plans;
 pub(crate) mod principal;
+mod proxy;
 mod reply;
 mod server;
 mod services;
@@ -172,6 +173,7 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(gates::waive))
         .routes(routes!(journal::verify))
         .routes(routes!(server::show))
+        .routes(routes!(proxy::show))
         .routes(routes!(server::stop))
         .routes(routes!(check::check))
         .routes(routes!(errors::page))

@@ -102,7 +102,7 @@ pub(crate) enum Needs {
 }
 
 /// Every route with what it needs. A route that is not here is denied.
-pub(crate) const ROUTES: [(&str, &str, Needs); 49] = [
+pub(crate) const ROUTES: [(&str, &str, Needs); 50] = [
     ("GET", "/v1/openapi.json", Needs::Nothing),
     ("GET", "/v1/errors/{code}", Needs::Nothing),
     ("POST", "/v1/setup", Needs::Nothing),
@@ -121,6 +121,7 @@ pub(crate) const ROUTES: [(&str, &str, Needs); 49] = [
     ("GET", "/v1/services/{service}/targets", Needs::Right(Act::Read)),
     ("GET", "/v1/services/{service}/traffic", Needs::Right(Act::Read)),
     ("GET", "/v1/server", Needs::Right(Act::Read)),
+    ("GET", "/v1/proxy", Needs::Right(Act::Read)),
     ("POST", "/v1/check", Needs::Right(Act::Read)),
     ("POST", "/v1/plans", Needs::Right(Act::Read)),
     ("POST", "/v1/gates", Needs::Right(Act::Read)),

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::server;
 use crate::terminal::{Style, styled};
 use crate::text::span;
-use crate::view::service::{Server, Stopping};
+use crate::view::service::{Proxy, Server, Stopping};
 
 /// The server ends within this after it was asked to: it drains for 10 s at most.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
@@ -78,7 +78,7 @@ async fn status(session: &Session) -> Result<Exit, Failure> {
         format!("state     {} (epoch {})", shown.state_dir, shown.epoch),
         format!("services  {}", shown.services),
         format!("you are   {}", shown.you),
-        format!("proxy     {}", proxy_words(&shown)),
+        format!("proxy     {}", proxy_words(&shown.proxy)),
     ] {
         session.terminal.line(&line)?;
     }
@@ -86,8 +86,7 @@ async fn status(session: &Session) -> Result<Exit, Failure> {
 }
 
 /// The data plane in words.
-pub(crate) fn proxy_words(shown: &Server) -> String {
-    let proxy = &shown.proxy;
+pub(crate) fn proxy_words(proxy: &Proxy) -> String {
     match (proxy.running, proxy.pid, &proxy.problem) {
         (true, Some(pid), _) => format!("running, pid {pid}, started {} times here", proxy.starts),
         (_, _, Some(problem)) => format!("not running: {problem}"),

@@ -13,6 +13,7 @@ mod api;
 mod approvals;
 mod bad_input;
 mod cli;
+mod data_plane;
 mod demo;
 mod examples;
 mod gates;
