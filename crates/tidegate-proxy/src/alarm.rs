@@ -151,7 +151,7 @@ mod tests {
         })
         .await;
         drop(first);
-        tokio::time::sleep(2 * SOON).await;
+        Alarm::at(began + 2 * SOON, Kind::Request).await;
         Alarm::at(began + 3 * SOON, Kind::Answer).await;
         assert!(began.elapsed() >= 3 * SOON);
     }

@@ -55,7 +55,7 @@ async fn metrics_agree_with_what_clients_saw() {
     assert_eq!(sum("failures_total", "class=\"grpc\""), 1);
     assert_eq!(sum("failures_total", ""), 2);
     assert_eq!(sum("latency_seconds_count", ""), 44);
-    assert_eq!(sum("latency_seconds_bucket", "le=\"+Inf\""), 44);
+    assert_eq!(sum("latency_seconds_bucket", "le=\"+Inf\""), 44, "{found:#?}");
     assert_eq!(sum("weight_basis_points", "candidate"), 4_000);
     assert!(sum("requests_total", "candidate") >= good);
     assert_eq!(found["tidegate_proxy_generation{service=\"shop/web\"}"], 7);

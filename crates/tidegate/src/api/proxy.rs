@@ -8,16 +8,16 @@ use tidegate_drivers::traffic::{Served, inspect};
 use super::Api;
 use super::principal::Principal;
 use super::reply::Reply;
-use crate::view::proxy::{Certificate, DataPlane, ServedPart};
+use crate::view::proxy::{Certificate, ProxyStatus, ServedPart};
 
 /// The proxy, every part that it serves, and the certificates of each.
 #[utoipa::path(
     get,
     path = "/v1/proxy",
     tag = "server",
-    responses((status = 200, body = DataPlane))
+    responses((status = 200, body = ProxyStatus))
 )]
-pub(crate) async fn show(State(api): State<Api>, _principal: Principal) -> Reply<DataPlane> {
+pub(crate) async fn show(State(api): State<Api>, _principal: Principal) -> Reply<ProxyStatus> {
     let parts = api.parts();
     let proxy = parts.proxy.borrow().clone();
     let now = api.now();
@@ -25,7 +25,7 @@ pub(crate) async fn show(State(api): State<Api>, _principal: Principal) -> Reply
         Ok(served) => (served.into_iter().map(|served| part(served, now)).collect(), None),
         Err(failure) => (Vec::new(), Some(format!("{} {}", failure.code, failure.what))),
     };
-    Ok(axum::Json(DataPlane { proxy, parts, unknown }))
+    Ok(axum::Json(ProxyStatus { proxy, parts, unknown }))
 }
 
 fn part(served: Served, now: Timestamp) -> ServedPart {

@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::server::{logging, refused_dir};
 use crate::terminal::{Style, Terminal, styled};
 use crate::text::span;
-use crate::view::proxy::{Certificate, DataPlane, ServedPart};
+use crate::view::proxy::{Certificate, ProxyStatus, ServedPart};
 use crate::wire;
 
 use super::server::proxy_words;
@@ -200,14 +200,14 @@ async fn metrics(session: &Session) -> Result<Exit, Failure> {
 }
 
 async fn status(session: &Session) -> Result<Exit, Failure> {
-    let shown: DataPlane = session.client.get("/v1/proxy").await?;
+    let shown: ProxyStatus = session.client.get("/v1/proxy").await?;
     if session.terminal.is_json() {
         session.terminal.json(&shown)?;
     } else {
         session.terminal.line(&proxy_words(&shown.proxy))?;
         if let Some(unknown) = &shown.unknown {
             let words = format!("what it serves is not known: {unknown}");
-            session.terminal.line(&styled(Style::Bad, &words).to_string())?;
+            session.terminal.line(&styled(Style::Bad, &words))?;
         }
         for part in &shown.parts {
             for line in part_words(part, &session.terminal) {

@@ -14,7 +14,7 @@ const DAY_MS: i64 = 86_400_000;
 
 /// The proxy and every part that it serves.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub(crate) struct DataPlane {
+pub(crate) struct ProxyStatus {
     /// The process, as its supervisor sees it.
     #[serde(flatten)]
     pub(crate) proxy: Proxy,
