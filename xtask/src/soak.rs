@@ -1,5 +1,6 @@
-//! `cargo xtask soak`: users, weight changes and upgrades of the proxy for minutes on end. At its
-//! end nothing was lost, and memory and descriptors are where they were at its beginning.
+//! `cargo xtask soak`: users, weight changes, certificate reloads and upgrades of the proxy for
+//! minutes on end. At its end nothing was lost, and memory and descriptors are where they were at
+//! its beginning.
 //! Must never look at a clock to judge: only counts decide, so that a busy machine does not fail.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -12,6 +13,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+
+mod keys;
+
+use keys::{Keys, TlsUser};
 
 /// Users who keep their connection until an answer says that it ends.
 const USERS: usize = 8;
@@ -58,6 +63,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let dir = tempfile::Builder::new().prefix("s-").tempdir()?;
     let mut plane = Plane::start(&programs, dir.path())?;
     let users = Users::start(plane.listen);
+    let visitor = TlsUser::start(plane.secure, &plane.keys);
     users.more(500)?;
     let mut series = vec![plane.held()?];
     let ends = Instant::now() + Duration::from_mins(args.minutes);
@@ -73,16 +79,21 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             plane.change(generation)?;
             users.more(20)?;
         }
+        plane.keys.renew(plane.secure)?;
         plane.upgrade()?;
         users.more(500)?;
+        visitor.more(1)?;
         series.push(plane.held()?);
     }
     let answered = users.finish()?;
+    let visits = visitor.finish()?;
     let (first, last) = (series[0], series[series.len() - 1]);
     println!(
-        "{answered} requests, {} weight changes, {} upgrades, nothing lost\n\
+        "{answered} requests, {visits} visits over TLS, {} weight changes, {} certificates, \
+         {} upgrades, nothing lost\n\
          memory {:.1} MiB, then {:.1}; descriptors {}, then {}",
         generation - 1,
+        series.len(),
         series.len() - 1,
         first.memory_mib,
         last.memory_mib,
@@ -119,6 +130,9 @@ struct Plane {
     state: PathBuf,
     socket: PathBuf,
     listen: SocketAddr,
+    /// The same application over TLS.
+    secure: SocketAddr,
+    keys: Keys,
     revisions: [String; 2],
     proxy: Child,
     elders: Vec<Child>,
@@ -127,18 +141,21 @@ struct Plane {
 
 impl Plane {
     fn start(programs: &Path, dir: &Path) -> anyhow::Result<Self> {
-        let at = (0..3).map(|_| TcpListener::bind("127.0.0.1:0")?.local_addr());
+        let at = (0..4).map(|_| TcpListener::bind("127.0.0.1:0")?.local_addr());
         let at = at.collect::<Result<Vec<_>, _>>()?;
         let revisions = [format!("a@{}", at[0]), format!("b@{}", at[1])];
         let mut application = Command::new(programs.join("bench_echo"));
         let application = application.args(&revisions).stdin(Stdio::null()).spawn()?;
         let (state, socket) = (dir.join("state"), dir.join("p.sock"));
+        let keys = Keys::new(dir)?;
         let proxy = spawn(programs, &state, &socket, false)?;
         let plane = Self {
             programs: programs.to_owned(),
             state,
             socket,
             listen: at[2],
+            secure: at[3],
+            keys,
             revisions,
             proxy,
             elders: Vec::new(),
@@ -149,18 +166,32 @@ impl Plane {
         }
         until("the proxy's socket opens", || UnixStream::connect(&plane.socket).ok())?;
         plane.change(1)?;
-        until("the proxy listens", || TcpStream::connect(plane.listen).ok())?;
+        let verb = format!("tls:{}", plane.keys.directory().display());
+        plane.shift(&verb, plane.secure, 0, &plane.revisions[..1])?;
+        for address in [plane.listen, plane.secure] {
+            until("the proxy listens", || TcpStream::connect(address).ok())?;
+        }
         Ok(plane)
     }
 
     /// Another division between the two revisions.
     fn change(&self, generation: u64) -> anyhow::Result<()> {
+        self.shift("change", self.listen, generation, &self.revisions)
+    }
+
+    fn shift(
+        &self,
+        verb: &str,
+        listen: SocketAddr,
+        count: u64,
+        revisions: &[String],
+    ) -> anyhow::Result<()> {
         let mut command = Command::new(self.programs.join("bench_shift"));
-        command.arg("change").arg(&self.socket).arg(self.listen.to_string());
-        command.arg(generation.to_string()).arg("1").args(&self.revisions);
+        command.arg(verb).arg(&self.socket).arg(listen.to_string());
+        command.arg(count.to_string()).arg("1").args(revisions);
         let output = command.stdin(Stdio::null()).output()?;
         if !output.status.success() {
-            bail!("a weight change: {}", String::from_utf8_lossy(&output.stderr));
+            bail!("a table: {}", String::from_utf8_lossy(&output.stderr));
         }
         Ok(())
     }
@@ -304,4 +335,20 @@ fn exchange(mut stream: BufReader<TcpStream>) -> anyhow::Result<Option<BufReader
     }
     std::io::copy(&mut stream.by_ref().take(length), &mut std::io::sink())?;
     Ok(stays.then_some(stream))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_soak_loses_nothing_and_ends_flat() {
+        let mut programs = std::env::current_exe().unwrap();
+        programs.pop();
+        programs.set_file_name("examples");
+        // Where only the chores are tested, the programs are built by the soak itself.
+        let built = programs.join("bench_proxy").exists().then_some(programs);
+        let args = Args { minutes: 1, upgrades: Some(2), programs: built };
+        run(&args).unwrap();
+    }
 }

@@ -3,5 +3,5 @@
 mod embedded;
 mod process;
 
-pub use embedded::{Embedded, Rolled, emergency, metrics, served, service_key};
+pub use embedded::{Embedded, Rolled, Served, emergency, inspect, metrics, served, service_key};
 pub use process::{ProxyProcess, Replaced, Running};

@@ -6,6 +6,8 @@
 //!   with other weights: one revision leaves, one stays with another share, one comes.
 //! - `bench_shift change SOCKET LISTEN GENERATION 1 NAME@ADDRESS NAME@ADDRESS`: one table.
 //! - `bench_shift steady SOCKET LISTEN 0 1 NAME@ADDRESS`: one table, everything to one revision.
+//! - `bench_shift tls:DIR SOCKET LISTEN 0 1 NAME@ADDRESS`: the same over TLS, as a service of its
+//!   own with the certificate `shop.pem` and the key `shop.key` of that directory.
 //! - `bench_shift services SOCKET LISTEN COUNT 1 NAME@ADDRESS NAME@ADDRESS`: so many services.
 //! - `bench_shift rollbacks SOCKET LISTEN COUNT EVERY_MS LIVE@ADDRESS CANDIDATE@ADDRESS`: a table
 //!   with half and half, then a rollback at the proxy's own socket, again and again.
@@ -27,8 +29,8 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use tidegate_proxy::wire::{
-    Ack, Backend, Cohort, CohortBy, PATH_ROLLBACK, PATH_TABLE, Protocol, RollbackRequest, Route,
-    Share, Table, TableParts, Weight,
+    Ack, Backend, Certificate, Cohort, CohortBy, PATH_ROLLBACK, PATH_TABLE, Protocol,
+    RollbackRequest, Route, Share, Table, TableParts, Tls, Weight,
 };
 use tokio::net::UnixStream;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
@@ -47,7 +49,7 @@ async fn main() -> Result<(), Failed> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let [verb, socket, listen, count, every_ms, revisions @ ..] = words.as_slice() else {
         return Err(
-            "usage: bench_shift weights|change|steady|services|rollbacks SOCKET LISTEN COUNT EVERY_MS NAME@ADDRESS ..."
+            "usage: bench_shift weights|change|steady|tls:DIR|services|rollbacks SOCKET LISTEN COUNT EVERY_MS NAME@ADDRESS ..."
                 .into(),
         );
     };
@@ -69,7 +71,10 @@ async fn main() -> Result<(), Failed> {
         "change" => shift.change(count.parse()?).await,
         "services" => shift.services(count.parse()?).await,
         "rollbacks" => shift.rollbacks(count.parse()?).await,
-        other => Err(format!("no verb {other}").into()),
+        other => match other.strip_prefix("tls:") {
+            Some(directory) => shift.tls(directory).await,
+            None => Err(format!("no verb {other}").into()),
+        },
     }
 }
 
@@ -114,6 +119,16 @@ impl Shift {
 
     async fn steady(&mut self) -> Result<(), Failed> {
         self.put(self.table(1, &[(0, 10_000)])?).await
+    }
+
+    async fn tls(&mut self, directory: &str) -> Result<(), Failed> {
+        let mut parts = self.table(1, &[(0, 10_000)])?;
+        parts.service = format!("{SERVICE}-tls");
+        let chain = format!("{directory}/shop.pem");
+        let key = format!("{directory}/shop.key");
+        let certificates = vec![Certificate::Files { chain, key }];
+        parts.tls = Some(Tls { certificates, redirect_from: None });
+        self.put(parts).await
     }
 
     async fn rollbacks(&mut self, count: u64) -> Result<(), Failed> {

@@ -39,12 +39,13 @@ impl Patience {
         Self { limit, timer: None }
     }
 
+    /// Ends the wait with `frame`, or goes on waiting.
     fn poll(
         &mut self,
-        body: &mut Incoming,
+        frame: Poll<Option<hyper::Result<Frame<Bytes>>>>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        match Pin::new(body).poll_frame(context) {
+        match frame {
             Poll::Ready(frame) => {
                 self.timer = None;
                 Poll::Ready(frame.map(|frame| frame.map_err(Error::Broken)))
@@ -121,7 +122,8 @@ impl Body for Upload {
         let Self::Streaming(streaming) = self.get_mut() else {
             return Poll::Ready(None);
         };
-        let mut frame = streaming.patience.poll(&mut streaming.body, context);
+        let frame = Pin::new(&mut streaming.body).poll_frame(context);
+        let mut frame = streaming.patience.poll(frame, context);
         if let Poll::Ready(Some(Ok(frame))) = &mut frame
             && let Some(trailers) = frame.trailers_mut()
         {
@@ -172,6 +174,8 @@ pub(crate) struct Relay {
     link: Option<Link>,
     upload: Option<Arc<Progress>>,
     is_grpc: bool,
+    /// What is told once the frames before it were sent on.
+    broken: Option<Error>,
     /// An HTTP/2 connection, which must know that it is busy and whether anything moves.
     client: Option<Arc<Client>>,
 }
@@ -187,7 +191,8 @@ impl Relay {
     ) -> Self {
         let patience = Patience::new(patience);
         let link = Some(link);
-        let mut relay = Self { body, patience, flight, link, upload, is_grpc, client: None };
+        let (broken, client) = (None, None);
+        let mut relay = Self { body, patience, flight, link, upload, is_grpc, broken, client };
         if relay.body.is_end_stream() {
             relay.end();
         }
@@ -213,16 +218,18 @@ impl Relay {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let frame = self.patience.poll(&mut self.body, context);
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        let frame = match &mut self.link {
+            Some(link) => link.poll_frame(&mut self.body, context),
+            None => Pin::new(&mut self.body).poll_frame(context),
+        };
+        let frame = self.patience.poll(frame, context);
         match &frame {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(None) => self.end(),
-            Poll::Ready(Some(Err(_))) => {
-                let is_client = self.upload.as_ref().is_some_and(|upload| upload.is_broken());
-                if !is_client {
-                    self.flight.fail(Failure::Reset);
-                }
-            }
+            Poll::Ready(Some(Err(_))) => {}
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(client) = &self.client {
                     client.moves();
@@ -238,7 +245,25 @@ impl Relay {
                 }
             }
         }
-        frame
+        match frame {
+            Poll::Ready(Some(Err(error))) => self.breaks(error, context),
+            frame => frame,
+        }
+    }
+
+    /// An error makes hyper drop what it has not written yet, so it waits for one turn.
+    fn breaks(
+        &mut self,
+        error: Error,
+        context: &Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let is_client = self.upload.as_ref().is_some_and(|upload| upload.is_broken());
+        if !is_client {
+            self.flight.fail(Failure::Reset);
+        }
+        self.broken = Some(error);
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 

@@ -3,6 +3,7 @@
 //! An answer of our own carries a status and a few words, never a name or an address from
 //! inside. Every request that found a service is counted exactly once, whatever happens to it.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use tokio::time::timeout;
 
 use crate::access::{Line, plain_path};
 use crate::body::{Download, Relay, Upload, is_grpc_failure};
-use crate::headers;
+use crate::headers::{self, Provenance};
 use crate::http2;
 use crate::listen::{Place, Plane};
 use crate::mirror::may_copy;
@@ -54,6 +55,7 @@ pub(crate) struct Client {
     pub(crate) plane: Arc<Plane>,
     pub(crate) listen: SocketAddr,
     pub(crate) origin: Origin,
+    provenance: Provenance,
     pub(crate) gate: Arc<Gate>,
     /// Set on a connection with TLS, with the name it was opened for.
     tls: Option<(Arc<Door>, Option<String>)>,
@@ -73,20 +75,16 @@ impl Client {
         name: Option<String>,
         place: Place,
     ) -> Self {
+        let provenance = Provenance::new(origin, if door.is_some() { "https" } else { "http" });
         let tls = door.map(|door| (door, name));
         let (gate, began, moved) = (Arc::default(), Instant::now(), AtomicU64::new(0));
-        Self { plane, listen, origin, gate, tls, began, moved, _place: place }
+        Self { plane, listen, origin, provenance, gate, tls, began, moved, _place: place }
     }
 
     /// Where the user is: the connection's other end, or what it says where it is believed.
     fn user(&self, headers: &HeaderMap) -> IpAddr {
         let told = if self.origin.forwards { headers::told(headers) } else { None };
         told.unwrap_or_else(|| self.origin.address.ip().to_canonical())
-    }
-
-    /// `http` or `https`.
-    fn scheme(&self) -> &'static str {
-        if self.tls.is_some() { "https" } else { "http" }
     }
 
     /// A byte went one way or the other.
@@ -138,11 +136,12 @@ async fn route(
     begun: Instant,
 ) -> Response<Download> {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).map(host_name);
-    if let Some(answer) = answer_here(client, host.as_deref(), request.uri().path()) {
+    let host = host.as_deref();
+    if let Some(answer) = answer_here(client, host, request.uri().path()) {
         return answer;
     }
     let routing = client.plane.routing.load();
-    let found = routing.find(client.listen, host.as_deref(), request.uri().path()).cloned();
+    let found = routing.find(client.listen, host, request.uri().path()).cloned();
     drop(routing);
     let service = match found {
         Some(Target::Service(service)) => service,
@@ -212,7 +211,7 @@ fn answer_here(client: &Client, host: Option<&str>, path: &str) -> Option<Respon
 }
 
 /// The same target by HTTPS; 308 keeps the method, and the client its body.
-fn to_https(host: Option<String>, port: u16, uri: &Uri) -> Response<Download> {
+fn to_https(host: Option<&str>, port: u16, uri: &Uri) -> Response<Download> {
     let port = if port == 443 { String::new() } else { format!(":{port}") };
     let target = uri.path_and_query().map_or("/", PathAndQuery::as_str);
     let place = host.map(|host| format!("https://{host}{port}{target}"));
@@ -225,12 +224,16 @@ fn to_https(host: Option<String>, port: u16, uri: &Uri) -> Response<Download> {
 }
 
 /// The lower-case host without port. The validator has accepted it before.
-fn host_name(authority: &str) -> String {
+fn host_name(authority: &str) -> Cow<'_, str> {
     let host = match authority.rsplit_once(':') {
         Some((host, _)) if !authority.ends_with(']') => host,
         _ => authority,
     };
-    host.trim_end_matches('.').to_ascii_lowercase()
+    let host = host.trim_end_matches('.');
+    if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return Cow::Owned(host.to_ascii_lowercase());
+    }
+    Cow::Borrowed(host)
 }
 
 async fn forward(
@@ -256,7 +259,7 @@ async fn forward(
         client.plane.mirrors.send(other, &chosen.service.counts.mirror, &request, waits);
     }
     let exchanged = exchange(&chosen.revision.endpoints, request, waits).await;
-    let Answer { mut response, link } = match exchanged {
+    let Answer { mut response, mut link } = match exchanged {
         Ok(answer) => answer,
         Err(_) if upload.as_ref().is_some_and(|upload| upload.is_broken()) => {
             let answer = text(StatusCode::BAD_REQUEST, "the request broke off\n");
@@ -296,6 +299,9 @@ async fn forward(
     if response.version() == Version::HTTP_2 {
         *response.version_mut() = Version::HTTP_11;
     }
+    if upload.as_ref().is_some_and(|upload| !upload.is_complete()) {
+        link.part();
+    }
     headers::to_client(response.headers_mut());
     check_length(&mut response, is_head);
     response.map(|body| {
@@ -309,13 +315,13 @@ async fn forward(
 /// The protocol of a request that may become a tunnel, by the validator's own rule.
 fn tunnel_protocol(request: &Request<Incoming>) -> Option<HeaderValue> {
     let headers = request.headers();
+    let upgrade = headers.get_all(UPGRADE).into_iter().next_back()?;
     let connection = headers.get_all(CONNECTION).into_iter().map(HeaderValue::as_bytes);
-    let upgrade = headers.get_all(UPGRADE).into_iter().next_back();
     let method = request.method().as_str().as_bytes();
     let is_11 = request.version() == Version::HTTP_11;
     let bodiless = request.body().is_end_stream();
-    let bytes = upgrade.map(HeaderValue::as_bytes);
-    asks_for_tunnel(method, is_11, bodiless, connection, bytes).then(|| upgrade.cloned()).flatten()
+    let bytes = Some(upgrade.as_bytes());
+    asks_for_tunnel(method, is_11, bodiless, connection, bytes).then(|| upgrade.clone())
 }
 
 /// The request an endpoint gets: the same target bytes it was routed by, our own framing.
@@ -331,7 +337,7 @@ fn rewrite(
         Some(host) => host.clone(),
         None => HeaderValue::try_from(client.listen.to_string()).ok()?,
     };
-    headers::to_upstream(&mut head.headers, client.origin, client.scheme(), &host, tunnel);
+    headers::to_upstream(&mut head.headers, &client.provenance, host, tunnel);
     head.version = Version::HTTP_11;
     let body = Upload::new(body, client.plane.timeouts.upload_silence);
     Some(Request::from_parts(head, body))
@@ -361,7 +367,7 @@ fn check_length(response: &mut Response<Incoming>, is_head: bool) {
 /// Copies bytes both ways until one side is done, the revision is cut, or the proxy ends.
 fn carry(
     client: &Arc<Client>,
-    link: Link,
+    mut link: Link,
     downstream: OnUpgrade,
     upstream: OnUpgrade,
     tunnel: Tunnel,
@@ -370,6 +376,10 @@ fn carry(
     let tasks = client.plane.tasks.clone();
     tasks.spawn(async move {
         let plane = &client.plane;
+        let upstream = async {
+            link.hand_over().await;
+            upstream.await
+        };
         let both = async { tokio::try_join!(downstream, upstream) };
         let opened = timeout(plane.timeouts.response_head, both).await;
         let Ok(Ok((downstream, upstream))) = opened else {

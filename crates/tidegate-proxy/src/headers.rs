@@ -2,6 +2,7 @@
 //! they are never reach an application, and what belongs to one connection never crosses it.
 
 use std::net::IpAddr;
+use std::sync::OnceLock;
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE,
@@ -17,7 +18,7 @@ static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-prot
 
 /// Hop-by-hop by definition. `Trailer` is not among them: it announces what the message ends
 /// with, and hyper sends only announced trailers on.
-const HOP_BY_HOP: [HeaderName; 7] = [
+static HOP_BY_HOP: [HeaderName; 7] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-authorization"),
@@ -27,18 +28,22 @@ const HOP_BY_HOP: [HeaderName; 7] = [
     UPGRADE,
 ];
 
-/// Removes hop-by-hop headers and those that `Connection` names. Framing headers survive being
-/// named: a message must not lose its length by a client's wish.
-fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .into_iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| HeaderName::try_from(name.trim()).ok())
-        .filter(|name| *name != HOST && *name != CONTENT_LENGTH)
-        .collect();
-    for name in named.iter().chain(&HOP_BY_HOP) {
+/// Removes hop-by-hop headers, those that `Connection` names and those that are `odd`. Framing
+/// headers survive being named: a message must not lose its length by a client's wish.
+///
+/// Most heads have one of them or none, so one look at all names costs less than a search for
+/// each.
+fn strip(headers: &mut HeaderMap, odd: impl Fn(&HeaderName) -> bool) {
+    let goes = |name: &&HeaderName| HOP_BY_HOP.contains(name) || odd(name);
+    let mut going: Vec<HeaderName> = headers.keys().filter(goes).cloned().collect();
+    if going.contains(&CONNECTION) {
+        let lines = headers.get_all(CONNECTION).into_iter();
+        let words = lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(','));
+        let words = words.map(str::trim).filter(|word| !matches!(*word, "close" | "keep-alive"));
+        let named = words.filter_map(|word| HeaderName::try_from(word).ok());
+        going.extend(named.filter(|name| *name != HOST && *name != CONTENT_LENGTH));
+    }
+    for name in &going {
         headers.remove(name);
     }
 }
@@ -47,6 +52,9 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
 /// (CGI does) must not take a stranger's `x_forwarded_for` for ours.
 fn is_ours(name: &HeaderName) -> bool {
     let name = name.as_str().as_bytes();
+    if !matches!(name.first(), Some(b'x' | b'f')) {
+        return false;
+    }
     let begins = |with: &[u8]| {
         let same =
             |(ours, theirs): (&u8, &u8)| ours == theirs || (*ours == b'-' && *theirs == b'_');
@@ -71,23 +79,19 @@ pub(crate) fn trailers_to_upstream(trailers: &mut HeaderMap) {
 /// request that may become a tunnel.
 pub(crate) fn to_upstream(
     headers: &mut HeaderMap,
-    origin: Origin,
-    scheme: &'static str,
-    host: &HeaderValue,
+    provenance: &Provenance,
+    host: HeaderValue,
     tunnel: Option<HeaderValue>,
 ) {
     let wants_trailers = headers.get_all(TE).iter().any(|value| {
         value.to_str().is_ok_and(|value| value.split(',').any(|word| word.trim() == "trailers"))
     });
-    strip_hop_by_hop(headers);
-    headers.remove(EXPECT);
-    let told = if origin.forwards { Told::take(headers) } else { Told::default() };
-    let strangers: Vec<HeaderName> = headers.keys().filter(|name| is_ours(name)).cloned().collect();
-    for name in strangers {
-        headers.remove(name);
+    let told = provenance.is_believed.then(|| Told::take(headers));
+    strip(headers, |name| *name == EXPECT || is_ours(name));
+    provenance.tell(headers, &host, told);
+    if !headers.contains_key(HOST) {
+        headers.insert(HOST, host);
     }
-    headers.insert(HOST, host.clone());
-    forward(headers, origin, scheme, host, told);
     if let Some(protocol) = tunnel {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, protocol);
@@ -130,43 +134,73 @@ impl Told {
     }
 }
 
-/// Says where a request comes from: by us alone, or added to what was told.
-fn forward(
-    headers: &mut HeaderMap,
-    origin: Origin,
+/// Where the requests of one connection come from, in the words that applications are told.
+#[derive(Debug)]
+pub(crate) struct Provenance {
+    /// The client's address.
+    address: HeaderValue,
+    /// The same as RFC 7239 has it.
+    node: String,
     scheme: &'static str,
-    host: &HeaderValue,
-    told: Told,
-) {
-    let address = origin.address.ip().to_canonical();
-    let after = |told: Option<String>, ours: String| match told {
-        Some(told) => format!("{told}, {ours}"),
-        None => ours,
-    };
-    if let Ok(value) = HeaderValue::try_from(after(told.chain, address.to_string())) {
-        headers.insert(X_FORWARDED_FOR.clone(), value);
+    /// What the connection's requests say about it themselves is added to.
+    is_believed: bool,
+    /// The first host that was asked for, and `Forwarded` with it: nearly always the only one.
+    first: OnceLock<(HeaderValue, HeaderValue)>,
+}
+
+impl Provenance {
+    /// Of a client; `scheme` is `http` or `https`.
+    pub(crate) fn new(origin: Origin, scheme: &'static str) -> Self {
+        let address = origin.address.ip().to_canonical();
+        let words = address.to_string();
+        let node = if address.is_ipv6() { format!("\"[{words}]\"") } else { words.clone() };
+        // An address has no byte that a header may not have.
+        let address = HeaderValue::try_from(words).unwrap_or(HeaderValue::from_static("unknown"));
+        let (is_believed, first) = (origin.forwards, OnceLock::new());
+        Self { address, node, scheme, is_believed, first }
     }
-    let node = if address.is_ipv6() { format!("\"[{address}]\"") } else { address.to_string() };
-    let name = host.to_str().unwrap_or_default();
-    let element = format!("for={node};host=\"{name}\";proto={scheme}");
-    if let Ok(value) = HeaderValue::try_from(after(told.forwarded, element)) {
-        headers.insert(FORWARDED, value);
+
+    /// Says where a request comes from: by us alone, or added to what was told.
+    fn tell(&self, headers: &mut HeaderMap, host: &HeaderValue, told: Option<Told>) {
+        let Told { chain, forwarded, proto, host: other } = told.unwrap_or_default();
+        let added = |told: Option<String>, ours: &HeaderValue| {
+            let told = told?;
+            HeaderValue::try_from(format!("{told}, {}", ours.to_str().ok()?)).ok()
+        };
+        let element = self.element(host);
+        let element = added(forwarded, &element).unwrap_or(element);
+        headers.insert(FORWARDED, element);
+        let chain = added(chain, &self.address).unwrap_or_else(|| self.address.clone());
+        headers.insert(X_FORWARDED_FOR.clone(), chain);
+        headers.insert(X_FORWARDED_HOST.clone(), other.unwrap_or_else(|| host.clone()));
+        let proto = proto.unwrap_or_else(|| HeaderValue::from_static(self.scheme));
+        headers.insert(X_FORWARDED_PROTO.clone(), proto);
     }
-    let host = told.host.unwrap_or_else(|| host.clone());
-    headers.insert(X_FORWARDED_HOST.clone(), host);
-    let proto = told.proto.unwrap_or_else(|| HeaderValue::from_static(scheme));
-    headers.insert(X_FORWARDED_PROTO.clone(), proto);
+
+    /// `Forwarded` for a request to this host.
+    fn element(&self, host: &HeaderValue) -> HeaderValue {
+        let (first, element) = self.first.get_or_init(|| (host.clone(), self.write(host)));
+        if first == host { element.clone() } else { self.write(host) }
+    }
+
+    fn write(&self, host: &HeaderValue) -> HeaderValue {
+        let (node, scheme) = (&self.node, self.scheme);
+        let name = host.to_str().unwrap_or_default();
+        let element = format!("for={node};host=\"{name}\";proto={scheme}");
+        // The validator accepts no host with a byte that a header may not have.
+        HeaderValue::try_from(element).unwrap_or(HeaderValue::from_static("for=unknown"))
+    }
 }
 
 /// Turns an endpoint's head into the head for the client.
 pub(crate) fn to_client(headers: &mut HeaderMap) {
-    strip_hop_by_hop(headers);
+    strip(headers, |_| false);
 }
 
 /// The answer 101 keeps exactly the two headers that make it one.
 pub(crate) fn to_client_tunnel(headers: &mut HeaderMap) {
     let protocol = headers.get(UPGRADE).cloned();
-    strip_hop_by_hop(headers);
+    strip(headers, |_| false);
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     if let Some(protocol) = protocol {
         headers.insert(UPGRADE, protocol);
@@ -196,7 +230,7 @@ mod tests {
             headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         let host = HeaderValue::from_static("shop.example");
-        to_upstream(&mut headers, origin(true), "http", &host, None);
+        to_upstream(&mut headers, &Provenance::new(origin(true), "http"), host, None);
         assert_eq!(headers["x-forwarded-for"], "1.2.3.4, 5.6.7.8, 10.0.0.9");
         assert_eq!(headers["x-forwarded-proto"], "https");
         assert_eq!(headers["x-forwarded-host"], "www.example");
@@ -235,7 +269,7 @@ mod tests {
             headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         let host = HeaderValue::from_static("shop.example");
-        to_upstream(&mut headers, origin(false), "http", &host, None);
+        to_upstream(&mut headers, &Provenance::new(origin(false), "http"), host, None);
         let mut left: Vec<String> =
             headers.iter().map(|(k, v)| format!("{k}: {}", v.to_str().unwrap())).collect();
         left.sort();

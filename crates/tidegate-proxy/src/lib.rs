@@ -13,6 +13,8 @@ pub mod wire;
 #[cfg(feature = "serve")]
 mod access;
 #[cfg(feature = "serve")]
+mod alarm;
+#[cfg(feature = "serve")]
 mod body;
 #[cfg(feature = "serve")]
 mod brake;

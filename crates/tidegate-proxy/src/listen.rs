@@ -4,13 +4,14 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -45,6 +46,8 @@ pub(crate) struct Tools {
 #[derive(Debug)]
 pub(crate) struct Plane {
     pub(crate) routing: ArcSwap<Routing>,
+    /// Told after each change of it.
+    published: Notify,
     pub(crate) timeouts: Timeouts,
     pub(crate) workers: Workers,
     /// Signs cohort cookies.
@@ -71,6 +74,7 @@ impl Plane {
         let most = most_connections();
         Self {
             routing: ArcSwap::default(),
+            published: Notify::new(),
             timeouts,
             workers,
             key,
@@ -82,6 +86,25 @@ impl Plane {
             is_leaving: AtomicBool::new(false),
             connections: Arc::new(Semaphore::new(most)),
             most,
+        }
+    }
+
+    /// Requests that arrive from here on are placed by this.
+    pub(crate) fn publish(&self, routing: Routing) {
+        self.routing.store(Arc::new(routing));
+        self.published.notify_waiters();
+    }
+
+    /// Waits until a table of this address is in force. A socket is open a little earlier, and
+    /// whoever waits in its queue must not be told that there is nothing here.
+    async fn serves(&self, address: SocketAddr) {
+        loop {
+            let mut published = pin!(self.published.notified());
+            published.as_mut().enable();
+            if self.routing.load().has(address) {
+                return;
+            }
+            published.await;
         }
     }
 
@@ -217,6 +240,10 @@ fn fitting(descriptors: usize) -> usize {
 }
 
 async fn accept(plane: Arc<Plane>, listener: TcpListener, address: SocketAddr, stops: Stops) {
+    tokio::select! {
+        () = stops.deaf.cancelled() => return,
+        () = plane.serves(address) => {}
+    }
     loop {
         let accepted = tokio::select! {
             () = stops.deaf.cancelled() => return,

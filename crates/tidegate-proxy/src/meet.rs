@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use crate::alarm::Alarms;
 use crate::forward::{Client, Origin, respond};
 use crate::front;
 use crate::http2;
@@ -154,7 +155,7 @@ where
     let client_head = client.plane.timeouts.client_head;
     let service = service_fn(move |request| respond(Arc::clone(&client), request));
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
+        .timer(Alarms)
         .header_read_timeout(client_head)
         .max_header_size(HEAD_BYTES)
         .max_buf_size(BUFFER_BYTES)

@@ -49,7 +49,7 @@ impl Totals {
     }
 
     fn buckets(&self) -> Vec<(f64, u64)> {
-        let edges = BUCKETS_SECONDS.iter().copied().chain([f64::MAX]);
+        let edges = BUCKETS_SECONDS.iter().copied().chain([f64::INFINITY]);
         edges.zip(self.latency).collect()
     }
 }

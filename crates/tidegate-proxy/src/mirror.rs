@@ -3,13 +3,13 @@
 //! A copy must never delay or change the answer of its original, never count in the statistics of
 //! user traffic, and never be made of a request that may change something.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::header::{HeaderName, HeaderValue};
 use http::{Method, Request};
-use http_body_util::BodyExt;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -70,9 +70,10 @@ impl Mirrors {
         let (endpoints, counts) = (Arc::clone(&to.endpoints), Arc::clone(counts));
         tokio::spawn(async move {
             let answered = timeout(ANSWER_WITHIN, async {
-                let Answer { response, link } = exchange(&endpoints, copy, waits).await.ok()?;
+                let exchanged = exchange(&endpoints, copy, waits).await.ok()?;
+                let Answer { response, mut link } = exchanged;
                 let mut body = response.into_body();
-                while let Some(frame) = body.frame().await {
+                while let Some(frame) = poll_fn(|at| link.poll_frame(&mut body, at)).await {
                     drop(frame.ok()?);
                 }
                 link.give_back();

@@ -97,6 +97,11 @@ impl Routing {
         matching.next().map(|entry| &entry.target)
     }
 
+    /// Whether anything is served there.
+    pub(crate) fn has(&self, listen: SocketAddr) -> bool {
+        self.listeners.contains_key(&listen)
+    }
+
     /// How a connection to an address begins: with TLS or without, and who is believed.
     pub(crate) fn entrance(&self, listen: SocketAddr) -> (Option<&Arc<Door>>, Option<&Behind>) {
         let hosts = self.listeners.get(&listen);

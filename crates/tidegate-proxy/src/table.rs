@@ -384,7 +384,7 @@ impl Store {
         });
         let tables = self.services.values().filter_map(|held| held.record.table.as_ref());
         let doors = self.plane.keys.publish(tables);
-        self.plane.routing.store(Arc::new(Routing::new(views, &doors)));
+        self.plane.publish(Routing::new(views, &doors));
     }
 
     /// The state of a service after a request about it.

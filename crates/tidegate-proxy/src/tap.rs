@@ -6,14 +6,19 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
 
 use crate::validate::{Guard, Pass};
 
 /// Most bytes kept for a tunnel that is not open yet. A client that sends more waits.
 const HELD_BYTES: usize = 64 * 1_024;
+
+/// How long a client that was answered before it had sent everything is listened to.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// A head and a body that are no longer than this are copied into one piece: the kernel takes
 /// longer to look at a list of two than it takes to copy a small answer.
@@ -43,17 +48,39 @@ pub(crate) struct Tap<S> {
     gate: Arc<Gate>,
     /// Bytes that came after an upgrade request.
     held: Vec<u8>,
+    /// Until when a client that still sends is listened to, once it was answered.
+    leaves: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S: AsyncRead + Unpin> Tap<S> {
     pub(crate) fn new(socket: S, gate: Arc<Gate>) -> Self {
-        Self { socket, guard: Guard::new(), gate, held: Vec::new() }
+        Self { socket, guard: Guard::new(), gate, held: Vec::new(), leaves: None }
     }
 
     fn release_held(&mut self, buffer: &mut ReadBuf<'_>) {
         let length = self.held.len().min(buffer.remaining());
         buffer.put_slice(&self.held[..length]);
         self.held.drain(..length);
+    }
+
+    /// Reads and forgets what a client still sends of a message that nobody wants, RFC 9112
+    /// section 9.6: closing with bytes unread would make the kernel reset the connection, and the
+    /// answer would be lost with it.
+    fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.gate.is_open() || !self.guard.is_within() {
+            return Poll::Ready(());
+        }
+        let leaves = self.leaves.get_or_insert_with(|| Box::pin(sleep(LINGER)));
+        let mut chunk = [0; 4 * 1_024];
+        while leaves.as_mut().poll(context).is_pending() {
+            let mut buffer = ReadBuf::new(&mut chunk);
+            match Pin::new(&mut self.socket).poll_read(context, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(())
     }
 
     /// Reads on behalf of a held stream: bytes are kept, the end of the stream is reported.
@@ -114,7 +141,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tap<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Tap<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tap<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -128,7 +155,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Tap<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(context)
+        ready!(Pin::new(&mut self.socket).poll_shutdown(context))?;
+        self.poll_linger(context).map(Ok)
     }
 
     fn is_write_vectored(&self) -> bool {

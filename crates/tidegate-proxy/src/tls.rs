@@ -281,12 +281,13 @@ impl Keys {
         let status = |certificate: &Certificate| {
             let held = inner.held.get(certificate);
             let loaded = held.and_then(|held| held.loaded.as_ref());
-            let source = match certificate {
-                Certificate::Files { .. } => "files",
-                Certificate::Acme(_) => "acme",
+            let (source, place) = match certificate {
+                Certificate::Files { chain, .. } => ("files", chain),
+                Certificate::Acme(acme) => ("acme", &acme.directory),
             };
             CertificateStatus {
                 source: source.to_owned(),
+                place: place.clone(),
                 names: loaded.map(|loaded| loaded.names.clone()).unwrap_or_default(),
                 not_after_ms: loaded.map(|loaded| loaded.life.1),
                 problem: held.and_then(|held| held.problem.clone()),

@@ -5,29 +5,33 @@
 //! its endpoint was just closing. An exchange never leaves its revision: that would change the
 //! split.
 
+mod line;
+
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{HeaderValue, TRANSFER_ENCODING};
 use http::{Method, Request, Response};
-use http_body::Body;
+use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
 use rustix::net::sockopt;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
+use crate::alarm::{Alarm, Kind};
 use crate::body::Upload;
 use crate::health::Health;
 use crate::multiplex::{self, Stream, Streams};
 use crate::stats::Failure;
 use crate::wire::Protocol;
 use crate::workers::shard;
+use line::Line;
 
 /// An idle connection is not reused after this time. Node.js closes idle ones after five
 /// seconds, and a request must not meet that close on its way.
@@ -47,8 +51,8 @@ pub(crate) struct Endpoint {
     address: SocketAddr,
     protocol: Protocol,
     pub(crate) health: Health,
-    /// Those of each worker, which alone takes and gives back: newest last. Held for a push or a
-    /// pop only, never across an await; a sweep is the only other visitor.
+    /// Those of each worker, which alone takes and gives back: newest last. Held for moments,
+    /// never across an await; a sweep is the only other visitor.
     idle: Box<[Mutex<Vec<Idle>>]>,
     /// Those of an endpoint that takes many requests on one.
     streams: Streams,
@@ -56,7 +60,7 @@ pub(crate) struct Endpoint {
 
 #[derive(Debug)]
 struct Idle {
-    sender: SendRequest<Upload>,
+    line: Line,
     since: Instant,
 }
 
@@ -79,7 +83,7 @@ impl Endpoint {
     pub(crate) fn sweep(&self) -> u64 {
         let of_worker = |pool: &Mutex<Vec<Idle>>| {
             let mut idle = pool.lock().unwrap_or_else(PoisonError::into_inner);
-            idle.retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < IDLE_MAX);
+            idle.retain_mut(|idle| idle.since.elapsed() < IDLE_MAX && idle.line.is_ready());
             idle.len() as u64
         };
         self.idle.iter().map(of_worker).sum::<u64>() + self.streams.sweep()
@@ -90,18 +94,25 @@ impl Endpoint {
         self.idle[shard() % self.idle.len()].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The newest idle connection that can take a request. One that was just given back may
-    /// still be finishing; it is left for the next request.
+    /// The newest idle connection that can take a request.
     fn idle_link(self: &Arc<Self>, idle_max: Duration) -> Option<Link> {
         if self.protocol == Protocol::H2c {
             let sender = Sender::H2c(self.streams.find()?);
             return Some(Link { sender, seat: Seat::take(self), reused: true });
         }
         let mut idle = self.pool();
-        let fresh = |idle: &Idle| idle.sender.is_ready() && idle.since.elapsed() < idle_max;
-        let newest = idle.iter().rposition(fresh)?;
-        let sender = Sender::Http1(idle.remove(newest).sender);
-        Some(Link { sender, seat: Seat::take(self), reused: true })
+        while let Some(Idle { mut line, since }) = idle.pop() {
+            // Those below it are older still: the next sweep closes them.
+            if since.elapsed() >= idle_max {
+                idle.push(Idle { line, since });
+                return None;
+            }
+            if line.is_ready() {
+                let sender = Sender::Http1(line);
+                return Some(Link { sender, seat: Seat::take(self), reused: true });
+            }
+        }
+        None
     }
 
     async fn new_link(self: &Arc<Self>, within: Duration) -> Option<Link> {
@@ -116,21 +127,8 @@ impl Endpoint {
             let stream = timeout(within, self.streams.begin(socket)).await.ok()?.ok()?;
             return Some(Link { sender: Sender::H2c(stream), seat, reused: false });
         }
-        let (sender, connection) = http1::Builder::new()
-            // A request head goes out in one plain write; an upload is copied, which costs less
-            // than a list of pieces for each of the many small requests.
-            .writev(false)
-            .handshake(TokioIo::new(socket))
-            .await
-            .ok()?;
-        let address = self.address;
-        tokio::spawn(async move {
-            // An error here has reached the request on the connection, which counts it.
-            if let Err(error) = connection.with_upgrades().await {
-                tracing::debug!(endpoint = %address, %error, "connection ended");
-            }
-        });
-        Some(Link { sender: Sender::Http1(sender), seat, reused: false })
+        let line = Line::begin(socket).await.ok()?;
+        Some(Link { sender: Sender::Http1(line), seat, reused: false })
     }
 }
 
@@ -159,7 +157,7 @@ impl Drop for Seat {
 
 #[derive(Debug)]
 enum Sender {
-    Http1(SendRequest<Upload>),
+    Http1(Line),
     H2c(Stream),
 }
 
@@ -174,36 +172,71 @@ pub(crate) struct Link {
 impl Link {
     /// Puts the connection back for the next request. Request and response must be complete.
     pub(crate) fn give_back(self) {
-        let sender = match self.sender {
-            Sender::Http1(sender) if !sender.is_closed() => sender,
+        let line = match self.sender {
+            Sender::Http1(line) if line.can_idle() => line,
             Sender::Http1(_) | Sender::H2c(_) => return,
         };
         let mut idle = self.seat.0.pool();
         if idle.len() < IDLE_CONNECTIONS {
-            idle.push(Idle { sender, since: Instant::now() });
+            idle.push(Idle { line, since: Instant::now() });
         }
     }
 
-    /// Waits for the response head. The clock of `within` begins anew while the client is still
-    /// sending: an upload has its own patience.
+    /// The next part of the answer's body.
+    pub(crate) fn poll_frame(
+        &mut self,
+        body: &mut Incoming,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        match &mut self.sender {
+            Sender::Http1(line) => line.poll_frame(body, context),
+            Sender::H2c(_) => Pin::new(body).poll_frame(context),
+        }
+    }
+
+    /// Lets an upload go on by itself while the answer is read.
+    pub(crate) fn part(&mut self) {
+        if let Sender::Http1(line) = &mut self.sender {
+            line.part();
+        }
+    }
+
+    /// Waits until the socket was handed to a tunnel.
+    pub(crate) async fn hand_over(&mut self) {
+        if let Sender::Http1(line) = &mut self.sender {
+            line.hand_over().await;
+        }
+    }
+
+    /// Waits for the response head, `within` after `since`. The clock begins anew while the client
+    /// is still sending: an upload has its own patience.
     async fn send(
         &mut self,
         request: Request<Upload>,
+        since: Instant,
         within: Duration,
     ) -> Result<Response<Incoming>, Lost> {
         let upload = request.body().progress();
         let mut answer = pin!(self.sender.try_send(request));
+        let mut deadline = since + within;
         loop {
-            match timeout_at(Instant::now() + within, &mut answer).await {
-                Ok(Ok(response)) => return Ok(response),
-                Ok(Err(mut error)) => {
-                    let unsent = error.take_message().map(Box::new);
-                    let untouched = multiplex::is_untouched(error.error());
-                    return Err(Lost::Broken { unsent, untouched });
-                }
-                Err(_) if upload.as_ref().is_some_and(|progress| !progress.is_complete()) => {}
-                Err(_) => return Err(Lost::Late),
+            let alarm = Alarm::at(deadline, Kind::Answer);
+            tokio::select! {
+                biased;
+                answered = &mut answer => return match answered {
+                    Ok(response) => Ok(response),
+                    Err(mut error) => {
+                        let unsent = error.take_message().map(Box::new);
+                        let untouched = multiplex::is_untouched(error.error());
+                        Err(Lost::Broken { unsent, untouched })
+                    }
+                },
+                () = alarm => {}
             }
+            if upload.as_ref().is_none_or(|progress| progress.is_complete()) {
+                return Err(Lost::Late);
+            }
+            deadline = Instant::now() + within;
         }
     }
 }
@@ -222,13 +255,13 @@ impl Sender {
         mut request: Request<Upload>,
     ) -> Result<Response<Incoming>, TrySendError<Request<Upload>>> {
         match self {
-            Self::Http1(sender) => {
+            Self::Http1(line) => {
                 if request.body().size_hint().exact().is_none() {
                     // hyper sends no body of unknown length with a GET unless told to.
                     let chunked = HeaderValue::from_static("chunked");
                     request.headers_mut().insert(TRANSFER_ENCODING, chunked);
                 }
-                sender.try_send_request(request).await
+                line.send(request).await
             }
             Self::H2c(stream) => {
                 multiplex::shape(&mut request);
@@ -312,7 +345,7 @@ pub(crate) async fn exchange(
         let spare =
             ((link.reused && repeatable) || (is_h2c && bodiless)).then(|| copy_head(&request));
         let sent = Instant::now();
-        match link.send(request, waits.head).await {
+        match link.send(request, sent, waits.head).await {
             Ok(response) => {
                 if response.status().is_server_error() {
                     endpoint.health.failed();

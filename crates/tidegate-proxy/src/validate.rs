@@ -10,6 +10,7 @@
 //! head or a chunk size may hold: hyper answers 400 in its turn and closes.
 
 use http::HeaderMap;
+use memchr::{memchr, memchr_iter};
 
 /// Longest request head, in bytes. Browsers stay below 16 KiB.
 pub(crate) const HEAD_BYTES: usize = 32 * 1_024;
@@ -101,6 +102,11 @@ impl Guard {
         self.at == At::Refused
     }
 
+    /// Whether more of a message is to come, or would come after one that was refused.
+    pub(crate) fn is_within(&self) -> bool {
+        self.at != At::Head || !self.partial.is_empty()
+    }
+
     fn skip(&mut self, left: u64, have: usize, more: fn(u64) -> At, done: At) -> usize {
         let take = usize::try_from(left).map_or(have, |left| left.min(have));
         let left = left - take as u64;
@@ -115,6 +121,12 @@ impl Guard {
         most: usize,
         end: fn(&mut Self, &[u8]) -> Result<(), Ambiguous>,
     ) -> Result<usize, usize> {
+        if self.partial.is_empty()
+            && let Some(found) = whole_section(bytes, most)
+        {
+            let length = found?;
+            return self.judge(&bytes[..length], end).map(|()| length).map_err(|()| length - 1);
+        }
         let mut taken = 0;
         while let Some(length) = bytes[taken..].iter().position(|byte| *byte == b'\n') {
             let line_feed = taken + length;
@@ -125,17 +137,24 @@ impl Guard {
             }
             if self.partial.ends_with(b"\r\n\r\n") || self.partial == b"\r\n" {
                 let section = std::mem::take(&mut self.partial);
-                let judged = end(self, &section);
+                let judged = self.judge(&section, end);
                 self.partial = section;
                 self.partial.clear();
-                return judged.map(|()| taken).map_err(|refused| {
-                    tracing::debug!(reason = refused.0, "refused a request head");
-                    line_feed
-                });
+                return judged.map(|()| taken).map_err(|()| line_feed);
             }
         }
         self.partial.extend_from_slice(&bytes[taken..]);
         if self.partial.len() > most { Err(bytes.len() - 1) } else { Ok(bytes.len()) }
+    }
+
+    fn judge(
+        &mut self,
+        section: &[u8],
+        end: fn(&mut Self, &[u8]) -> Result<(), Ambiguous>,
+    ) -> Result<(), ()> {
+        end(self, section).map_err(|refused| {
+            tracing::debug!(reason = refused.0, "refused a request head");
+        })
     }
 
     fn end_head(&mut self, head: &[u8]) -> Result<(), Ambiguous> {
@@ -204,8 +223,33 @@ pub(crate) const TRAILERS_REFUSED: [&[u8]; 8] = [
     b"transfer-encoding",
 ];
 
+/// The length of the CRLF lines up to an empty one, when all of them are there, or the place of
+/// the line feed that has no carriage return before it or ends more than `most` bytes.
+fn whole_section(bytes: &[u8], most: usize) -> Option<Result<usize, usize>> {
+    let mut start = 0;
+    for line_feed in memchr_iter(b'\n', bytes) {
+        if line_feed == start || bytes[line_feed - 1] != b'\r' || line_feed >= most {
+            return Some(Err(line_feed));
+        }
+        if line_feed == start + 1 {
+            return Some(Ok(line_feed + 1));
+        }
+        start = line_feed + 1;
+    }
+    None
+}
+
 fn lines_of(section: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let lines = section.split(|byte| *byte == b'\n');
+    let mut rest = section;
+    let lines = std::iter::from_fn(move || {
+        let line;
+        (line, rest) = match memchr(b'\n', rest) {
+            Some(end) => (&rest[..end], &rest[end + 1..]),
+            None if rest.is_empty() => return None,
+            None => (rest, &rest[rest.len()..]),
+        };
+        Some(line)
+    });
     lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line)).filter(|line| !line.is_empty())
 }
 
@@ -216,26 +260,26 @@ fn hexadecimal(digits: &[u8]) -> Option<u64> {
     u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
-const fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        )
+fn is_token(byte: u8) -> bool {
+    TOKEN[usize::from(byte)]
 }
+
+/// What may stand in a header name or a method, RFC 9110 section 5.6.2.
+static TOKEN: [bool; 256] = {
+    let mut token = [false; 256];
+    let mut byte: u8 = 0;
+    while byte < 128 {
+        token[byte as usize] = byte.is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let marks = b"!#$%&'*+-.^_`|~";
+    let mut at = 0;
+    while at < marks.len() {
+        token[marks[at] as usize] = true;
+        at += 1;
+    }
+    token
+};
 
 /// Splits `name: value`, refusing folded lines and control characters.
 fn header_line(line: &[u8]) -> Result<(&[u8], &[u8]), Ambiguous> {

@@ -46,6 +46,7 @@ pub(crate) mod narrate;
 pub(crate) mod people;
 mod plans;
 pub(crate) mod principal;
+mod proxy;
 mod reply;
 mod server;
 pub(crate) mod services;
@@ -177,6 +178,7 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(gates::waive))
         .routes(routes!(journal::verify))
         .routes(routes!(server::show))
+        .routes(routes!(proxy::show))
         .routes(routes!(server::stop))
         .routes(routes!(check::check))
         .routes(routes!(errors::page))

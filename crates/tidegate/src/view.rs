@@ -13,6 +13,7 @@ pub(crate) mod evidence;
 pub(crate) mod judged;
 pub(crate) mod people;
 pub(crate) mod plan;
+pub(crate) mod proxy;
 pub(crate) mod request;
 pub(crate) mod service;
 

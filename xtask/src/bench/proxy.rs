@@ -23,16 +23,16 @@ use super::sample::{Sample, figure};
 const ROUNDS: usize = 5;
 /// Connections of the closed loop.
 const CONNECTIONS: u32 = 64;
-/// How long each is loaded in a round, seconds.
-const LOADED_SECONDS: u64 = 2;
+/// How long each is loaded before the first round, and in each round, seconds.
+const LOADED_SECONDS: u64 = 4;
 /// How long the open loop lasts for each in a round.
-const PACED: Duration = Duration::from_secs(1);
+const PACED: Duration = Duration::from_secs(4);
 /// Idle connections whose memory is measured.
 const IDLE: usize = 8_000;
 /// Services whose tick is timed.
 const SERVICES: u64 = 1_000;
 /// Ticks after which the slowest counts.
-const TICKS: usize = 5;
+const TICKS: usize = 20;
 /// Most time an answer on a plain socket may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -70,6 +70,10 @@ pub(crate) fn measure(bench: &Bench, machine: &Machine) -> anyhow::Result<Report
          others left.",
     );
     report.note(
+        "Weight changes and rollbacks under load are measured on pages of their own: \
+         [weights](weights.md) and [rollback](rollback.md).",
+    );
+    report.note(
         "Tidegate's proxy is `bench_proxy`, the same library and allocator as `tidegate proxy \
          run`, built with the profile `dist` that releases are built with. Statistics are on: \
          counters and a latency histogram of every revision.",
@@ -81,6 +85,10 @@ pub(crate) fn measure(bench: &Bench, machine: &Machine) -> anyhow::Result<Report
 fn throughput(report: &mut Report, field: &Field) -> anyhow::Result<()> {
     let all: Vec<&Rival> = std::iter::once(&field.backend).chain(&field.rivals).collect();
     let mut speeds: Vec<Vec<Speed>> = vec![Vec::new(); all.len()];
+    // Connections, pages of memory and the processor's own memory are there before it counts.
+    for rival in &all {
+        load(rival, "/")?;
+    }
     for _ in 0..ROUNDS {
         for (speeds, rival) in speeds.iter_mut().zip(&all) {
             speeds.push(load(rival, "/")?);

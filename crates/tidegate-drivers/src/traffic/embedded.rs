@@ -201,10 +201,34 @@ pub struct Rolled {
 /// # Errors
 /// [`Failure`] when the proxy does not answer.
 pub async fn served(socket: &Path) -> Result<Vec<Scope>, Failure> {
-    let client = Client::new(socket.to_owned());
-    let report: wire::StatusReport = client.get(wire::PATH_STATUS, &[]).await?;
-    let scopes = report.services.iter().filter_map(|status| table::scope_of(&status.service));
+    let scopes = inspect(socket).await?.into_iter().map(|served| served.scope);
     Ok(scopes.collect::<BTreeSet<_>>().into_iter().collect())
+}
+
+/// One part as the proxy serves it at this moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Served {
+    /// The service and its environment.
+    pub scope: Scope,
+    /// The part.
+    pub part: PartName,
+    /// The proxy's own words about it.
+    pub status: wire::Status,
+}
+
+/// Everything of ours that the proxy serves.
+///
+/// # Errors
+/// [`Failure`] when the proxy does not answer.
+pub async fn inspect(socket: &Path) -> Result<Vec<Served>, Failure> {
+    let report: wire::StatusReport =
+        Client::new(socket.to_owned()).get(wire::PATH_STATUS, &[]).await?;
+    let served = report.services.into_iter().filter_map(|status| {
+        let scope = table::scope_of(&status.service)?;
+        let part = table::part_of(&scope, &status.service)?;
+        Some(Served { scope, part, status })
+    });
+    Ok(served.collect())
 }
 
 /// What the proxy counted since it began, as OpenMetrics text.

@@ -113,6 +113,8 @@ pub enum Speaks {
 pub struct CertificateStatus {
     /// `files` or `acme`.
     pub source: String,
+    /// The file of the chain, or the directory of the ACME server.
+    pub place: String,
     /// DNS names it is for; empty while there is none.
     pub names: Vec<String>,
     /// End of its life, milliseconds since 1970; absent while there is none.

@@ -295,6 +295,18 @@ impl Control {
         serde_json::from_slice(&bytes).ok()
     }
 
+    /// The metrics, as a reader of them gets them on the socket.
+    pub(crate) async fn metrics(&self) -> (HeaderMap, String) {
+        let socket = UnixStream::connect(&self.0).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(socket)).await.unwrap();
+        tokio::spawn(connection);
+        let response = sender.send_request(get(wire::PATH_METRICS, &[])).await.unwrap();
+        let (head, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        (head.headers, String::from_utf8(bytes.to_vec()).unwrap())
+    }
+
     pub(crate) async fn status(&self) -> wire::Status {
         let report: StatusReport =
             self.call(Method::GET, wire::PATH_STATUS, String::new()).await.unwrap();

@@ -1,14 +1,15 @@
-//! Programs of other people as clients, servers and authorities: gRPC, curl, h2load, an ACME
-//! server. `./test` installs them; a test fails where one is missing.
+//! Programs of other people as clients, servers and authorities: gRPC, curl, h2load, wrk, a
+//! browser, an ACME server. `./test` installs them; a test fails where one is missing.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use tidegate_proxy::wire::{Acme, Certificate, Protocol, Route, Tls};
+use tokio::time::timeout;
 
 use crate::certs::{Authority, roots, shown};
-use crate::parts::{App, Proxy, eventually, free_address, parts, seal};
+use crate::parts::{App, PATIENCE, Proxy, eventually, free_address, parts, seal, shift};
 
 /// A child that dies with its test.
 pub(crate) struct Program(Child);
@@ -16,14 +17,22 @@ pub(crate) struct Program(Child);
 impl Program {
     /// Starts it and reads the first line that it prints, or the end of what it says.
     pub(crate) fn start(command: &mut Command) -> (Self, String) {
+        let (program, mut lines) = Self::start_and_listen(command);
+        let line = lines.next().unwrap_or_default();
+        (program, line)
+    }
+
+    /// Starts it and reads what it prints.
+    fn start_and_listen(
+        command: &mut Command,
+    ) -> (Self, impl Iterator<Item = String> + Send + use<>) {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}; ./test installs it"));
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        (Self(child), line.trim().to_owned())
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        (Self(child), lines.map(|line| line.unwrap().trim().to_owned()))
     }
 }
 
@@ -197,4 +206,63 @@ async fn curl_and_h2load_are_served_in_both_protocols() {
         let (worked, said) = output(h2load).await;
         assert!(worked && said.contains(" 500 succeeded, 0 failed, 0 errored"), "{said}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrk_gets_nothing_but_answers() {
+    let app = App::start("good").await;
+    let table = |listen| seal(parts(listen, 1, &[("good", 10_000, app.address)]));
+    let proxy = Proxy::serving(table).await;
+    let mut wrk = Command::new("wrk");
+    wrk.args(["-t1", "-c32", "-d1s", "--timeout", "60s", &format!("http://{}/", proxy.listen)]);
+    let (worked, said) = output(wrk).await;
+    assert!(worked && !said.contains("Socket errors") && !said.contains("Non-2xx"), "{said}");
+    let answered = said.lines().find_map(|line| line.trim().split_once(" requests in "));
+    let answered: u64 = answered.expect(&said).0.parse().unwrap();
+    assert!((1..=app.count()).contains(&answered), "{said}");
+}
+
+/// A page over TLS and HTTP/2 in mid-shift: an upload, server-sent events and a WebSocket reach
+/// the side that the browser's cookie says.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_uses_everything_through_the_proxy() {
+    let mut node = Command::new("node");
+    let (_application, mut lines) = Program::start_and_listen(node.arg(tool("page.js")));
+    let endpoint = format!("127.0.0.1:{}", lines.next().unwrap()).parse().unwrap();
+    let authority = Authority::new();
+    let tls = authority.tls("shop", &["shop.example"]);
+    let proxy = Proxy::serving(|listen| {
+        let mut parts = shift(listen, 1, endpoint, endpoint, 5_000);
+        parts.tls = Some(tls);
+        seal(parts)
+    })
+    .await;
+    let profile = tempfile::tempdir().unwrap();
+    let mut browser = Command::new("chromium");
+    browser
+        .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
+        .args(["--no-first-run", "--disable-background-networking", "--disable-component-update"])
+        // Its own authority is nobody's that the browser knows.
+        .args(["--ignore-certificate-errors", "--host-resolver-rules=MAP shop.example 127.0.0.1"])
+        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .arg(format!("https://shop.example:{}/", proxy.listen.port()))
+        .stderr(Stdio::null());
+    let _browser = Program::run(&mut browser);
+    let report = tokio::task::spawn_blocking(move || lines.next());
+    let report = timeout(6 * PATIENCE, report).await.expect("no report").unwrap().unwrap();
+    let seen: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let expected = serde_json::json!({
+        "upload": "1000000", "events": "012", "socket": "ping", "protocol": "h2",
+        // The cohort's cookie is not for scripts.
+        "cookies": "",
+    });
+    assert_eq!(seen, expected);
+    let started = eventually("the counts of one side", || async {
+        let sides = [proxy.control.sums("live").await, proxy.control.sums("candidate").await];
+        let started = sides.map(|side| side.started);
+        (started.iter().sum::<u64>() >= 5).then_some(started)
+    })
+    .await;
+    // The first request may be on either side; whatever came with its cookie stayed there.
+    assert!(started.iter().any(|count| *count <= 1), "a browser changed sides: {started:?}");
 }

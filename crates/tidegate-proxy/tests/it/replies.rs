@@ -139,3 +139,48 @@ async fn an_answer_before_the_whole_upload_is_passed_on_and_nothing_is_reused() 
     Client::connect(proxy.listen).await.get("/", &[]).await;
     assert_eq!(connections.load(Ordering::SeqCst), before + 1, "a half-read one is not reused");
 }
+
+/// A client that sends all of a long body before it reads gets the answer that came early, and
+/// neither it nor the endpoint is kept for as long as a slow upload may take.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_early_answer_reaches_a_client_that_goes_on_sending_and_frees_both_sides() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (freed, mut is_freed) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let freed = freed.clone();
+            tokio::spawn(async move {
+                let mut buffer = [0; 1_024];
+                let _read = socket.read(&mut buffer).await.unwrap();
+                let answer = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig";
+                socket.write_all(answer).await.unwrap();
+                // An application that would read on, if there were anything.
+                while !matches!(socket.read(&mut buffer).await, Ok(0) | Err(_)) {}
+                freed.send(()).unwrap();
+            });
+        }
+    });
+    let proxy = Proxy::serving(|listen| seal(parts(listen, 1, &[("good", 10_000, address)]))).await;
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8000000\r\n\r\n";
+
+    // One that says nothing more: the proxy's patience with uploads is 60 s, ours is less.
+    let mut silent = TcpStream::connect(proxy.listen).await.unwrap();
+    silent.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    timeout(PATIENCE, silent.read_to_end(&mut answer)).await.expect("kept open").unwrap();
+    assert!(answer.ends_with(b"big"), "{}", String::from_utf8_lossy(&answer));
+    timeout(PATIENCE, is_freed.recv()).await.expect("the endpoint is kept").unwrap();
+
+    // One that sends a part of it before it looks. What is on its way when the proxy closes must
+    // not cost it the answer.
+    let mut busy = TcpStream::connect(proxy.listen).await.unwrap();
+    busy.write_all(head.as_bytes()).await.unwrap();
+    busy.write_all(&vec![b'x'; 4_000_000]).await.unwrap();
+    let mut answer = Vec::new();
+    timeout(PATIENCE, busy.read_to_end(&mut answer)).await.expect("kept open").unwrap();
+    assert!(answer.ends_with(b"big"), "{}", String::from_utf8_lossy(&answer));
+    timeout(PATIENCE, is_freed.recv()).await.expect("the endpoint is kept").unwrap();
+    let status = proxy.control.revision("good").await;
+    assert_eq!((status.in_flight, status.idle_connections), (0, 0));
+}

@@ -155,6 +155,7 @@ pub(crate) const ROUTES: [(&str, &str, Needs); 50] = [
     ("GET", "/v1/services/{service}/targets", Needs::Right(Act::Read)),
     ("GET", "/v1/services/{service}/traffic", Needs::Right(Act::Read)),
     ("GET", "/v1/server", Needs::Right(Act::Read)),
+    ("GET", "/v1/proxy", Needs::Right(Act::Read)),
     ("POST", "/v1/check", Needs::Right(Act::Read)),
     ("POST", "/v1/plans", Needs::Right(Act::Read)),
     ("POST", "/v1/gates", Needs::Right(Act::Read)),

@@ -241,7 +241,7 @@ fn clock(shown: &Server) -> Finding {
 }
 
 fn proxy(shown: &Server) -> Finding {
-    let words = super::server::proxy_words(shown);
+    let words = super::server::proxy_words(&shown.proxy);
     if shown.proxy.running {
         Finding::pass("proxy", words)
     } else {

@@ -12,9 +12,9 @@ use crate::cli::session::Session;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::server::{logging, refused_dir};
-use crate::terminal::{Style, styled};
+use crate::terminal::{Style, Terminal, styled};
 use crate::text::span;
-use crate::view::service::Server;
+use crate::view::proxy::{Certificate, ProxyStatus, ServedPart};
 use crate::wire;
 
 use super::server::proxy_words;
@@ -26,7 +26,7 @@ pub(crate) enum Verb {
     Run(Run),
     /// Put this program in the place of the proxy that runs; no request is lost
     Upgrade(Upgrade),
-    /// Whether it runs
+    /// Whether it runs, what it serves, and how long its certificates last
     Status,
     /// What it counted since it began, as OpenMetrics text
     Metrics,
@@ -200,11 +200,67 @@ async fn metrics(session: &Session) -> Result<Exit, Failure> {
 }
 
 async fn status(session: &Session) -> Result<Exit, Failure> {
-    let shown: Server = session.client.get("/v1/server").await?;
+    let shown: ProxyStatus = session.client.get("/v1/proxy").await?;
     if session.terminal.is_json() {
-        session.terminal.json(&shown.proxy)?;
+        session.terminal.json(&shown)?;
     } else {
-        session.terminal.line(&proxy_words(&shown))?;
+        session.terminal.line(&proxy_words(&shown.proxy))?;
+        if let Some(unknown) = &shown.unknown {
+            let words = format!("what it serves is not known: {unknown}");
+            session.terminal.line(&styled(Style::Bad, &words))?;
+        }
+        for part in &shown.parts {
+            for line in part_words(part, &session.terminal) {
+                session.terminal.line(&line)?;
+            }
+        }
     }
     Ok(if shown.proxy.running { Exit::Done } else { Exit::Unexpected })
+}
+
+fn part_words(part: &ServedPart, terminal: &Terminal) -> Vec<String> {
+    let mut first = format!(
+        "{}@{}/{}  generation {}, {} in flight, {} tunnels",
+        part.service, part.environment, part.part, part.generation, part.in_flight, part.tunnels
+    );
+    if !part.listening {
+        first.push_str(", not listening [TG5006]");
+    }
+    if !part.persisted {
+        first.push_str(", not on disk yet [TG5007]");
+    }
+    let mut lines = vec![first];
+    for certificate in &part.certificates {
+        lines.push(format!("  {}", certificate_words(certificate, terminal)));
+        if certificate.names.len() > 1 {
+            lines.push(format!("    names   {}", certificate.names.join(", ")));
+        }
+        lines.push(format!("    source  {} {}", certificate.source, certificate.place));
+        if let Some(problem) = &certificate.problem {
+            let told = styled(Style::Doubtful, problem);
+            lines.push(format!("    newer   {told}"));
+        }
+    }
+    lines
+}
+
+/// State as icon and word, and when it ends.
+fn certificate_words(certificate: &Certificate, terminal: &Terminal) -> String {
+    let (icon, plain, style) = match certificate.state.as_str() {
+        "valid" => ("✓", "+", Style::Good),
+        "ending" => ("!", "!", Style::Doubtful),
+        _ => ("✗", "x", Style::Bad),
+    };
+    let icon = if terminal.unicode() { icon } else { plain };
+    let state = styled(style, &format!("{icon} {}", certificate.state));
+    let end = match (certificate.not_after, certificate.days_left) {
+        (Some(end), Some(days)) => format!(
+            "until {} ({} {})",
+            end.strftime("%F"),
+            days.abs(),
+            if days < 0 { "days ago" } else { "days left" }
+        ),
+        _ => "nothing to show in a handshake".to_owned(),
+    };
+    format!("certificate {}  {state}, {end}", certificate.name)
 }

@@ -15,7 +15,7 @@ use crate::server;
 use crate::server::settings::Settings;
 use crate::terminal::{Style, styled};
 use crate::text::span;
-use crate::view::service::{Server, Stopping};
+use crate::view::service::{Proxy, Server, Stopping};
 
 /// The server ends within this after it was asked to: it drains for 10 s at most.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
@@ -115,7 +115,7 @@ async fn status(session: &Session) -> Result<Exit, Failure> {
         format!("services  {}", shown.services),
         format!("you are   {}", shown.you),
         format!("pages     {}", shown.pages.as_deref().unwrap_or("none: only the socket")),
-        format!("proxy     {}", proxy_words(&shown)),
+        format!("proxy     {}", proxy_words(&shown.proxy)),
     ] {
         session.terminal.line(&line)?;
     }
@@ -123,8 +123,7 @@ async fn status(session: &Session) -> Result<Exit, Failure> {
 }
 
 /// The data plane in words.
-pub(crate) fn proxy_words(shown: &Server) -> String {
-    let proxy = &shown.proxy;
+pub(crate) fn proxy_words(proxy: &Proxy) -> String {
     match (proxy.running, proxy.pid, &proxy.problem) {
         (true, Some(pid), _) => format!("running, pid {pid}, started {} times here", proxy.starts),
         (_, _, Some(problem)) => format!("not running: {problem}"),

@@ -156,6 +156,15 @@ fn a_sick_release_comes_back_by_itself() {
 }
 
 #[test]
+fn the_proxy_is_replaced_in_the_middle_of_it_and_nothing_is_lost() {
+    let ended = run(&["--json", "--upgrade-proxy"]);
+    ended.holds();
+    let said = ended.lines.iter().filter_map(|line| line["said"]["text"].as_str());
+    let replaced = said.filter(|said| said.starts_with("the proxy is another process: pid "));
+    assert_eq!(replaced.count(), 1, "{:#?}", ended.lines);
+}
+
+#[test]
 fn without_rules_the_bad_release_stays_and_the_demo_says_so() {
     let ended = run(&["--json", "--without-rollback-rules"]);
     let summary = ended.summary();

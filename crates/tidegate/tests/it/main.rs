@@ -22,6 +22,7 @@ mod harness;
 mod judged;
 mod local;
 mod processes;
+mod proxy_alone;
 mod rollback;
 mod secure;
 mod server;

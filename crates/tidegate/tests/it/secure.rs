@@ -67,6 +67,17 @@ fn a_service_behind_tls_is_released_over_http2_while_its_certificate_changes() {
     let shown = world.get(&format!("/v1/deployments/{id}"));
     let url = format!("https://shop.example:{port}/");
     assert_eq!(shown["parts"][0]["url"], url.as_str(), "{shown}");
+    let status = world.expect(0, &["proxy", "status", "--json"]).json();
+    let certificate = &status["parts"][0]["certificates"][0];
+    assert_eq!(certificate["name"], "shop.example", "{status}");
+    assert_eq!(certificate["names"], serde_json::json!(["shop.example"]));
+    assert_eq!(certificate["source"], "files");
+    assert_eq!(certificate["place"], keys.join("shop.pem").to_str().unwrap());
+    // Made for nine days, some seconds ago.
+    assert_eq!((&certificate["state"], &certificate["days_left"]), (&"ending".into(), &8.into()));
+    assert!(certificate["not_after"].is_string() && certificate["problem"].is_null(), "{status}");
+    let said = world.expect(0, &["proxy", "status"]).stdout;
+    assert!(said.contains("certificate shop.example") && said.contains("(8 days left)"), "{said}");
 
     // Users over HTTP/2 all the time, each on a connection of their own.
     let stop = Arc::new(AtomicBool::new(false));
@@ -99,4 +110,30 @@ fn a_service_behind_tls_is_released_over_http2_while_its_certificate_changes() {
         .unwrap();
     let target = String::from_utf8(moved.stdout).unwrap();
     assert_eq!(target, format!("https://shop.example:{port}/cart?id=7"));
+}
+
+#[test]
+fn a_certificate_that_is_not_there_is_what_why_names_and_its_coming_ends_the_wait() {
+    let world = World::with_server();
+    let app = world.app();
+    let keys = world.path().join("keys");
+    std::fs::create_dir(&keys).unwrap();
+    let port = free_port();
+    let route = format!(
+        "route: {{listen: \"127.0.0.1:{port}\", host: shop.example, tls: {{certificate: {0}/shop.pem, \
+         key: {0}/shop.key}}}}",
+        keys.display()
+    );
+    let config = app.config("").replace(&format!("route: {{listen: \"{}\"}}", app.listen), &route);
+    app.write("tidegate.yaml", &config);
+    app.release("v1", "");
+    let id = app.deploy("v1");
+    let why = wait("why names the certificate", || {
+        let said = world.run(&["why", &id]).stdout;
+        said.contains("TG5061").then_some(said)
+    });
+    assert!(why.contains("shop.pem"), "{why}");
+    sign(&keys, "1");
+    world.wait_for_end(&id);
+    assert_eq!(visit(port, &keys, &["1"]), Some(("1".to_owned(), "v1 2 200".to_owned())));
 }

@@ -130,6 +130,9 @@ pub(crate) fn refused(refusal: &wire::Refusal) -> Failure {
         "TG5016" => (FailureKind::Conflict, "TG5016"),
         "TG5017" => (FailureKind::Permanent, "TG5017"),
         "TG5018" => (FailureKind::Permanent, "TG5018"),
+        "TG5060" => (FailureKind::Permanent, "TG5060"),
+        // Files that are not there yet may come.
+        "TG5061" => (FailureKind::Retryable, "TG5061"),
         "TG5040" => (FailureKind::Retryable, "TG5040"),
         // A newer proxy may have reasons that this server does not know.
         _ => (FailureKind::Permanent, "TG5902"),
