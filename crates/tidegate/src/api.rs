@@ -27,6 +27,7 @@ mod approvals;
 mod asks;
 pub(crate) mod backtest;
 mod body;
+mod calendar;
 mod changes;
 mod check;
 mod course;
@@ -170,6 +171,9 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(evidence::verify))
         .routes(routes!(gates::weigh))
         .routes(routes!(gates::waive))
+        .routes(routes!(calendar::show))
+        .routes(routes!(calendar::freeze))
+        .routes(routes!(calendar::thaw))
         .routes(routes!(journal::verify))
         .routes(routes!(server::show))
         .routes(routes!(server::stop))
