@@ -11,7 +11,6 @@ use jiff::civil::{Date, DateTime, Time};
 use tidegate_core::window::{CLOSURES_MAX, Closure, OPENINGS_MAX, Overrun, Window, zone};
 
 use crate::codes;
-use crate::declared;
 use crate::fields::{Field, Fields, shorten};
 use crate::node::Kind;
 use crate::read;
@@ -40,11 +39,6 @@ pub(crate) fn window(
     }
     let choices = [("finish", Overrun::Finish), ("hold", Overrun::Hold)];
     let overrun = read::choice(fields.get("overrun"), &choices, Overrun::Finish, report);
-    for key in ["prefer", "planned"] {
-        if let Some(node) = fields.peek(key) {
-            declared::check(&Field { path: fields.path(key), node }, report);
-        }
-    }
     fields.finish(&["prefer", "planned"], report);
     Some(Window { zone: zone?, open, closed, overrun })
 }
