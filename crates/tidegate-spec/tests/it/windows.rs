@@ -67,11 +67,13 @@ fn what_is_not_understood_is_refused() {
         let refused = read(window, DAYS).expect_err(window).to_string();
         assert!(refused.contains(code), "{window}: {refused}");
     }
+    let weekly = DAYS.replace("FREQ=YEARLY", "FREQ=WEEKLY");
+    let unread = DAYS.replace("20201225", "yesterday");
     let calendars = [
         ("", "no whole"),
         ("BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n", "no events"),
-        (&DAYS.replace("FREQ=YEARLY", "FREQ=WEEKLY"), "FREQ=WEEKLY"),
-        (&DAYS.replace("20201225", "yesterday"), "no beginning"),
+        (weekly.as_str(), "FREQ=WEEKLY"),
+        (unread.as_str(), "no beginning"),
         (DAYS.split_at(DAYS.len() / 2).0, "no whole"),
     ];
     for (calendar, said) in calendars {
