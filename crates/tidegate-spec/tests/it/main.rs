@@ -18,7 +18,6 @@ mod lints;
 mod processes;
 mod reference;
 mod runbooks;
-mod windows;
 
 use tidegate_core::plan::{Plan, Release};
 use tidegate_spec::{Diagnostics, Parsed, parse};

@@ -130,25 +130,3 @@ fn a_gate_that_nobody_can_answer_waits_for_a_waiver() {
     assert_eq!(gates["gates"][1]["result"], "no-data", "{gates:#}");
     assert_eq!(app.visit("/"), Some((200, "v1.0.0".to_owned())));
 }
-
-#[test]
-fn values_of_variables_go_with_a_report() {
-    let world = World::with_server();
-    let app = world.app();
-    fs::create_dir(app.path().join("reports")).unwrap();
-    app.write(".gitignore", "reports\n");
-    let gate = "check:\n  unit: {junit: \"reports/*.xml\"}\n";
-    let place = "variables: {PLACE: {type: text}}\nenvironment: \"${env.PLACE}\"\n";
-    app.write("tidegate.yaml", &format!("{}{place}{gate}", app.config("")));
-    app.release("v1.0.0", "");
-    app.write("reports/unit.xml", GOOD);
-    let without = world.expect(3, &["evidence", "add", "reports/unit.xml"]);
-    assert!(without.stderr.contains("PLACE"), "{without:?}");
-    world.expect(0, &["evidence", "add", "reports/unit.xml", "--set", "PLACE=staging"]);
-    let list = ["evidence", "list", "--service", "shop", "--env", "staging", "--json"];
-    let list = world.expect(0, &list).json();
-    assert_eq!(list["reports"].as_array().unwrap().len(), 1, "{list:#}");
-    let path = "/v1/evidence?repository=/x&version=v1&name=a&variables=%5B%5D";
-    let refused = world.call("POST", path, None).unwrap();
-    assert_eq!(refused.status, 400, "{refused:?}");
-}

@@ -24,4 +24,3 @@ mod processes;
 mod rollback;
 mod secure;
 mod server;
-mod windows;
