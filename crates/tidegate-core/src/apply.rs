@@ -14,6 +14,7 @@ use crate::state::{
     Phase, PhaseRecord, PhaseResult, Queued, Reason, SlotState, State, TAGS_MAX, TableState,
     TaskId, TaskProgress, TaskState, WAIVERS_MAX,
 };
+use crate::window::Freeze;
 
 /// Folds one event into the state.
 pub fn apply(state: &mut State, recorded: &Recorded) {
@@ -57,7 +58,10 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
         Event::Faulted { code, what } => {
             state.fault = Some(Fault { code: code.clone(), what: what.clone(), at });
         }
-        Event::EvidenceAdded { .. } | Event::GateWaived { .. } => known_of_gates(state, recorded),
+        Event::EvidenceAdded { .. }
+        | Event::GateWaived { .. }
+        | Event::FreezeBegan { .. }
+        | Event::FreezeEnded { .. } => known_of_gates(state, recorded),
         Event::ReviewOpened { .. } => approving::review(state, recorded),
         Event::PhaseEntered { deployment, .. }
         | Event::TaskFinished { deployment, .. }
@@ -88,7 +92,7 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
     }
 }
 
-/// What gates rest on, whatever deployment asks for it.
+/// What gates and windows rest on, whatever deployment asks for it.
 fn known_of_gates(state: &mut State, recorded: &Recorded) {
     match &recorded.event {
         Event::EvidenceAdded { evidence } => {
@@ -107,6 +111,17 @@ fn known_of_gates(state: &mut State, recorded: &Recorded) {
             });
             keep_newest(&mut state.waivers, WAIVERS_MAX);
         }
+        Event::FreezeBegan { name, reason, from, until } => {
+            state.freezes.retain(|freeze| freeze.name != *name && freeze.until > recorded.at);
+            state.freezes.push(Freeze {
+                name: name.clone(),
+                reason: reason.clone(),
+                from: *from,
+                until: *until,
+                by: recorded.actor.to_string(),
+            });
+        }
+        Event::FreezeEnded { name, .. } => state.freezes.retain(|freeze| freeze.name != *name),
         _ => {}
     }
 }
@@ -155,6 +170,7 @@ fn start(state: &mut State, recorded: &Recorded) {
         attested: std::collections::BTreeMap::new(),
         confirmed: Vec::new(),
         converged_at: None,
+        opened_at: None,
         step_passed: None,
         verdict: None,
         hold: None,
@@ -344,7 +360,12 @@ fn apply_to_deployment(current: &mut Deployment, event: &Event, at: Timestamp, a
         }
         Event::VerdictChanged { verdict, .. } => current.verdict = Some(verdict.clone()),
         Event::HoldBegan { hold, .. } => current.hold = Some(hold.clone()),
-        Event::HoldEnded { .. } => current.hold = None,
+        Event::HoldEnded { .. } => {
+            let hold = current.hold.take();
+            if hold.is_some_and(|hold| hold.cause == HoldCause::Window) {
+                current.opened_at = Some(at);
+            }
+        }
         Event::PersonCalled { .. } => {
             if let Some(hold) = current.hold.as_mut() {
                 hold.until = None;

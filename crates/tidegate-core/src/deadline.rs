@@ -5,7 +5,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::absence::absences;
 use crate::approval::gate::within;
-use crate::state::{Deployment, Phase, State, TaskProgress};
+use crate::state::{Deployment, HoldCause, Phase, State, TaskProgress};
+use crate::window::{Door, door, holds_at_end};
 
 /// A time at which something follows although nobody said anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,14 +61,35 @@ pub fn next_deadline(state: &State) -> Option<Deadline> {
         .as_ref()
         .and_then(|hold| hold.until)
         .map(|at| Deadline { at, what: "the hold" });
+    let closing = closing(state, deployment);
     let losses =
         absences(state).map(|absence| Deadline { at: absence.lost_at, what: "the absence" });
     of_phase
         .into_iter()
         .chain(of_hold)
+        .chain(closing)
         .chain(retries(deployment))
         .chain(losses)
         .min_by_key(|d| d.at)
+}
+
+/// The end of the window in which a deployment is under way that then holds, or the opening that
+/// ends such a hold.
+fn closing(state: &State, deployment: &Deployment) -> Option<Deadline> {
+    if !holds_at_end(deployment) {
+        return None;
+    }
+    let entered = deployment
+        .opened_at
+        .map_or(deployment.phase_since, |opened| deployment.phase_since.max(opened));
+    let since = deployment.hold.as_ref().map_or(entered, |hold| hold.since);
+    let held = deployment.hold.as_ref().map(|hold| hold.cause);
+    let at = match (door(state, &deployment.plan, since), held) {
+        (Door::Open { closes }, None) => closes?,
+        (Door::Closed { opens, .. }, Some(HoldCause::Window)) => opens?,
+        _ => return None,
+    };
+    Some(Deadline { at, what: "the window" })
 }
 
 fn retries(deployment: &Deployment) -> impl Iterator<Item = Deadline> + '_ {

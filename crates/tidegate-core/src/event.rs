@@ -130,6 +130,24 @@ pub enum Event {
         /// Not longer than until then.
         until: Timestamp,
     },
+    /// No deployment begins for a time.
+    FreezeBegan {
+        /// Its name; one of the same name is replaced.
+        name: String,
+        /// Why.
+        reason: String,
+        /// From when.
+        from: Timestamp,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// A freeze is over before its end.
+    FreezeEnded {
+        /// Its name.
+        name: String,
+        /// Why.
+        reason: String,
+    },
     /// All gates of a deployment were held against what is known.
     GatesWeighed {
         /// The deployment.
@@ -363,6 +381,8 @@ impl Event {
             Self::ArtifactPinned { .. } => "artifact_pinned",
             Self::EvidenceAdded { .. } => "evidence_added",
             Self::GateWaived { .. } => "gate_waived",
+            Self::FreezeBegan { .. } => "freeze_began",
+            Self::FreezeEnded { .. } => "freeze_ended",
             Self::GatesWeighed { .. } => "gates_weighed",
             Self::ApprovalGiven { .. } => "approval_given",
             Self::ApprovalWithdrawn { .. } => "approval_withdrawn",
@@ -392,7 +412,7 @@ impl Event {
     }
 
     /// Every kind: the corpus holds a file of each.
-    pub const KINDS: [&'static str; 33] = [
+    pub const KINDS: [&'static str; 35] = [
         "deployment_started",
         "deployment_queued",
         "phase_entered",
@@ -401,6 +421,8 @@ impl Event {
         "artifact_pinned",
         "evidence_added",
         "gate_waived",
+        "freeze_began",
+        "freeze_ended",
         "gates_weighed",
         "approval_given",
         "approval_withdrawn",

@@ -113,6 +113,24 @@ pub enum Command {
         /// Not longer than until then.
         until: Timestamp,
     },
+    /// Let no deployment begin for a time.
+    Freeze {
+        /// The name of the freeze; one of the same name is replaced.
+        name: String,
+        /// Why.
+        reason: String,
+        /// From when; `None` is now.
+        from: Option<Timestamp>,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// End a freeze before its end.
+    Thaw {
+        /// The name of the freeze.
+        name: String,
+        /// Why.
+        reason: String,
+    },
     /// Refuse.
     Reject {
         /// Which deployment.

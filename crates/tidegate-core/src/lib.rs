@@ -26,6 +26,7 @@ pub mod state;
 pub mod verdict;
 pub mod waiting;
 pub mod weight;
+pub mod window;
 
 pub use apply::apply;
 pub use check::check;

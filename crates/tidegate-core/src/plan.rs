@@ -14,6 +14,7 @@ use crate::approval::{Approve, Change};
 use crate::gate::Gate;
 use crate::ids::{MetricName, PartName, Scope, SlotName};
 use crate::weight::Weight;
+use crate::window::Window;
 
 pub use edge::{Behind, Certificate, Protocol, Speaks, Tls};
 pub use judging::{Evidence, Judging, SOURCES_MAX, Source};
@@ -47,6 +48,9 @@ pub struct Plan {
     /// What the release must show before people are asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<Gate>,
+    /// When it may begin; `None` is always.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
     /// Who has to agree; `None` with approvals required means one person who had no part in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approve: Option<Approve>,

@@ -190,6 +190,20 @@ pub enum Rejection {
         /// What is wrong.
         what: String,
     },
+    /// A freeze cannot begin or end so.
+    #[error("the freeze is not changed: {what}")]
+    FreezeInvalid {
+        /// What is wrong.
+        what: String,
+    },
+    /// The calendar holds it, and a person ends that only by a waiver.
+    #[error("{deployment} waits for its window: {why}")]
+    WindowClosed {
+        /// Which.
+        deployment: DeploymentId,
+        /// Why it is closed.
+        why: String,
+    },
     /// The slot that would be used carries user requests.
     #[error("slot {slot} carries user requests and cannot take another revision")]
     SlotInUse {
@@ -220,6 +234,8 @@ impl Rejection {
             Self::SlotInUse { .. } => "TG8015",
             Self::EvidenceInvalid { .. } => "TG8040",
             Self::WaiverInvalid { .. } => "TG8041",
+            Self::FreezeInvalid { .. } => "TG8042",
+            Self::WindowClosed { .. } => "TG8043",
             Self::NotYours { .. } => "TG8050",
             Self::TooEarly { .. } => "TG8051",
             Self::BadCondition { .. } => "TG8052",

@@ -75,8 +75,8 @@ impl Act {
     pub fn of(command: &Command, state: &State) -> Self {
         match command {
             Command::Deploy { .. } => Self::Deploy,
-            Command::Hold { .. } => Self::Hold,
-            Command::Resume { .. } => Self::Resume,
+            Command::Hold { .. } | Command::Freeze { .. } => Self::Hold,
+            Command::Resume { .. } | Command::Thaw { .. } => Self::Resume,
             Command::Advance { .. } => Self::Advance,
             Command::Approve { .. } | Command::Withdraw { .. } => Self::Approve,
             Command::Attest { .. } => Self::Attest,

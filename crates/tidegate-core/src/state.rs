@@ -17,6 +17,7 @@ use crate::ids::{Actor, DeploymentId, PartName, Revision, Scope, SlotName};
 use crate::plan::{HoldEnd, Part, Plan, Protocol};
 use crate::verdict::{Outcome, Verdict};
 use crate::weight::Split;
+use crate::window::Freeze;
 
 pub use phase::{Phase, PhaseRecord, PhaseResult, Stage};
 
@@ -61,6 +62,9 @@ pub struct State {
     /// Gates that were set aside, oldest first.
     #[serde(default)]
     pub waivers: Vec<Waiver>,
+    /// Times without deployments that people called out, by the order in which they did.
+    #[serde(default)]
+    pub freezes: Vec<Freeze>,
     /// What was refused and waits for an answer, oldest first.
     #[serde(default)]
     pub reviews: Vec<Review>,
@@ -250,6 +254,9 @@ pub struct Deployment {
     pub gates: Vec<GateResult>,
     /// Since when all parts carry the step's weight.
     pub converged_at: Option<Timestamp>,
+    /// When a hold of the window ended last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opened_at: Option<Timestamp>,
     /// The last step that passed.
     pub step_passed: Option<u32>,
     /// The judge's last advice on the running step.
@@ -454,6 +461,8 @@ pub enum HoldCause {
     Unconfirmed,
     /// Somebody approved on this condition; that person ends it.
     Condition,
+    /// The window is closed, or a freeze is on; its opening ends it.
+    Window,
 }
 
 /// A deployment that is over.

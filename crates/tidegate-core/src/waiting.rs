@@ -13,6 +13,7 @@ use crate::digest::Digest;
 use crate::plan::HoldEnd;
 use crate::state::{Deployment, Ended, HoldCause, Phase, Stage, State, TaskProgress, Tenant};
 use crate::verdict::{Call, HoldReason};
+use crate::window::GATE;
 
 /// One wait.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -52,6 +53,11 @@ fn of_hold(deployment: &Deployment) -> Option<Waiting> {
     let hold = deployment.hold.as_ref()?;
     let then = match (hold.until, hold.then) {
         (None, _) => "nothing: a person was called",
+        (Some(_), _)
+            if hold.cause == HoldCause::Window && !deployment.phase.rollback_is_armed() =>
+        {
+            "it goes on, if the window is open then"
+        }
         (Some(_), HoldEnd::Rollback) if deployment.phase.rollback_is_armed() => "it rolls back",
         (Some(_), HoldEnd::Rollback) => "it is aborted, nothing was changed",
         (Some(_), HoldEnd::Page) => "a person is called, the weights stay",
@@ -65,6 +71,7 @@ fn of_hold(deployment: &Deployment) -> Option<Waiting> {
             ("the one who approved on that condition", Some("tidegate resume".to_owned()))
         }
         HoldCause::Unconfirmed => ("the data plane and the workers, by reaching it", None),
+        HoldCause::Window => ("the calendar, or a waiver", Some(waive(deployment))),
     };
     let on = match (verdict, hold.cause) {
         (Some(verdict), HoldCause::Verdict) => format!("better numbers ({})", verdict.sentence),
@@ -72,6 +79,7 @@ fn of_hold(deployment: &Deployment) -> Option<Waiting> {
         (None, HoldCause::Verdict) => format!("a change ({})", hold.why),
         (_, HoldCause::Person) => format!("a person ({})", hold.why),
         (_, HoldCause::Condition) => format!("a look ({})", hold.why),
+        (_, HoldCause::Window) => format!("the window ({})", hold.why),
         (_, HoldCause::Unconfirmed) => format!("a confirmation ({})", hold.why),
     };
     Some(Waiting {
@@ -82,6 +90,12 @@ fn of_hold(deployment: &Deployment) -> Option<Waiting> {
         then: then.to_owned(),
         command,
     })
+}
+
+/// The command by which somebody who may answers for it.
+fn waive(deployment: &Deployment) -> String {
+    let version = &deployment.plan.release.version;
+    format!("tidegate waive {GATE} --version {version} --reason WHY")
 }
 
 /// The command that goes on early, where it would be accepted: absence never advances.

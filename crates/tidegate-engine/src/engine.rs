@@ -275,7 +275,13 @@ impl Engine {
 
 /// Whether a command may be the first of its service.
 fn begins(command: &Command) -> bool {
-    matches!(command, Command::Deploy { .. } | Command::AddEvidence { .. } | Command::Waive { .. })
+    matches!(
+        command,
+        Command::Deploy { .. }
+            | Command::AddEvidence { .. }
+            | Command::Waive { .. }
+            | Command::Freeze { .. }
+    )
 }
 
 fn busy() -> CommandError {

@@ -30,11 +30,12 @@ use crate::source;
 use crate::targets;
 use crate::traffic;
 use crate::variables::{self, Values};
+use crate::window;
 
 /// The version of the format that is read here.
 const SCHEMA: &str = "1";
 /// Keys that the format knows and this version does not serve.
-const LATER: [&str; 15] = [
+const LATER: [&str; 14] = [
     "alerts",
     "backup",
     "before",
@@ -49,7 +50,6 @@ const LATER: [&str; 15] = [
     "secrets",
     "systems",
     "tell",
-    "window",
 ];
 /// Most open questions of one file.
 const ASKS_MAX: usize = 256;
@@ -175,6 +175,7 @@ fn plan(resolved: &Resolved, context: &Context<'_>, report: &mut Report<'_>) -> 
     let (parts, traffic) = pieces(&mut fields, sources, report);
     let (bake, bake_at) = traffic::after(fields.get("after"), report);
     let gates = check::gates(fields.get("check"), report);
+    let window = window::window(fields.get("window"), context.files, report);
     let targets = targets::targets(fields.get("targets"), report);
     let approve = approve::approve(fields.get("approve"), fields.get("people"), report);
     fields.finish(&LATER, report);
@@ -200,6 +201,7 @@ fn plan(resolved: &Resolved, context: &Context<'_>, report: &mut Report<'_>) -> 
         gates,
         approve,
         change: None,
+        window,
     };
     if plan.parts.is_empty() || report.has_errors() {
         return None;

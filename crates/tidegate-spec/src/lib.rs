@@ -45,6 +45,7 @@ mod tidy_text;
 mod traffic;
 mod units;
 mod variables;
+mod window;
 mod words;
 
 pub use canonical::{Error as CanonicalError, canonical, components};

@@ -97,6 +97,10 @@ pub fn wanted(source: &str, files: &BTreeMap<String, Vec<u8>>) -> Vec<String> {
         if let Some(Kind::Map(entries)) = root.get("environments").map(|node| &node.kind) {
             named.extend(entries.iter().filter_map(|(_, entry)| entry.get("use")));
         }
+        if let Some(node) = root.get("window").and_then(|window| window.get("holidays")) {
+            let field = Field { path: String::new(), node };
+            wanted.extend(read::artifact_path(&field, &mut report));
+        }
         for node in named {
             let Kind::List(items) = &node.kind else { continue };
             for item in items {

@@ -28,6 +28,7 @@ mod asks;
 pub(crate) mod backtest;
 pub(crate) mod body;
 pub(crate) mod browser;
+mod calendar;
 mod calls;
 mod changes;
 mod check;
@@ -176,6 +177,9 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(evidence::verify))
         .routes(routes!(gates::weigh))
         .routes(routes!(gates::waive))
+        .routes(routes!(calendar::show))
+        .routes(routes!(calendar::freeze))
+        .routes(routes!(calendar::thaw))
         .routes(routes!(journal::verify))
         .routes(routes!(server::show))
         .routes(routes!(proxy::show))

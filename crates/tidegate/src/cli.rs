@@ -21,6 +21,7 @@ mod diff;
 mod doctor;
 mod evidence;
 mod explain;
+mod freeze;
 mod gate;
 pub(crate) mod globals;
 mod hold;
@@ -55,6 +56,7 @@ mod version;
 mod waive;
 mod watch;
 mod why;
+mod window;
 
 use globals::Globals;
 use session::Session;
@@ -112,6 +114,11 @@ enum Verb {
     Reject(reject::Args),
     /// Set a gate aside for one version, with a reason and an end
     Waive(waive::Args),
+    /// Times in which no deployment begins: begin one, end it, list them
+    #[command(subcommand)]
+    Freeze(freeze::Verb),
+    /// When a deployment may begin
+    Window(window::Args),
     /// Vouch for something that no machine can see
     Attest(attest::Args),
     /// What waits for a person: approvals, attestations, refusals without an answer
@@ -252,6 +259,8 @@ impl Cli {
             Verb::Approve(args) => approve::run(&session, &args).await,
             Verb::Reject(args) => reject::run(&session, &args).await,
             Verb::Waive(args) => waive::run(&session, &args).await,
+            Verb::Freeze(verb) => freeze::run(&session, &verb).await,
+            Verb::Window(args) => window::run(&session, &args).await,
             Verb::Attest(args) => attest::run(&session, &args).await,
             Verb::Inbox(args) => inbox::run(&session, &args).await,
             Verb::List(args) => list::run(&session, &args).await,

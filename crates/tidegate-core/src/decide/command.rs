@@ -51,6 +51,10 @@ pub(super) fn decide(draft: &mut Draft, command: &Command) -> Result<(), Rejecti
         }
         Command::AddEvidence { evidence } => gates::add(draft, evidence),
         Command::Waive { .. } => gates::waive(draft, command),
+        Command::Freeze { name, reason, from, until } => {
+            gates::freeze(draft, name, reason, *from, *until)
+        }
+        Command::Thaw { name, reason } => gates::thaw(draft, name, reason),
         Command::Abort { deployment, reason } => {
             if draft.state.queued.as_ref().is_some_and(|queued| queued.deployment == *deployment) {
                 drop_queued(draft, Ending::Aborted, reason);
@@ -231,6 +235,9 @@ fn resume(draft: &mut Draft, id: &DeploymentId) -> Result<(), Rejection> {
             let hold = hold.clone();
             approving::confirm(draft, id, &hold)
         }
+        Some(hold) if hold.cause == HoldCause::Window => {
+            Err(Rejection::WindowClosed { deployment: id.clone(), why: hold.why.clone() })
+        }
         Some(hold) => Err(Rejection::HeldByJudge { deployment: id.clone(), why: hold.why.clone() }),
     }
 }
@@ -276,6 +283,9 @@ fn check_advance(current: &Deployment, named: u32) -> Result<(), Rejection> {
     }
     if let Some(hold) = current.hold.as_ref().filter(|hold| hold.cause == HoldCause::Person) {
         return Err(Rejection::HeldByPerson { deployment, why: hold.why.clone() });
+    }
+    if let Some(hold) = current.hold.as_ref().filter(|hold| hold.cause == HoldCause::Window) {
+        return Err(Rejection::WindowClosed { deployment, why: hold.why.clone() });
     }
     if let Some(vote) = conditions(current).next() {
         return Err(Rejection::NotConfirmedByYou { deployment, who: vote.by.to_string() });

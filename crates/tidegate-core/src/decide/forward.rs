@@ -3,7 +3,7 @@
 //!
 //! [`starting`] begins a deployment, [`preparing`] leads it to the door, [`approving`] asks people, [`shifting`] moves the
 //! requests, [`finishing`] watches and moves the roles, [`holding`] stops and goes on,
-//! [`publishing`] makes the tables.
+//! [`publishing`] makes the tables, [`windows`] looks at the calendar.
 
 mod approving;
 mod finishing;
@@ -12,6 +12,7 @@ mod preparing;
 mod publishing;
 mod shifting;
 mod starting;
+mod windows;
 
 use jiff::Timestamp;
 
@@ -62,6 +63,9 @@ fn forward(state: &State, deployment: &Deployment, now: Timestamp) -> Vec<Event>
     if let Some(hold) = &deployment.hold {
         return holding::held(state, deployment, hold, now);
     }
+    if let Some(hold) = windows::overrun(state, deployment, now) {
+        return vec![hold];
+    }
     match deployment.phase {
         Phase::Ready
         | Phase::Gates
@@ -70,7 +74,12 @@ fn forward(state: &State, deployment: &Deployment, now: Timestamp) -> Vec<Event>
         | Phase::Backup
         | Phase::Deploy
         | Phase::Health
-        | Phase::Smoke => preparing::following(state, deployment, now),
+        | Phase::Smoke => windows::at_the_door(
+            state,
+            deployment,
+            preparing::following(state, deployment, now),
+            now,
+        ),
         Phase::Traffic { step } => shifting::traffic(state, deployment, step, now),
         Phase::Bake => finishing::bake(state, deployment, now),
         Phase::Finish => finishing::finish(state, deployment, now),

@@ -12,6 +12,7 @@ use crate::ids::DeploymentId;
 use crate::input::Command;
 use crate::rejection::Rejection;
 use crate::state::{State, TaskId};
+use crate::window::{FREEZE_MAX, FREEZES_MAX};
 
 /// Longest reason of a waiver, bytes: it stands in every list of gates.
 const REASON_BYTES_MAX: usize = 500;
@@ -61,6 +62,53 @@ pub(super) fn waive(draft: &mut Draft, command: &Command) -> Result<(), Rejectio
         reason: reason.clone(),
         until: *until,
     });
+    Ok(())
+}
+
+/// Lets no deployment begin for a time.
+pub(super) fn freeze(
+    draft: &mut Draft,
+    name: &str,
+    reason: &str,
+    from: Option<Timestamp>,
+    until: Timestamp,
+) -> Result<(), Rejection> {
+    let refused = |what: String| Err(Rejection::FreezeInvalid { what });
+    let from = from.unwrap_or(draft.now);
+    if name.is_empty() || name.chars().count() > NAME_CHARS_MAX {
+        return refused(format!("its name has 1 to {NAME_CHARS_MAX} characters"));
+    }
+    if reason.trim().is_empty() || reason.len() > REASON_BYTES_MAX {
+        return refused(format!("it needs a reason of 1 to {REASON_BYTES_MAX} bytes"));
+    }
+    if until <= from || until <= draft.now || until.duration_since(from) > FREEZE_MAX {
+        return refused("it must end in the future, after it begins, within 90 days".to_owned());
+    }
+    let now = draft.now;
+    let others = draft.state.freezes.iter().filter(|known| known.name != name && known.until > now);
+    if others.count() >= FREEZES_MAX {
+        return refused(format!("there are {FREEZES_MAX} others: end one first"));
+    }
+    let (name, reason) = (name.to_owned(), reason.to_owned());
+    draft.emit(Event::FreezeBegan { name, reason, from, until });
+    Ok(())
+}
+
+/// Ends a freeze before its end.
+pub(super) fn thaw(draft: &mut Draft, name: &str, reason: &str) -> Result<(), Rejection> {
+    let now = draft.now;
+    let running: Vec<&str> =
+        draft.state.freezes.iter().filter(|f| f.until > now).map(|f| f.name.as_str()).collect();
+    if !running.contains(&name) {
+        let there = if running.is_empty() { "none".to_owned() } else { running.join(", ") };
+        let what = format!("there is no freeze of that name; there is {there}");
+        return Err(Rejection::FreezeInvalid { what });
+    }
+    if reason.trim().is_empty() || reason.len() > REASON_BYTES_MAX {
+        let what = format!("its end needs a reason of 1 to {REASON_BYTES_MAX} bytes");
+        return Err(Rejection::FreezeInvalid { what });
+    }
+    draft.emit(Event::FreezeEnded { name: name.to_owned(), reason: reason.to_owned() });
     Ok(())
 }
 

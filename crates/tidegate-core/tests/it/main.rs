@@ -23,4 +23,6 @@ mod scripts;
 #[cfg(test)]
 mod verbs;
 #[cfg(test)]
+mod windows;
+#[cfg(test)]
 mod world;

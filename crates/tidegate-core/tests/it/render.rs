@@ -57,6 +57,11 @@ fn details(recorded: &Recorded, start: Timestamp) -> String {
         Event::GateWaived { gate, version, reason, until, .. } => {
             format!("{gate} of {version} until {}: {reason}", offset(start, *until))
         }
+        Event::FreezeBegan { name, reason, from, until } => {
+            let (from, until) = (offset(start, *from), offset(start, *until));
+            format!("{name} from {from} until {until}: {reason}")
+        }
+        Event::FreezeEnded { name, reason } => format!("{name}: {reason}"),
         Event::GatesWeighed { results, .. } => {
             let results = results.iter().map(|result| match result.needed {
                 true => format!("{} {}", result.gate, result.outcome.word()),
@@ -340,6 +345,7 @@ fn hold_words(hold: &Hold, start: Timestamp) -> String {
         HoldCause::Verdict => "by the judge",
         HoldCause::Unconfirmed => "unconfirmed",
         HoldCause::Condition => "on a condition",
+        HoldCause::Window => "by the window",
     };
     let then = match hold.then {
         HoldEnd::Rollback => "roll back",

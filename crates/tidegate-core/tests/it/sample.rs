@@ -16,6 +16,7 @@ use tidegate_core::plan::{
     SmokeRun, Traffic,
 };
 use tidegate_core::weight::Weight;
+use tidegate_core::window::Window;
 
 /// What a script can change about a plan.
 #[derive(Debug, Clone)]
@@ -39,6 +40,7 @@ pub(crate) struct Shape {
     pub(crate) gates: Vec<Gate>,
     pub(crate) approve: Option<Approve>,
     pub(crate) change: Option<Change>,
+    pub(crate) window: Option<Window>,
 }
 
 impl Default for Shape {
@@ -59,6 +61,7 @@ impl Default for Shape {
             gates: Vec::new(),
             approve: None,
             change: None,
+            window: None,
         }
     }
 }
@@ -104,6 +107,7 @@ impl Shape {
             "hands" | "owned" | "base" => {
                 people::change(self.change.get_or_insert_default(), key, value);
             }
+            "open" | "closed" | "overrun" => crate::windows::set(&mut self.window, key, value)?,
             "nobody" => self.asks_nobody(),
             "attempts" => self.limits.attempts = number(value)?,
             _ => return Err(format!("a plan has no {key}={value}")),
@@ -147,6 +151,7 @@ impl Shape {
             gates: self.gates.clone(),
             approve: self.approve.clone(),
             change: self.change.clone(),
+            window: self.window.clone(),
         }
     }
 

@@ -333,6 +333,17 @@ impl Script {
                 let (gate, version) = (words.need("a gate")?, words.need("a version")?);
                 crate::gates::waive(gate, &version, words.or("a false alarm"), until)
             }
+            "freeze" => {
+                let lasts = duration(&words.option("--for").unwrap_or_else(|| "1h".to_owned()))?;
+                let until = self.machine.now.checked_add(lasts).map_err(|e| e.to_string())?;
+                Command::Freeze {
+                    name: words.need("a name")?,
+                    reason: words.or(""),
+                    from: None,
+                    until,
+                }
+            }
+            "thaw" => Command::Thaw { name: words.need("a name")?, reason: words.or("it is over") },
             other => return Err(format!("nobody knows the verb {other}")),
         };
         Ok(Input::Command { actor: Actor::Tidegate, key: None, command })

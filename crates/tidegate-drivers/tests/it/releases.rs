@@ -120,6 +120,7 @@ pub(crate) fn plan(repository: &str, commit: &str, build: Option<Step>) -> Plan 
         gates: Vec::new(),
         approve: None,
         change: None,
+        window: None,
     }
 }
 

@@ -449,5 +449,6 @@ fn plan(service: &str) -> Plan {
         gates: Vec::new(),
         approve: None,
         change: None,
+        window: None,
     }
 }

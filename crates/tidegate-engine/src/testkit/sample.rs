@@ -75,6 +75,7 @@ pub fn plan(version: &str) -> Plan {
         gates: Vec::new(),
         approve: None,
         change: None,
+        window: None,
     }
 }
 

@@ -138,16 +138,16 @@ pub(crate) const WINDOW: Shape = Shape::Map(&[
     key(
         "allow",
         &ONE_OR_MORE,
-        "when a deployment may begin, `mon-thu 09:00-16:00` or a cron line with a length",
+        "when a deployment may begin, `mon-thu 09:00-16:00` or `0 9 * * 1-4 for 7h`; left away, always",
     ),
-    key("prefer", &Shape::Word(&["low-traffic"]), "when it should"),
+    declared("prefer", &Shape::Word(&["low-traffic"]), "when it should"),
     key("holidays", &Shape::Text, "an iCalendar file of days on which none begins"),
     key(
         "overrun",
         &Shape::Word(&["finish", "hold"]),
         "what happens to one that is under way when it closes",
     ),
-    key("planned", &Shape::Word(&["only"]), "that only releases that were announced begin"),
+    declared("planned", &Shape::Word(&["only"]), "that only releases that were announced begin"),
     key(
         "freeze",
         &Shape::List(&Shape::Map(&[

@@ -34,7 +34,7 @@ pub(crate) static ROOT: &[Key] = &[
     declared("gates", &CHECK, "another word for `check`"),
     declared("plan", &PLAN, "what changes besides the application"),
     key("approve", &APPROVE, "who must agree"),
-    declared("window", &WINDOW, "when a deployment may begin"),
+    key("window", &WINDOW, "when a deployment may begin"),
     declared("before", &BEFORE, "what must be done before the deployment"),
     declared("backup", &BACKUP, "the copy that is made before"),
     declared("secrets", &SECRETS, "secrets, where they come from, how old they may be"),

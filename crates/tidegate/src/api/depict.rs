@@ -422,6 +422,7 @@ fn hold_view(hold: &tidegate_core::state::Hold) -> view::Hold {
             HoldCause::Verdict => "verdict",
             HoldCause::Unconfirmed => "unconfirmed",
             HoldCause::Condition => "condition",
+            HoldCause::Window => "window",
         }
         .to_owned(),
         why: hold.why.clone(),

@@ -1,6 +1,8 @@
 //! Evidence: reports that are added to a release, listed, verified and handed out again.
 //! Must never take a report for a release that does not exist, nor hand out changed bytes.
 
+use std::collections::BTreeMap;
+
 use axum::body::Body as Bytes;
 use axum::extract::{Path, Request, State};
 use axum::http::header::CONTENT_TYPE;
@@ -39,6 +41,8 @@ pub(crate) struct Upload {
     config: Option<String>,
     /// The environment; by default the one that the file names.
     environment: Option<String>,
+    /// Values of variables that the configuration declares: a JSON object of texts.
+    variables: Option<String>,
     /// The name by which gates know it, `reports/unit/a.xml`.
     name: String,
     /// Its format; by default known by its beginning.
@@ -70,8 +74,7 @@ pub(crate) async fn add(
         version: asked.version,
         config: asked.config.unwrap_or_else(|| request::DEFAULT_CONFIG.to_owned()),
         environment: asked.environment,
-        // Reports belong to a version, whatever its variables are.
-        variables: std::collections::BTreeMap::new(),
+        variables: values(asked.variables.as_deref())?,
     };
     let plan = deployments::plan_of(&api, &release).await?;
     let stream = request.into_body().into_data_stream().map_err(std::io::Error::other);
@@ -82,6 +85,14 @@ pub(crate) async fn add(
     let actor = principal.actor();
     api.engine().command(&plan.scope, actor.clone(), None, command).await?;
     Ok(axum::Json(report(&Kept { evidence, at: api.now(), by: actor })))
+}
+
+/// The values of variables, which a query carries as one text.
+fn values(text: Option<&str>) -> Result<BTreeMap<String, String>, Problem> {
+    let values = text.map(serde_json::from_str).transpose();
+    values.map(Option::unwrap_or_default).map_err(|error| {
+        Problem::bad_request(format!("`variables` is no JSON object of texts: {error}"))
+    })
 }
 
 fn format_of(word: &str) -> Result<Format, Problem> {

@@ -12,7 +12,7 @@ use tidegate_core::state::State as ServiceState;
 use super::body::Body;
 use super::principal::Principal;
 use super::reply::Reply;
-use super::{Api, deployments};
+use super::{Api, calendar, deployments};
 use crate::problem::Problem;
 use crate::view::evidence::{Gate, Gates, Waived};
 use crate::view::request;
@@ -86,7 +86,8 @@ pub(crate) async fn waive(
     deployments::check_key(asked.key.as_deref())?;
     let request::Waive { release, gate, reason, lasts_ms, key } = asked;
     let plan = deployments::plan_of(&api, &release).await?;
-    if !plan.gates.iter().any(|known| known.name == gate) {
+    let known = plan.gates.iter().any(|known| known.name == gate);
+    if !known && !calendar::is_waivable(&gate) {
         let known: Vec<&str> = plan.gates.iter().map(|gate| gate.name.as_str()).collect();
         let name = crate::text::plain(&gate);
         let there = if known.is_empty() { "none".to_owned() } else { known.join(", ") };

@@ -71,9 +71,11 @@ impl Narrator {
             Event::ArtifactPinned { artifact, binding, .. } => {
                 format!("artifact {} binding {}", short(artifact), short(binding))
             }
-            Event::EvidenceAdded { .. } | Event::GateWaived { .. } | Event::GatesWeighed { .. } => {
-                text_of_gates(recorded)
-            }
+            Event::EvidenceAdded { .. }
+            | Event::GateWaived { .. }
+            | Event::FreezeBegan { .. }
+            | Event::FreezeEnded { .. }
+            | Event::GatesWeighed { .. } => text_of_gates(recorded),
             Event::ApprovalGiven { .. }
             | Event::ApprovalWithdrawn { .. }
             | Event::RightsSeen { .. }
@@ -102,7 +104,7 @@ impl Narrator {
     }
 }
 
-/// Events about reports and gates.
+/// Events about reports, gates and freezes.
 fn text_of_gates(recorded: &Recorded) -> String {
     let actor = &recorded.actor;
     match &recorded.event {
@@ -116,6 +118,10 @@ fn text_of_gates(recorded: &Recorded) -> String {
         Event::GateWaived { gate, version, reason, until, .. } => {
             format!("gate {gate} of {version} waived by {actor} until {until:.0}: {reason}")
         }
+        Event::FreezeBegan { name, reason, from, until } => {
+            format!("freeze {name} by {actor} from {from:.0} until {until:.0}: {reason}")
+        }
+        Event::FreezeEnded { name, reason } => format!("freeze {name} ended by {actor}: {reason}"),
         Event::GatesWeighed { results, .. } => {
             let results = results.iter().map(|result| {
                 let word = if result.needed { result.outcome.word() } else { "not needed" };

@@ -135,7 +135,7 @@ pub(crate) enum Needs {
 }
 
 /// Every route with what it needs. A route that is not here is denied.
-pub(crate) const ROUTES: [(&str, &str, Needs); 50] = [
+pub(crate) const ROUTES: [(&str, &str, Needs); 54] = [
     ("GET", "/v1/openapi.json", Needs::Nothing),
     ("GET", "/v1/errors/{code}", Needs::Nothing),
     ("POST", "/v1/setup", Needs::Nothing),
@@ -167,6 +167,9 @@ pub(crate) const ROUTES: [(&str, &str, Needs); 50] = [
     ("GET", "/v1/evidence/{digest}", Needs::Right(Act::Read)),
     ("POST", "/v1/evidence", Needs::AtTheAppend),
     ("POST", "/v1/waivers", Needs::AtTheAppend),
+    ("GET", "/v1/services/{service}/calendar", Needs::Right(Act::Read)),
+    ("POST", "/v1/services/{service}/freezes", Needs::AtTheAppend),
+    ("POST", "/v1/services/{service}/thaw", Needs::AtTheAppend),
     ("GET", "/v1/journal/verify", Needs::Right(Act::Audit)),
     ("POST", "/v1/services/{service}/probes", Needs::Right(Act::Ask)),
     ("POST", "/v1/services/{service}/suites", Needs::Right(Act::Ask)),

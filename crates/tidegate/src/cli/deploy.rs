@@ -14,8 +14,10 @@ use crate::view::request::{Accepted, DEFAULT_CONFIG, Deploy, Release};
 /// Arguments of the verb.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// The tag; by default the one of the checked-out commit
+    version: Option<String>,
     #[command(flatten)]
-    source: Source,
+    from: From,
     /// Take the place of a deployment in flight, which goes back first
     #[arg(long)]
     supersede: bool,
@@ -27,11 +29,9 @@ pub(crate) struct Args {
     key: Option<String>,
 }
 
-/// Which release, and with which values.
+/// Where a release is, and with which values it is read.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Source {
-    /// The tag; by default the one of the checked-out commit
-    version: Option<String>,
+pub(crate) struct From {
     /// The repository, a path or a URL; by default the one around this directory
     #[arg(long, value_name = "PATH|URL")]
     repository: Option<String>,
@@ -46,12 +46,8 @@ pub(crate) struct Named {
     /// The tag; by default the one of the checked-out commit
     #[arg(long)]
     version: Option<String>,
-    /// The repository, a path or a URL; by default the one around this directory
-    #[arg(long, value_name = "PATH|URL")]
-    repository: Option<String>,
-    /// A value for a variable that the configuration declares, `NAME=VALUE`
-    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = project::assignment)]
-    variables: Vec<(String, String)>,
+    #[command(flatten)]
+    from: From,
 }
 
 /// The release that is named, as the server is asked about it.
@@ -59,13 +55,8 @@ pub(crate) struct Named {
 /// # Errors
 /// [`Failure`] when it is not clear which one is meant.
 pub(crate) fn release(session: &Session, named: &Named) -> Result<Release, Failure> {
-    let source = Source {
-        version: named.version.clone(),
-        repository: named.repository.clone(),
-        variables: named.variables.clone(),
-    };
     let Deploy { repository, version, config, environment, variables, .. } =
-        request(session, &source)?;
+        request(session, named.version.as_deref(), &named.from)?;
     Ok(Release { repository, version, config, environment, variables })
 }
 
@@ -78,7 +69,7 @@ pub(crate) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
         supersede: args.supersede,
         despite_quarantine: args.despite_quarantine,
         key: args.key.clone(),
-        ..request(session, &args.source)?
+        ..request(session, args.version.as_deref(), &args.from)?
     };
     if !session.globals.dry_run {
         ensure_server(session).await?;
@@ -115,18 +106,22 @@ pub(crate) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
 ///
 /// # Errors
 /// [`Failure`] when the version is not clear.
-pub(crate) fn request(session: &Session, args: &Source) -> Result<Deploy, Failure> {
+pub(crate) fn request(
+    session: &Session,
+    version: Option<&str>,
+    from: &From,
+) -> Result<Deploy, Failure> {
     let here = std::env::current_dir().map_err(Failure::local)?;
-    let remote = args.repository.as_deref().filter(|text| is_url(text));
+    let remote = from.repository.as_deref().filter(|text| is_url(text));
     let (repository, root) = match remote {
         Some(url) => (url.to_owned(), None),
         None => {
-            let root = root(&here, args.repository.as_deref())?;
+            let root = root(&here, from.repository.as_deref())?;
             (root.display().to_string(), Some(root))
         }
     };
-    let version = match (&args.version, &root) {
-        (Some(version), _) => version.clone(),
+    let version = match (version, &root) {
+        (Some(version), _) => version.to_owned(),
         (None, Some(root)) => project::tag_here(root)?,
         (None, None) => {
             return Err(Failure::new(Exit::Usage, "TG7007", "a URL needs a version")
@@ -146,7 +141,7 @@ pub(crate) fn request(session: &Session, args: &Source) -> Result<Deploy, Failur
         supersede: false,
         despite_quarantine: false,
         key: None,
-        variables: args.variables.iter().cloned().collect(),
+        variables: from.variables.iter().cloned().collect(),
     })
 }
 

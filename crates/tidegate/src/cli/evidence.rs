@@ -88,13 +88,14 @@ async fn add(
     for file in files {
         let name = name_of(file)?;
         let path = format!(
-            "/v1/evidence?repository={}&version={}&config={}&name={}{}{}",
+            "/v1/evidence?repository={}&version={}&config={}&name={}{}{}{}",
             encode(&release.repository),
             encode(&release.version),
             encode(&release.config),
             encode(&name),
             query("environment", release.environment.as_deref()),
             query("format", format),
+            variables(release)?,
         );
         if session.globals.dry_run {
             session.terminal.line(&format!("would send: {} to {path}", file.display()))?;
@@ -122,6 +123,15 @@ async fn add(
 
 fn query(key: &str, value: Option<&str>) -> String {
     value.map(|value| format!("&{key}={}", encode(value))).unwrap_or_default()
+}
+
+/// The values of variables, as the query carries them.
+fn variables(release: &Release) -> Result<String, Failure> {
+    if release.variables.is_empty() {
+        return Ok(String::new());
+    }
+    let text = serde_json::to_string(&release.variables).map_err(Failure::local)?;
+    Ok(query("variables", Some(&text)))
 }
 
 /// The name by which gates know a file: its path as it was given, inside this directory.

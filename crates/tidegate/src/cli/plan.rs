@@ -12,8 +12,10 @@ use crate::view::request::Foresee;
 /// Arguments of the verb.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// The tag; by default the one of the checked-out commit
+    version: Option<String>,
     #[command(flatten)]
-    source: deploy::Source,
+    from: deploy::From,
     /// Requests a second that users make, to count those that would meet the candidate
     #[arg(long, value_name = "N")]
     rate: Option<f64>,
@@ -30,7 +32,7 @@ pub(crate) struct Args {
 /// # Errors
 /// [`Failure`] when no server answers, or the configuration of the tag has errors.
 pub(crate) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure> {
-    let named = deploy::request(session, &args.source)?;
+    let named = deploy::request(session, args.version.as_deref(), &args.from)?;
     let asked = Foresee {
         repository: named.repository,
         version: named.version,

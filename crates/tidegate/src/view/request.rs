@@ -160,6 +160,43 @@ pub(crate) struct Waive {
     pub(crate) key: Option<String>,
 }
 
+/// Let no deployment begin for a time.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Freeze {
+    /// The environment; needed when the service has several.
+    #[serde(default)]
+    pub(crate) environment: Option<String>,
+    /// Its name; one of the same name is replaced.
+    pub(crate) name: String,
+    /// Why.
+    pub(crate) reason: String,
+    /// From when; now, when it is left away.
+    #[serde(default)]
+    pub(crate) from: Option<jiff::Timestamp>,
+    /// Until when: at most 90 days after its beginning.
+    pub(crate) until: jiff::Timestamp,
+    /// The same key takes effect once.
+    #[serde(default)]
+    pub(crate) key: Option<String>,
+}
+
+/// End a freeze before its end.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Thaw {
+    /// The environment; needed when the service has several.
+    #[serde(default)]
+    pub(crate) environment: Option<String>,
+    /// The name of the freeze.
+    pub(crate) name: String,
+    /// Why.
+    pub(crate) reason: String,
+    /// The same key takes effect once.
+    #[serde(default)]
+    pub(crate) key: Option<String>,
+}
+
 /// Agree to exactly this.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

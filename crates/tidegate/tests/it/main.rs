@@ -21,6 +21,7 @@ mod gates;
 mod harness;
 mod judged;
 mod local;
+mod plans;
 mod processes;
 mod proxy_alone;
 mod rollback;

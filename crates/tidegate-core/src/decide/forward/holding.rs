@@ -3,7 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{deployment_ended, shifting};
+use super::{deployment_ended, shifting, windows};
 use crate::approval::gate::conditions;
 use crate::event::{Ending, Event};
 use crate::plan::HoldEnd;
@@ -22,6 +22,9 @@ pub(super) fn held(
     hold: &Hold,
     now: Timestamp,
 ) -> Vec<Event> {
+    if hold.cause == HoldCause::Window && !deployment.phase.rollback_is_armed() {
+        return windows::waiting(state, deployment, hold, now);
+    }
     let overdue = hold.until.is_some_and(|until| now >= until);
     if overdue && !deployment.phase.rollback_is_armed() {
         let why = format!("held to its deadline: {}", hold.why);
@@ -32,6 +35,9 @@ pub(super) fn held(
     }
     let over = match hold.cause {
         HoldCause::Person => None,
+        HoldCause::Window => {
+            windows::is_open(state, deployment, now).then_some("the window opened")
+        }
         HoldCause::Condition => {
             conditions(deployment).next().is_none().then_some("who asked for it has looked")
         }

@@ -48,6 +48,8 @@ fn recorded(event: Event) -> Recorded {
         | Event::DeploymentQueued { .. }
         | Event::EvidenceAdded { .. }
         | Event::GateWaived { .. }
+        | Event::FreezeBegan { .. }
+        | Event::FreezeEnded { .. }
         | Event::ApprovalGiven { .. }
         | Event::ApprovalWithdrawn { .. }
         | Event::Attested { .. }
@@ -123,6 +125,13 @@ fn gate_events() -> Vec<Event> {
             reason: "a test that fails on leap days".to_owned(),
             until: time(3_600),
         },
+        Event::FreezeBegan {
+            name: "year-end".to_owned(),
+            reason: "the books are closed".to_owned(),
+            from: time(0),
+            until: time(86_400),
+        },
+        Event::FreezeEnded { name: "year-end".to_owned(), reason: "closed a day early".to_owned() },
         Event::GatesWeighed {
             deployment: deployment(),
             results: vec![
@@ -364,6 +373,7 @@ fn plan() -> Plan {
         gates: vec![gate()],
         approve: None,
         change: None,
+        window: None,
     }
 }
 

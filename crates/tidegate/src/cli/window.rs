@@ -1,0 +1,113 @@
+//! `tidegate window`: when a deployment may begin, also as a calendar that others can read.
+//! Must never say that it is open while a freeze is on.
+
+use icalendar::{Calendar as Ical, Component, Event};
+use jiff::Timestamp;
+
+use crate::cli::session::{Session, service_path};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::terminal::{Style, Terminal, styled};
+use crate::view::calendar::{Calendar, Freeze};
+
+/// Openings that are listed without being asked for more.
+const OPENINGS_LISTED: usize = 10;
+
+/// Arguments of the verb.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// For how many days, 1 to 366
+    #[arg(long, default_value_t = 14, value_parser = clap::value_parser!(u16).range(1..=366))]
+    days: u16,
+    /// Print iCalendar, for a calendar program
+    #[arg(long)]
+    ics: bool,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// [`Failure`] when no server answers, or it does not know the service.
+pub(crate) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure> {
+    let named = session.service().await?;
+    let path = service_path(&named, "calendar");
+    let joint = if path.contains('?') { '&' } else { '?' };
+    let calendar: Calendar =
+        session.client.get(&format!("{path}{joint}days={}", args.days)).await?;
+    let terminal = &session.terminal;
+    if args.ics {
+        terminal.raw(ical(&calendar, Timestamp::now()).as_bytes())?;
+        return Ok(Exit::Done);
+    }
+    if terminal.is_json() {
+        terminal.json(&calendar)?;
+        return Ok(Exit::Done);
+    }
+    let style = if calendar.door.open { Style::Good } else { Style::Doubtful };
+    let (icon, plain) =
+        if calendar.door.open { ("✓ open", "+ open") } else { ("‖ closed", "= closed") };
+    let icon = if terminal.unicode() { icon } else { plain };
+    terminal.line(&format!("{}  {}", styled(style, icon), calendar.door.sentence()))?;
+    if let (Some(zone), Some(overrun)) = (&calendar.zone, &calendar.overrun) {
+        let then = match overrun.as_str() {
+            "hold" => "holds, and goes back if nobody lets it go on",
+            _ => "goes on to its end",
+        };
+        terminal.line(&format!("  zone {zone}; what is under way at its end {then}"))?;
+    } else {
+        terminal.line("  the newest deployment declared no `window`")?;
+    }
+    for open in calendar.openings.iter().take(OPENINGS_LISTED) {
+        terminal.line(&format!(
+            "  {} to {}",
+            terminal.stamp(open.from),
+            terminal.stamp(open.to)
+        ))?;
+    }
+    let more = calendar.openings.len().saturating_sub(OPENINGS_LISTED);
+    if more > 0 {
+        terminal.line(&format!("  and {more} more: `tidegate window --json`"))?;
+    }
+    for freeze in &calendar.freezes {
+        terminal.line(&frozen(freeze, terminal))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// A freeze as one line.
+pub(crate) fn frozen(freeze: &Freeze, terminal: &Terminal) -> String {
+    format!(
+        "  {} from {} until {}, by {}: {}",
+        styled(Style::Strong, &format!("freeze {}", freeze.name)),
+        terminal.stamp(freeze.from),
+        terminal.stamp(freeze.until),
+        freeze.by,
+        freeze.reason
+    )
+}
+
+/// The calendar as RFC 5545 has it, in UTC.
+fn ical(calendar: &Calendar, now: Timestamp) -> String {
+    let utc = |at: Timestamp| at.strftime("%Y%m%dT%H%M%SZ").to_string();
+    let scope = format!("{}.{}", calendar.service, calendar.environment);
+    let mut out = Ical::new();
+    out.name(&format!("Deployments of {} in {}", calendar.service, calendar.environment));
+    let mut event = |kind: &str, from: Timestamp, to: Timestamp, words: &str| {
+        let uid = format!("{kind}-{}@{scope}.tidegate", utc(from));
+        let event = Event::with_uid(&uid)
+            .summary(words)
+            .add_property("DTSTAMP", utc(now))
+            .add_property("DTSTART", utc(from))
+            .add_property("DTEND", utc(to))
+            .done();
+        out.push(event);
+    };
+    for open in &calendar.openings {
+        event("open", open.from, open.to, &format!("{scope}: deployments may begin"));
+    }
+    for freeze in &calendar.freezes {
+        let words = format!("{scope}: freeze {}: {}", freeze.name, freeze.reason);
+        event("freeze", freeze.from, freeze.until, &words);
+    }
+    out.done().to_string()
+}
