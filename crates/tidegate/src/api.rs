@@ -14,14 +14,17 @@ use tidegate_engine::Engine;
 use tidegate_engine::ports::Ports;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tower_http::timeout::RequestBodyTimeoutLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::people::Directory;
 use crate::problem::Problem;
+use crate::server::network::Limits;
 use crate::state_dir::StateDir;
 use crate::view::service::Proxy;
+use metrics::Measures;
 
 pub(crate) mod approvals;
 mod asks;
@@ -36,14 +39,19 @@ pub(crate) mod course;
 pub(crate) mod decisions;
 mod depict;
 pub(crate) mod deployments;
+mod describe;
 mod errors;
+mod etag;
 mod events;
 mod evidence;
 mod gates;
+mod health;
 mod journal;
 pub(crate) mod locate;
 mod logs;
+pub(crate) mod metrics;
 pub(crate) mod narrate;
+pub(crate) mod once;
 pub(crate) mod people;
 mod plans;
 pub(crate) mod principal;
@@ -61,6 +69,9 @@ pub(crate) use narrate::Narrator;
 const BODY_BYTES_MAX: usize = 640 * 1024;
 /// An answer takes at most this long: a smoke suite asked for by hand has 10 minutes.
 const ANSWER_WITHIN: Duration = Duration::from_mins(11);
+
+/// A body that says nothing for this long is given up.
+pub(crate) const BODY_SILENT_FOR: Duration = Duration::from_secs(20);
 
 /// What every resource works with.
 #[derive(Debug, Clone)]
@@ -83,6 +94,16 @@ pub(crate) struct Parts {
     pub(crate) proxy: watch::Receiver<Proxy>,
     /// Where its pages are, `http://127.0.0.1:7000`, when it listens on the network.
     pub(crate) pages: Option<String>,
+    /// The address that it listens on, when it does.
+    pub(crate) listening: Option<std::net::SocketAddr>,
+    /// The origin of its pages where that is not the address that was asked.
+    pub(crate) origin: Option<String>,
+    /// How often anybody on the network may ask.
+    pub(crate) limits: Limits,
+    /// What changes were answered.
+    pub(crate) answers: once::Answers,
+    /// What was counted.
+    pub(crate) measures: Measures,
 }
 
 impl Api {
@@ -116,7 +137,8 @@ impl Api {
         &self.0.stop
     }
 
-    fn parts(&self) -> &Parts {
+    /// The parts.
+    pub(crate) fn parts(&self) -> &Parts {
         &self.0
     }
 }
@@ -186,18 +208,21 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(server::stop))
         .routes(routes!(check::check))
         .routes(routes!(errors::page))
+        .routes(routes!(health::alive))
+        .routes(routes!(health::ready))
+        .routes(routes!(metrics::show))
 }
 
 /// The API's description of itself.
 #[cfg(test)]
 pub(crate) fn description() -> utoipa::openapi::OpenApi {
-    resources().split_for_parts().1
+    describe::complete(resources().split_for_parts().1)
 }
 
 /// All routes, ready to be served.
 pub(crate) fn router(api: Api) -> Router {
     let (router, description) = resources().split_for_parts();
-    let description = axum::Json(description);
+    let description = axum::Json(describe::complete(description));
     router
         .route(
             "/v1/openapi.json",
@@ -206,8 +231,12 @@ pub(crate) fn router(api: Api) -> Router {
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn(etag::tagged))
+        .layer(middleware::from_fn_with_state(api.clone(), once::once))
         .layer(middleware::from_fn_with_state(api.clone(), principal::known))
         .layer(middleware::from_fn(in_time))
+        .layer(RequestBodyTimeoutLayer::new(BODY_SILENT_FOR))
+        .layer(middleware::from_fn_with_state(api.clone(), metrics::counted))
         .with_state(api)
 }
 

@@ -41,6 +41,9 @@ pub(crate) struct Advice {
     /// What to do next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) help: Option<String>,
+    /// After how many seconds to ask again; also in the header `Retry-After`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) retry_after_s: Option<u64>,
     /// Findings in `tidegate.yaml`, in the order of the file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<Object>)]
@@ -79,6 +82,12 @@ impl Problem {
     /// Adds what to do next.
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.advice.help = Some(help.into());
+        self
+    }
+
+    /// Adds after how long to ask again, in whole seconds, at least one.
+    pub(crate) fn retry_after(mut self, wait: std::time::Duration) -> Self {
+        self.advice.retry_after_s = Some(wait.as_secs() + 1);
         self
     }
 
@@ -121,6 +130,7 @@ fn title(status: u16) -> &'static str {
         409 => "the state does not allow it",
         413 => "too large",
         415 => "not JSON",
+        421 => "not asked by its name",
         429 => "too many attempts",
         422 => "cannot be carried out",
         501 => "not supported",

@@ -12,11 +12,13 @@ use axum::middleware;
 use jiff::Timestamp;
 use tidegate_drivers::recordings;
 use tidegate_engine::{Engine, StartError};
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::api::metrics::Measures;
+use crate::api::once::Answers;
 use crate::api::{self, Api, Parts, principal};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -25,13 +27,16 @@ use crate::terminal::Terminal;
 use crate::ui;
 use crate::view::service::Proxy;
 use crate::wire;
+use network::Limits;
 use settings::Settings;
 
 pub(crate) mod background;
 mod listen;
 pub(crate) mod logging;
+pub(crate) mod network;
 pub(crate) mod settings;
 pub(crate) mod supervisor;
+mod tls;
 
 /// Requests in progress get this long when the server stops; streams of events are cut.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -68,12 +73,9 @@ pub(crate) async fn run(
         let StartError::Journal(error) = error;
         held(&dir, &error)
     })?;
-    let network = match settings.listen {
-        Some(address) => Some(listen::bind(address).await?),
-        None => None,
-    };
-    let pages = network.as_ref().map(|listener| listener.local_addr().map_err(Failure::local));
-    let pages = pages.transpose()?.map(|address| format!("http://{address}"));
+    let network = listen::bind(&settings).await?;
+    let pages = network.as_ref().map(|door| door.url.clone());
+    let listening = network.as_ref().map(|door| door.address);
     let listener = open_socket(&dir.server_socket())?;
     let stop = CancellationToken::new();
     let (proxy, proxy_seen) = watch::channel(Proxy::default());
@@ -86,9 +88,17 @@ pub(crate) async fn run(
         stop: stop.clone(),
         proxy: proxy_seen,
         pages: pages.clone(),
+        listening,
+        origin: settings.url.clone(),
+        limits: Limits::default(),
+        answers: Answers::default(),
+        measures: Measures::default(),
     });
     if let Some(pages) = &pages {
         tracing::info!(%pages, "listening");
+        if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+            tracing::debug!(%error, "nobody waits for this server");
+        }
         invite_the_first(&api, pages, terminal);
     }
     tracing::info!(pid = std::process::id(), epoch = engine.epoch(), dir = %dir.path().display(), "ready");
@@ -220,7 +230,7 @@ fn invite_the_first(api: &Api, pages: &str, terminal: Option<&Terminal>) {
 
 async fn serve(
     listener: UnixListener,
-    network: Option<TcpListener>,
+    network: Option<listen::Door>,
     api: Api,
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
@@ -235,10 +245,10 @@ async fn serve(
         }
         signals.cancel();
     });
-    let on_network = network.map(|listener| {
+    let on_network = network.map(|door| {
         let routes = api::router(api.clone()).layer(middleware::from_fn(ui::with_headers));
         let answers = listen::Answers { api: routes, pages: ui::router(api.clone()) };
-        tokio::spawn(listen::serve(listener, answers, stop.clone()))
+        tokio::spawn(listen::serve(door, answers, stop.clone()))
     });
     let service = api::router(api).into_make_service_with_connect_info::<principal::Peer>();
     let graceful = stop.clone();

@@ -9,12 +9,15 @@ mod viewer;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
 use axum::middleware;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 
-use crate::api::Api;
+use tower_http::timeout::RequestBodyTimeoutLayer;
+
+use crate::api::{Api, BODY_SILENT_FOR, metrics};
 use crate::problem::Problem;
 
 pub(crate) use guard::with_headers;
@@ -36,7 +39,9 @@ pub(crate) fn router(api: Api) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(api.clone(), guard::guarded))
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
+        .layer(RequestBodyTimeoutLayer::new(BODY_SILENT_FOR))
         .layer(middleware::from_fn(with_headers))
+        .layer(middleware::from_fn_with_state(api.clone(), metrics::counted))
         .with_state(api)
 }
 
@@ -92,7 +97,12 @@ impl IntoResponse for Refusal {
             form_token: String::new(),
             waiting: 0,
         };
-        page(status, &ProblemPage { shell, problem: self.0 })
+        let wait = self.0.advice.retry_after_s;
+        let mut response = page(status, &ProblemPage { shell, problem: self.0 });
+        if let Some(seconds) = wait {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
     }
 }
 

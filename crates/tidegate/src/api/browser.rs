@@ -71,12 +71,18 @@ pub(crate) fn only_looks(method: &Method) -> bool {
 }
 
 /// Refuses a change that a page of ours did not send. A browser says where a request comes from;
-/// what says nothing is no browser that we trust with a cookie.
-pub(crate) fn sent_by_us(headers: &HeaderMap, encrypted: bool) -> Result<(), Problem> {
+/// what says nothing is no browser that we trust with a cookie. `known` is our origin where the
+/// settings name it; else it is what the browser asked for.
+pub(crate) fn sent_by_us(
+    headers: &HeaderMap,
+    encrypted: bool,
+    known: Option<&str>,
+) -> Result<(), Problem> {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let origin = text(ORIGIN.as_str());
     let scheme = if encrypted { "https" } else { "http" };
-    let ours = text(HOST.as_str()).map(|host| format!("{scheme}://{host}"));
+    let asked = || text(HOST.as_str()).map(|host| format!("{scheme}://{host}"));
+    let ours = known.map(str::to_owned).or_else(asked);
     let same_origin = match (text(SENT_FROM), origin) {
         (Some("same-origin"), None) => true,
         (Some("same-origin") | None, Some(origin)) => ours.as_deref() == Some(origin),
@@ -117,7 +123,8 @@ mod tests {
     #[test]
     fn a_change_is_taken_from_our_own_pages_only() {
         let from = |lines: &[(&'static str, &str)], encrypted| {
-            sent_by_us(&headers(&[&[("host", "t.example")], lines].concat()), encrypted).is_ok()
+            sent_by_us(&headers(&[&[("host", "t.example")], lines].concat()), encrypted, None)
+                .is_ok()
         };
         assert!(from(&[("origin", "https://t.example"), ("sec-fetch-site", "same-origin")], true));
         assert!(from(&[("origin", "https://t.example")], true), "a browser without metadata");
@@ -136,6 +143,9 @@ mod tests {
             assert!(!from(foreign, true), "{foreign:?}");
         }
         assert!(from(&[("origin", "http://t.example")], false));
+        let inside = headers(&[("host", "10.0.0.7:7000"), ("origin", "https://t.example")]);
+        assert!(sent_by_us(&inside, true, Some("https://t.example")).is_ok());
+        assert!(sent_by_us(&inside, true, Some("https://u.example")).is_err());
     }
 
     #[test]

@@ -315,6 +315,13 @@ impl From<Refused> for Problem {
             Refused::Cannot(_) => (422, "TG7045"),
             Refused::Unwritten(_) => (503, "TG7044"),
         };
-        Self::new(status, code, refused.to_string()).safe("nothing was changed")
+        let problem = Self::new(status, code, refused.to_string()).safe("nothing was changed");
+        match refused {
+            Refused::Wait { until } => {
+                let wait = until.duration_since(jiff::Timestamp::now());
+                problem.retry_after(wait.unsigned_abs())
+            }
+            _ => problem,
+        }
     }
 }

@@ -135,9 +135,12 @@ pub(crate) enum Needs {
 }
 
 /// Every route with what it needs. A route that is not here is denied.
-pub(crate) const ROUTES: [(&str, &str, Needs); 54] = [
+pub(crate) const ROUTES: [(&str, &str, Needs); 57] = [
     ("GET", "/v1/openapi.json", Needs::Nothing),
     ("GET", "/v1/errors/{code}", Needs::Nothing),
+    ("GET", "/healthz", Needs::Nothing),
+    ("GET", "/readyz", Needs::Nothing),
+    ("GET", "/metrics", Needs::Right(Act::Read)),
     ("POST", "/v1/setup", Needs::Nothing),
     ("POST", "/v1/session", Needs::Nothing),
     ("GET", "/v1/whoami", Needs::Somebody),
@@ -211,6 +214,9 @@ pub(super) async fn known(
         Ok(principal) => principal,
         Err(problem) => return problem.into_response(),
     };
+    if let Err(problem) = within_limits(&api, &request, principal.as_ref(), matched.as_ref()) {
+        return problem.into_response();
+    }
     // What no route answers is answered with a problem, and tells nothing.
     let Some(path) = matched else { return next.run(request).await };
     let (method, path) = (request.method().as_str(), path.as_str());
@@ -221,6 +227,38 @@ pub(super) async fn known(
         request.extensions_mut().insert(principal);
     }
     next.run(request).await
+}
+
+/// Routes by which an address could guess.
+const GUESSED_AT: [&str; 3] = ["/v1/session", "/v1/setup", "/v1/session/confirm"];
+
+/// How often anybody on the network may ask; the socket's owner may as often as they like.
+fn within_limits(
+    api: &Api,
+    request: &Request,
+    who: Option<&Principal>,
+    matched: Option<&MatchedPath>,
+) -> Result<(), Problem> {
+    let peer = request.extensions().get::<ConnectInfo<Peer>>();
+    let Some(ConnectInfo(Peer::Network { address, .. })) = peer else { return Ok(()) };
+    let limits = &api.parts().limits;
+    if matched.is_some_and(|path| GUESSED_AT.contains(&path.as_str())) {
+        limits.sign_in(*address).map_err(too_often)?;
+    }
+    limits.request(&caller(who, *address)).map_err(too_often)
+}
+
+/// By what somebody is counted: by name, or by address while nobody knows them.
+pub(crate) fn caller(who: Option<&Principal>, address: IpAddr) -> String {
+    who.map_or_else(|| format!("at {address}"), |who| who.name.clone())
+}
+
+/// Somebody asks more often than anybody needs to.
+pub(crate) fn too_often(wait: std::time::Duration) -> Problem {
+    Problem::new(429, "TG7053", "too many requests")
+        .retry_after(wait)
+        .safe("nothing was changed")
+        .help("wait as long as Retry-After says")
 }
 
 /// What is not listed is answered here, and reaches no handler.
@@ -272,7 +310,7 @@ fn by_cookie(api: &Api, request: &Request, encrypted: bool) -> Result<Option<Pri
     let Some(cookie) = Jar::Session.of(headers, encrypted) else { return Ok(None) };
     let Some(principal) = of_cookie(api, &cookie) else { return Ok(None) };
     if !browser::only_looks(request.method()) {
-        browser::sent_by_us(headers, encrypted)?;
+        browser::sent_by_us(headers, encrypted, api.parts().origin.as_deref())?;
         let token = headers.get(browser::TOKEN_HEADER).and_then(|value| value.to_str().ok());
         browser::token_fits(&cookie, token)?;
     }

@@ -27,6 +27,7 @@ pub(crate) async fn show(State(api): State<Api>, principal: Principal) -> Reply<
         services: api.engine().scopes().len(),
         you: principal.name,
         pages: parts.pages.clone(),
+        listening: parts.listening.map(|address| address.to_string()),
         proxy: parts.proxy.borrow().clone(),
     }))
 }

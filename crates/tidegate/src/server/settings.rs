@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::network::Behind;
+use super::tls;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::state_dir::StateDir;
@@ -22,6 +24,15 @@ pub(crate) struct Settings {
     /// Where API and pages are served beside the socket, `127.0.0.1:7000`; port 0 takes a free one.
     #[serde(default)]
     pub(crate) listen: Option<SocketAddr>,
+    /// How browsers reach it, `https://tidegate.example`, where that is not the address itself.
+    #[serde(default)]
+    pub(crate) url: Option<String>,
+    /// The certificate; with one, other machines may reach the address.
+    #[serde(default)]
+    pub(crate) tls: Option<tls::Files>,
+    /// A reverse proxy that ends TLS in front.
+    #[serde(default)]
+    pub(crate) behind: Option<Behind>,
 }
 
 impl Settings {
@@ -66,8 +77,20 @@ impl Settings {
         if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
             return Ok(Self::default());
         }
-        serde_saphyr::from_str(text).map_err(|error| error.to_string())
+        let read: Self = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+        match &read.url {
+            Some(url) if !is_origin(url) => Err(format!("`url: {url}` is not `https://NAME`")),
+            _ => Ok(read),
+        }
     }
+}
+
+/// Whether a text is scheme, name and port and nothing else: forms are compared with it.
+fn is_origin(url: &str) -> bool {
+    let parsed = reqwest::Url::parse(url).ok().filter(reqwest::Url::has_host);
+    parsed.is_some_and(|parsed| {
+        matches!(parsed.scheme(), "https" | "http") && parsed.origin().ascii_serialization() == url
+    })
 }
 
 #[cfg(test)]
@@ -83,5 +106,15 @@ mod tests {
         assert!(wrong.contains("lissen") && wrong.contains('2'), "{wrong}");
         assert!(Settings::parse("listen: somewhere\n").is_err());
         assert!(Settings::parse("listen: &a [*a]\n").is_err());
+        assert!(Settings::parse("url: https://tidegate.example:8443\n").is_ok());
+        for url in [
+            "tidegate.example",
+            "https://t.example/",
+            "https://t.example/a",
+            "ftp://t",
+            "https://a@t",
+        ] {
+            assert!(Settings::parse(&format!("url: {url}\n")).is_err(), "{url}");
+        }
     }
 }

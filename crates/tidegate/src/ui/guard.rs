@@ -52,6 +52,9 @@ const HEADERS: [(HeaderName, HeaderValue); 7] = [
     ),
 ];
 
+/// Forms by which an address could guess.
+const GUESSED_AT: [&str; 3] = ["/login", "/setup", "/confirm"];
+
 /// Puts the headers on every answer, refusals included.
 pub(crate) async fn with_headers(request: Request, next: Next) -> Response {
     let (encrypted, _) = way_of(&request);
@@ -90,12 +93,23 @@ pub(super) async fn guarded(State(api): State<Api>, request: Request, next: Next
         (None, Some(cookie)) => (None, cookie, false),
         (None, None) => (None, crate::people::random_text(), true),
     };
+    if let Some(address) = address {
+        let limits = &api.parts().limits;
+        let asked = limits.request(&principal::caller(principal.as_ref(), address));
+        let guessed =
+            !browser::only_looks(request.method()) && GUESSED_AT.contains(&request.uri().path());
+        let asked = if guessed { asked.and_then(|()| limits.sign_in(address)) } else { asked };
+        if let Err(wait) = asked {
+            return Refusal(principal::too_often(wait)).into_response();
+        }
+    }
     let request = if browser::only_looks(request.method()) {
         request
     } else if fresh {
         return Refusal(no_cookie()).into_response();
     } else {
-        match checked(request, &cookie, encrypted).await {
+        let origin = api.parts().origin.as_deref();
+        match checked(request, &cookie, encrypted, origin).await {
             Ok(request) => request,
             Err(problem) => return Refusal(problem).into_response(),
         }
@@ -123,8 +137,13 @@ struct Token {
 }
 
 /// The request again, once its form has shown that it is ours.
-async fn checked(request: Request, cookie: &str, encrypted: bool) -> Result<Request, Problem> {
-    browser::sent_by_us(request.headers(), encrypted)?;
+async fn checked(
+    request: Request,
+    cookie: &str,
+    encrypted: bool,
+    origin: Option<&str>,
+) -> Result<Request, Problem> {
+    browser::sent_by_us(request.headers(), encrypted, origin)?;
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, FORM_BYTES_MAX).await.map_err(|_long| {
         Problem::new(413, "TG7004", "the form is larger than 64 KiB").safe("nothing was changed")

@@ -199,8 +199,18 @@ pub(crate) struct Server {
     /// Where its pages are, when it listens on the network.
     #[serde(default)]
     pub(crate) pages: Option<String>,
+    /// The address that it listens on, when it does.
+    #[serde(default)]
+    pub(crate) listening: Option<String>,
     /// The data plane.
     pub(crate) proxy: Proxy,
+}
+
+/// Whether the server does its work.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Health {
+    /// Always true: what is not well is answered with a problem.
+    pub(crate) ok: bool,
 }
 
 /// The data plane as its supervisor sees it.

@@ -120,18 +120,27 @@ impl World {
 
     /// A world whose server listens on the network as well, with these settings beside that.
     pub(crate) fn with_pages(settings: &str) -> Self {
-        let world = Self::new();
-        fs::create_dir(world.state_dir()).unwrap();
-        fs::set_permissions(world.state_dir(), Permissions::from_mode(0o700)).unwrap();
+        Self::new().with_settings(settings)
+    }
+
+    /// The same world, its server started with these settings.
+    pub(crate) fn with_settings(self, settings: &str) -> Self {
+        fs::create_dir(self.state_dir()).unwrap();
+        fs::set_permissions(self.state_dir(), Permissions::from_mode(0o700)).unwrap();
         let settings = format!("listen: 127.0.0.1:0\n{settings}");
-        fs::write(world.state_dir().join("server.yaml"), settings).unwrap();
-        world.start_server();
-        world
+        fs::write(self.state_dir().join("server.yaml"), settings).unwrap();
+        self.start_server();
+        self
     }
 
     /// Where the pages of its server are.
     pub(crate) fn pages(&self) -> String {
         self.get("/v1/server")["pages"].as_str().expect("it listens").to_owned()
+    }
+
+    /// The address that its server listens on.
+    pub(crate) fn listening(&self) -> String {
+        self.get("/v1/server")["listening"].as_str().expect("it listens").to_owned()
     }
 
     /// What the server said in its terminal.
@@ -142,6 +151,12 @@ impl World {
     /// Process id of the server that this world started.
     pub(crate) fn server_pid(&self) -> u32 {
         self.server.lock().unwrap().as_ref().expect("a server was started").id()
+    }
+
+    /// Waits for the end of a server that was told to stop.
+    pub(crate) fn server_ended(&self) -> Option<i32> {
+        let mut child = self.server.lock().unwrap().take().expect("a server was started");
+        child.wait().unwrap().code()
     }
 
     /// Ends the server with a signal and waits for its end.

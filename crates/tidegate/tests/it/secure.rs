@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::harness::{World, free_port, wait};
 
 /// A certificate for `shop.example` that vouches for itself, put in place by renaming.
-fn sign(directory: &Path, serial: &str) {
+pub(crate) fn sign(directory: &Path, serial: &str) {
     let fresh = |name: &str| directory.join(format!("{name}.{serial}"));
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"])
