@@ -19,12 +19,7 @@ use crate::window::Freeze;
 /// Folds one event into the state.
 pub fn apply(state: &mut State, recorded: &Recorded) {
     state.seq = recorded.seq;
-    if let Some(key) = &recorded.key
-        && state.keys.last() != Some(key)
-    {
-        state.keys.push(key.clone());
-        keep_newest(&mut state.keys, KEYS_MAX);
-    }
+    keep_key(state, recorded);
     let at = recorded.at;
     match &recorded.event {
         Event::DeploymentStarted { .. } => {
@@ -89,6 +84,15 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
             apply_to_deployment(current, &recorded.event, at, &recorded.actor);
             approving::fold(state, recorded, deployment);
         }
+    }
+}
+
+fn keep_key(state: &mut State, recorded: &Recorded) {
+    if let Some(key) = &recorded.key
+        && state.keys.last() != Some(key)
+    {
+        state.keys.push(key.clone());
+        keep_newest(&mut state.keys, KEYS_MAX);
     }
 }
 
