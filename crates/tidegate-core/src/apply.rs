@@ -5,9 +5,10 @@ mod approving;
 
 use jiff::Timestamp;
 
-use crate::event::{DeploymentKind, Event, Recorded};
+use crate::event::{DeploymentKind, Event, Recorded, Target};
 use crate::gate::{Kept, Waiver};
-use crate::ids::{Actor, DeploymentId};
+use crate::ids::{Actor, DeploymentId, PartName};
+use crate::plan::{Part, Plan};
 use crate::state::{
     Deployment, EVIDENCE_MAX, Ended, Fault, GoingBack, HISTORY_MAX, HoldCause, KEYS_MAX, PartState,
     Phase, PhaseRecord, PhaseResult, Queued, Reason, SlotState, State, TAGS_MAX, TableState,
@@ -160,7 +161,21 @@ fn start(state: &mut State, recorded: &Recorded) {
         going_back: None,
     };
     give_out_tasks(&mut current, recorded.at);
+    if !current.is_return() {
+        let moved =
+            current.targets.iter().filter(|(part, target)| moves(state, plan, part, target));
+        let ids: Vec<_> = moved.map(|(part, _)| TaskId::Address(part.clone())).collect();
+        current.tasks.extend(ids.into_iter().map(|id| (id, TaskState::given_out(recorded.at))));
+    }
     state.current = Some(current);
+}
+
+/// Whether users of this part are to come in at another place than they do.
+fn moves(state: &State, plan: &Plan, part: &PartName, target: &Target) -> bool {
+    let live = state.parts.get(part).and_then(|part| part.slots.get(&target.slot));
+    let from = live.and_then(|slot| slot.want.as_ref()).and_then(|tenant| tenant.part.route());
+    let to = plan.part(part).and_then(Part::route);
+    matches!((from, to), (Some(from), Some(to)) if !to.enters_like(from))
 }
 
 fn end(state: &mut State, recorded: &Recorded, deployment: &DeploymentId) {
@@ -403,8 +418,7 @@ fn give_out_tasks(current: &mut Deployment, at: Timestamp) {
         }
         _ => Vec::new(),
     };
-    let task = TaskState { attempt: 1, since: at, progress: TaskProgress::Running };
-    current.tasks = ids.into_iter().map(|id| (id, task.clone())).collect();
+    current.tasks = ids.into_iter().map(|id| (id, TaskState::given_out(at))).collect();
 }
 
 /// Forgets the oldest, but not a release that was live because of many that never were: it is

@@ -10,7 +10,7 @@ use crate::approval::gate::newest_word;
 use crate::approval::quorum;
 use crate::gate::{Evidence, Kept, Versions};
 use crate::ids::{DeploymentId, PartName, SlotName};
-use crate::plan::{Floor, Part, Plan, Route, Rule};
+use crate::plan::{Evidence as Judged, Floor, Part, Plan, Route, Rule};
 use crate::state::{Backend, Phase, SlotState, State, TaskId, TaskProgress, Tenant};
 use crate::weight::Split;
 
@@ -61,6 +61,8 @@ pub enum Effect {
 pub enum Job {
     /// Export the commit, build it, digest the result.
     Prepare(Arc<Plan>),
+    /// Ask the data plane whether it could take this table, and change nothing.
+    Rehearse(Box<RouteTable>),
     /// Ask every probe of every target until each answers, or its retries are used up.
     Probe(Vec<ProbeTarget>),
     /// Run a part's smoke suite against one instance.
@@ -154,12 +156,27 @@ pub struct RouteTable {
     pub fallback: Option<Split>,
     /// Go back when nothing was heard for this long.
     pub lease: Option<SignedDuration>,
-    /// Rules that the data plane enforces by itself.
-    pub brake: Vec<Rule>,
+    /// What the data plane goes back by without asking, in mid-shift only.
+    pub brake: Option<Brake>,
     /// Limits in milliseconds that must be exact edges of its histogram.
     pub limits_ms: Vec<f64>,
     /// The override that this table knows of.
     pub adopted_override: Option<u64>,
+}
+
+/// The judge that the data plane carries along: as much of the policy as its own counts decide.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Brake {
+    /// The rollback rules.
+    pub rules: Vec<Rule>,
+    /// What a rule means that the live revision breaks as well.
+    pub floor: Floor,
+    /// Evidence beside the rules.
+    pub evidence: Option<Judged>,
+    /// How long the rollout is planned to take.
+    pub horizon: SignedDuration,
+    /// Changes of the share that are planned.
+    pub changes: u32,
 }
 
 /// Everything that is not yet as it should be. Order: capacity before traffic, traffic before
@@ -233,7 +250,7 @@ pub fn route_table(state: &State, name: &PartName) -> Option<RouteTable> {
         live: part.live.clone(),
         fallback: table.fallback.clone(),
         lease: table.leased.then_some(plan.limits.traffic_lease),
-        brake: brake(table.leased, plan),
+        brake: table.leased.then(|| brake(plan)),
         limits_ms: latency_limits(plan),
         adopted_override: table.adopted_override,
     })
@@ -265,13 +282,13 @@ fn governing_plan(state: &State) -> Option<&Plan> {
     }
 }
 
-/// The data plane cannot tell whether a breach is the live revision's too: where that counts, only
-/// the judge goes back.
-fn brake(leased: bool, plan: &Plan) -> Vec<Rule> {
-    if leased && plan.traffic.floor == Floor::Literal {
-        plan.traffic.rollback_if.clone()
-    } else {
-        Vec::new()
+fn brake(plan: &Plan) -> Brake {
+    Brake {
+        rules: plan.traffic.rollback_if.clone(),
+        floor: plan.traffic.floor,
+        evidence: plan.traffic.judging.evidence,
+        horizon: plan.horizon(),
+        changes: plan.share_changes(),
     }
 }
 
@@ -311,6 +328,14 @@ fn job(state: &State, task: &TaskId) -> Option<(Job, SignedDuration)> {
     let limits = &plan.limits;
     Some(match task {
         TaskId::CheckLive | TaskId::VerifyLive => (Job::Probe(live_targets(state)), limits.check),
+        TaskId::Address(part) => {
+            // What is served today, at the place where it will be.
+            let today = route_table(state, part)?;
+            let generation = today.generation.saturating_add(1);
+            let table =
+                RouteTable { generation, route: plan.part(part)?.route()?.clone(), ..today };
+            (Job::Rehearse(Box::new(table)), limits.check)
+        }
         TaskId::Gates => (Job::Gates(Box::new(question(state, plan))), limits.check),
         TaskId::Backup => (Job::Backup(Arc::clone(plan)), limits.check),
         TaskId::Prepare => {

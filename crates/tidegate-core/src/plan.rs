@@ -61,6 +61,19 @@ impl Plan {
     pub fn part(&self, name: &PartName) -> Option<&Part> {
         self.parts.iter().find(|part| part.name == *name)
     }
+
+    /// How long traffic is planned to be judged: every step, and the watch after the last.
+    #[must_use]
+    pub fn horizon(&self) -> SignedDuration {
+        let steps = i32::try_from(self.traffic.steps.len()).unwrap_or(i32::MAX);
+        self.traffic.dwell.saturating_mul(steps).saturating_add(self.bake.watch)
+    }
+
+    /// Changes of the candidate's share that are planned after the first.
+    #[must_use]
+    pub fn share_changes(&self) -> u32 {
+        u32::try_from(self.traffic.steps.len().saturating_sub(1)).unwrap_or(0)
+    }
 }
 
 /// What is deployed: a tag of a repository, pinned to the commit it named when the plan was made.
@@ -165,6 +178,18 @@ pub struct Route {
     /// Share of the requests that the access log has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_log: Option<Weight>,
+}
+
+impl Route {
+    /// Whether requests come in at the same place in the same way: what a data plane may refuse.
+    #[must_use]
+    pub fn enters_like(&self, other: &Self) -> bool {
+        let entrance = |route: &Self| {
+            let Self { listen, host, path, tls, behind, .. } = route.clone();
+            (listen, host, path, tls, behind)
+        };
+        entrance(self) == entrance(other)
+    }
 }
 
 /// What tells users apart when they are placed on a side.
@@ -405,6 +430,17 @@ impl Comparison {
     #[must_use]
     pub fn points_up(self) -> bool {
         matches!(self, Self::Above | Self::AtLeast)
+    }
+
+    /// Whether `value` compares so with `limit`; what is no number does not.
+    #[must_use]
+    pub fn holds(self, value: f64, limit: f64) -> bool {
+        match self {
+            Self::Below => value < limit,
+            Self::AtMost => value <= limit,
+            Self::Above => value > limit,
+            Self::AtLeast => value >= limit,
+        }
     }
 
     /// The sign as people write it.

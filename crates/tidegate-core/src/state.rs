@@ -354,6 +354,8 @@ impl Reason {
 pub enum TaskId {
     /// The live revision answers its probes.
     CheckLive,
+    /// The data plane could take the address that this release moves its part to.
+    Address(PartName),
     /// Evidence is weighed.
     Gates,
     /// The release is exported, built and digested.
@@ -374,6 +376,7 @@ impl TaskId {
     pub fn words(&self) -> String {
         match self {
             Self::CheckLive => "the check of the live revision".to_owned(),
+            Self::Address(part) => format!("the new address of {part}"),
             Self::Gates => "the gates".to_owned(),
             Self::Prepare => "the build".to_owned(),
             Self::Backup => "the backup".to_owned(),
@@ -393,6 +396,13 @@ pub struct TaskState {
     pub since: Timestamp,
     /// What it is doing.
     pub progress: TaskProgress,
+}
+
+impl TaskState {
+    /// The first attempt of a task that a phase gives out.
+    pub(crate) fn given_out(since: Timestamp) -> Self {
+        Self { attempt: 1, since, progress: TaskProgress::Running }
+    }
 }
 
 /// What a task is doing.

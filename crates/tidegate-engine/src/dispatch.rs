@@ -290,6 +290,13 @@ impl Call {
                 }
                 Err(failure) => report_failure(&failure),
             },
+            Job::Rehearse(table) => {
+                let place = table.route.listen.clone();
+                match self.ports.traffic.rehearse(&self.scope, &table, self.epoch).await {
+                    Ok(()) => passed(format!("{place} is free")),
+                    Err(failure) => report_failure(&failure),
+                }
+            }
             Job::Probe(targets) => report(self.ports.checks.probe(&targets, timeout).await),
             Job::Smoke { part, artifact, endpoint } => {
                 let checks = &self.ports.checks;
@@ -320,6 +327,10 @@ fn unsupported(what: &str) -> TaskReport {
         retryable: false,
         made: None,
     }
+}
+
+fn passed(summary: String) -> TaskReport {
+    TaskReport { outcome: Outcome::Pass, summary, retryable: false, made: None }
 }
 
 fn report(check: CheckReport) -> TaskReport {

@@ -138,6 +138,13 @@ impl Hearing {
         };
         let since_ms = self.step.map_or(0, |step| latest.at_ms.saturating_sub(step.at_ms));
         let mut verdict = rules::translate(&judged, since_ms);
+        if rules::is_shared(&self.header.plan, &verdict) {
+            verdict.call = Call::Hold(HoldReason::Environment);
+            verdict.sentence = format!(
+                "{}: live would not pass either, so the new version is not the cause.",
+                verdict.sentence.trim_end_matches('.')
+            );
+        }
         // Below the first step there is nothing to brake to but the way back, which takes the
         // evidence of a rollback.
         if verdict.call == Call::Brake && self.step.is_none_or(|step| step.number == 0) {

@@ -310,6 +310,12 @@ pub trait Traffic: Send + Sync + fmt::Debug {
     /// [`FailureKind::Conflict`] when the data plane serves something newer or has acted itself.
     async fn ensure(&self, scope: &Scope, table: &RouteTable, epoch: u64) -> Result<(), Failure>;
 
+    /// Says whether the data plane would take this table, and changes nothing.
+    ///
+    /// # Errors
+    /// [`Failure`] why it would not, or when it does not answer.
+    async fn rehearse(&self, scope: &Scope, table: &RouteTable, epoch: u64) -> Result<(), Failure>;
+
     /// What it serves for each part of a service.
     ///
     /// # Errors

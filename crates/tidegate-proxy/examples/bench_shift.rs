@@ -185,6 +185,7 @@ impl Shift {
             fallback: None,
             lease_ms: None,
             brake: Vec::new(),
+            judge: None,
             limits_ms: vec![250.0, 500.0],
             acknowledges_override: None,
             mirror: None,

@@ -30,8 +30,9 @@ use crate::keep::Keeper;
 use crate::metrics;
 use crate::refusal::Refused;
 use crate::wire::{
-    DrainRequest, Drained, LeaseRenewal, PATH_DRAIN, PATH_LEASE, PATH_METRICS, PATH_ROLLBACK,
-    PATH_STATUS, PATH_TABLE, PATH_TICKS, Refusal, RollbackRequest, UncheckedTable, limits,
+    DrainRequest, Drained, LeaseRenewal, PATH_DRAIN, PATH_LEASE, PATH_METRICS, PATH_REHEARSAL,
+    PATH_ROLLBACK, PATH_STATUS, PATH_TABLE, PATH_TICKS, Refusal, RollbackRequest, UncheckedTable,
+    limits,
 };
 
 /// Callers at the same time; a control plane needs one or two.
@@ -133,6 +134,10 @@ async fn answer(
         (&Method::PUT, PATH_TABLE) => {
             let table: UncheckedTable = body(request).await?;
             Ok(json(ok, &keeper.put(table).await?))
+        }
+        (&Method::POST, PATH_REHEARSAL) => {
+            let table: UncheckedTable = body(request).await?;
+            Ok(json(ok, &keeper.rehearse(table).await?))
         }
         (&Method::GET, PATH_METRICS) => Ok(metrics(keeper)),
         (&Method::GET, PATH_STATUS) => Ok(json(ok, &keeper.store().status())),

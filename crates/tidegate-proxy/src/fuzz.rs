@@ -155,6 +155,7 @@ fn sealed() -> Table {
         fallback: Some(vec![Share { revision: "live".into(), weight: Weight::FULL }]),
         lease_ms: Some(60_000),
         brake: Vec::new(),
+        judge: None,
         limits_ms: vec![200.0, 500.0],
         acknowledges_override: None,
         mirror: None,

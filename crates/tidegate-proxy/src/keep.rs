@@ -17,7 +17,7 @@ use crate::listen::Plane;
 use crate::refusal::Refused;
 use crate::table::Store;
 use crate::upgrade::{Failed, Go, Heirloom};
-use crate::wire::{Ack, OverrideKind, Refusal, RollbackRequest, UncheckedTable};
+use crate::wire::{Ack, OverrideKind, Refusal, Rehearsed, RollbackRequest, UncheckedTable};
 
 /// How long a write may take before a table is refused. A disk that hangs must not hang the
 /// control socket.
@@ -80,17 +80,27 @@ impl Keeper {
     /// Applies a table that is newer than the one in force.
     pub(crate) async fn put(&self, table: UncheckedTable) -> Result<Ack, Refusal> {
         let service = table.service().to_owned();
-        let checked = async {
-            let table = table.verify().map_err(Refused::Table)?;
-            if let Some(tls) = &table.tls {
-                self.plane.keys.ensure(tls).await.map_err(Refused::Certificate)?;
-            }
-            Ok(table)
-        };
         let _turn = self.turn.lock().await;
-        let table = checked.await.map_err(|refused| self.store().refusal(&service, refused))?;
-        let prepared = self.store().prepare(table);
+        let prepared = self.prepare(table).await;
         self.apply(&service, prepared).await
+    }
+
+    /// Whether a table would be applied: its address is opened for as long as it takes to know.
+    pub(crate) async fn rehearse(&self, table: UncheckedTable) -> Result<Rehearsed, Refusal> {
+        let service = table.service().to_owned();
+        let _turn = self.turn.lock().await;
+        let prepared = self.prepare(table).await;
+        let mut store = self.store();
+        store.close_unused();
+        prepared.map(|_record| Rehearsed {}).map_err(|refused| store.refusal(&service, refused))
+    }
+
+    async fn prepare(&self, table: UncheckedTable) -> Result<Option<Record>, Refused> {
+        let table = table.verify().map_err(Refused::Table)?;
+        if let Some(tls) = &table.tls {
+            self.plane.keys.ensure(tls).await.map_err(Refused::Certificate)?;
+        }
+        self.store().prepare(table)
     }
 
     /// Takes a service out.

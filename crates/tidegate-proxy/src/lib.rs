@@ -17,6 +17,8 @@ mod alarm;
 #[cfg(feature = "serve")]
 mod body;
 #[cfg(feature = "serve")]
+mod brake;
+#[cfg(feature = "serve")]
 mod cohort;
 #[cfg(feature = "serve")]
 mod control;
@@ -39,8 +41,6 @@ mod health;
 mod http2;
 #[cfg(feature = "serve")]
 mod keep;
-#[cfg(feature = "serve")]
-mod lease;
 #[cfg(feature = "serve")]
 mod listen;
 #[cfg(feature = "serve")]

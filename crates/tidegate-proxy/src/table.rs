@@ -14,7 +14,6 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
 use crate::disk::Record;
-use crate::lease;
 use crate::listen::{Listeners, Plane};
 use crate::metrics::Snapshot;
 use crate::refusal::Refused;
@@ -327,9 +326,7 @@ impl Store {
             held.prune();
             if let Some(reason) = held.lease_reason(now) {
                 overrides.push((service.clone(), OverrideKind::Lease, reason));
-            } else if let Some(table) = held.table_in_force()
-                && let Some(reason) = lease::brake_reason(table, &held.ring, held.trial_since)
-            {
+            } else if let Some(reason) = held.brake_reason() {
                 overrides.push((service.clone(), OverrideKind::Brake, reason));
             }
         }

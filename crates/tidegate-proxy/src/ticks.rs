@@ -35,6 +35,11 @@ impl Ring {
         self.ticks.iter()
     }
 
+    /// The last one.
+    pub(crate) fn newest(&self) -> Option<&Tick> {
+        self.ticks.back()
+    }
+
     /// Keeps a tick and gives it its number.
     pub(crate) fn push(&mut self, mut tick: Tick) {
         tick.seq = self.next;
@@ -62,11 +67,6 @@ impl Ring {
     /// The number the next tick will get.
     pub(crate) const fn next(&self) -> u64 {
         self.next
-    }
-
-    /// Newest first.
-    pub(crate) fn newest(&self) -> impl Iterator<Item = &Tick> {
-        self.ticks.iter().rev()
     }
 
     /// The ticks after a number, oldest first, as many as one answer holds.

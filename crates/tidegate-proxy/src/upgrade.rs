@@ -56,8 +56,6 @@ struct Estate {
 pub(crate) struct Heirloom {
     pub(crate) service: String,
     pub(crate) lease_left_ms: Option<u64>,
-    /// Number of the first tick that counts for the brake.
-    pub(crate) trial_since: u64,
     /// Number of the next tick.
     pub(crate) next_tick: u64,
     pub(crate) ticks: Vec<Tick>,

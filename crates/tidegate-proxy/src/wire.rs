@@ -24,12 +24,14 @@ use serde::{Deserialize, Serialize};
 
 pub use edge::{Acme, Behind, Certificate, CertificateStatus, IpNet, Protocol, Speaks, Tls};
 pub use table::{
-    Backend, BrakeRule, Cohort, CohortBy, Mirror, Preview, Route, Share, Table, TableError,
-    TableParts, UncheckedTable, Weight, limits,
+    Backend, BrakeEvidence, BrakeJudge, BrakeRule, Cohort, CohortBy, Mirror, Preview, Route, Share,
+    Table, TableError, TableParts, UncheckedTable, Weight, limits,
 };
 
 /// Where a table is put.
 pub const PATH_TABLE: &str = "/v1/table";
+/// Where a table is tried without being applied.
+pub const PATH_REHEARSAL: &str = "/v1/table/rehearsal";
 /// Where the state of the proxy is read.
 pub const PATH_STATUS: &str = "/v1/status";
 /// Where leases are renewed, many at a time.
@@ -62,6 +64,11 @@ pub fn encode_service(service: &str) -> String {
     }
     out
 }
+
+/// The table would be taken as things are. Nothing was kept of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rehearsed {}
 
 /// The proxy did what was asked, or had already done it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,7 +109,7 @@ pub struct Refusal {
 pub enum OverrideKind {
     /// The control plane was silent for longer than the lease of a table in mid-shift.
     Lease,
-    /// A [`BrakeRule`] of the table fired.
+    /// The judge of the table spoke: a [`BrakeRule`] or its evidence.
     Brake,
     /// A person asked for it on the proxy's own socket.
     Emergency,

@@ -23,31 +23,33 @@ use crate::problem::Problem;
 use crate::state_dir::StateDir;
 use crate::view::service::Proxy;
 
-mod approvals;
+pub(crate) mod approvals;
 mod asks;
 pub(crate) mod backtest;
-mod body;
+pub(crate) mod body;
+pub(crate) mod browser;
+mod calls;
 mod changes;
 mod check;
-mod course;
-mod decisions;
+pub(crate) mod course;
+pub(crate) mod decisions;
 mod depict;
-mod deployments;
+pub(crate) mod deployments;
 mod errors;
 mod events;
 mod evidence;
 mod gates;
 mod journal;
-mod locate;
+pub(crate) mod locate;
 mod logs;
-mod narrate;
-mod people;
+pub(crate) mod narrate;
+pub(crate) mod people;
 mod plans;
 pub(crate) mod principal;
 mod proxy;
 mod reply;
 mod server;
-mod services;
+pub(crate) mod services;
 mod traffic;
 mod verdicts;
 
@@ -78,6 +80,8 @@ pub(crate) struct Parts {
     pub(crate) stop: CancellationToken,
     /// What the supervisor knows of the data plane.
     pub(crate) proxy: watch::Receiver<Proxy>,
+    /// Where its pages are, `http://127.0.0.1:7000`, when it listens on the network.
+    pub(crate) pages: Option<String>,
 }
 
 impl Api {
@@ -155,6 +159,7 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(people::sign_in))
         .routes(routes!(people::confirm))
         .routes(routes!(people::sign_out))
+        .routes(routes!(people::link))
         .routes(routes!(people::tokens, people::make_token))
         .routes(routes!(people::revoke))
         .routes(routes!(services::list))

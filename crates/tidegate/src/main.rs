@@ -20,8 +20,10 @@ mod server;
 mod state_dir;
 mod terminal;
 mod text;
+mod ui;
 mod view;
 mod wire;
+mod words;
 
 /// What a request allocates is freed on the same core: docs/adr/0035-a-runtime-a-core.md.
 #[global_allocator]

@@ -3,6 +3,7 @@
 //! and never say whether it was the account, the password or the code that was wrong.
 
 mod book;
+mod link;
 mod secret;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,14 +19,17 @@ use tidegate_core::rights::{Act, Grant, Role};
 use tidegate_engine::ports::{Failure, People};
 
 use crate::view::people::{Account as AccountView, Token as TokenView};
+pub(crate) use book::Way;
 use book::{Account, Book, Invitation, Session, Token};
 
 /// An invitation is used within this.
 const INVITATION: SignedDuration = SignedDuration::from_hours(72);
 /// A session ends after this, however busy it is.
 const SESSION: SignedDuration = SignedDuration::from_hours(12);
-/// A session ends when nobody used it for this long.
+/// A session of a terminal ends when nobody used it for this long.
 const SESSION_IDLE: SignedDuration = SignedDuration::from_hours(2);
+/// One of a browser ends sooner: a browser is left open on a desk.
+const BROWSER_IDLE: SignedDuration = SignedDuration::from_mins(15);
 /// Acts that matter need both factors to be younger than this.
 pub(crate) const STEP_UP: SignedDuration = SignedDuration::from_mins(5);
 /// Wrong sign-ins of one account after which it waits.
@@ -45,6 +49,8 @@ struct Inner {
     book: Mutex<Book>,
     /// Wrong sign-ins by account; only of accounts that exist, so that nobody can fill it.
     attempts: Mutex<BTreeMap<String, (u32, Timestamp)>>,
+    /// Links that sign the owner in, once, by their hash, with their end. A restart forgets them.
+    links: Mutex<BTreeMap<Digest, Timestamp>>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -97,6 +103,8 @@ pub(crate) struct SignedIn {
     pub(crate) proven_at: Timestamp,
     /// The session, to end it.
     pub(crate) session: Digest,
+    /// How it began.
+    pub(crate) way: Way,
 }
 
 impl Directory {
@@ -106,7 +114,13 @@ impl Directory {
     /// What the file system says, or that the file is no book.
     pub(crate) fn open(path: PathBuf, owner: String) -> std::io::Result<Self> {
         let book = Mutex::new(Book::read(&path)?);
-        Ok(Self(Arc::new(Inner { path, owner, book, attempts: Mutex::default() })))
+        Ok(Self(Arc::new(Inner {
+            path,
+            owner,
+            book,
+            attempts: Mutex::default(),
+            links: Mutex::default(),
+        })))
     }
 
     fn look<T>(&self, at: impl FnOnce(&Book) -> T) -> T {
@@ -208,11 +222,7 @@ impl Directory {
         password: &str,
         now: Timestamp,
     ) -> Result<String, Refused> {
-        let length = password.chars().count();
-        if length < secret::PASSWORD_CHARS_MIN || password.len() > secret::PASSWORD_BYTES_MAX {
-            let least = secret::PASSWORD_CHARS_MIN;
-            return Err(Refused::Cannot(format!("a password has at least {least} characters")));
-        }
+        fits_as_password(password)?;
         let invited = |book: &Book| {
             let invitation = book.accounts.get(name)?.invitation.as_ref()?;
             Some(invitation.code == secret::hash_of(code) && now < invitation.expires)
@@ -242,6 +252,7 @@ impl Directory {
         name: &str,
         password: &str,
         code: &str,
+        way: Way,
         now: Timestamp,
     ) -> Result<(String, Timestamp), Refused> {
         self.refuse_many(name, now)?;
@@ -252,24 +263,14 @@ impl Directory {
         if !secret::password_fits(kept.as_deref(), password) {
             return Err(self.wrong(name, now));
         }
-        let (token, hash) = secret::token();
         let signed = self.change(|book| {
             use_code(book, name, code, now)?;
-            book.sessions.retain(|_, session| lives(session, now));
-            while book.sessions.len() >= book::SESSIONS_MAX {
-                let oldest = book.sessions.iter().min_by_key(|(_, session)| session.used_at);
-                let Some(oldest) = oldest.map(|(hash, _)| hash.clone()) else { break };
-                book.sessions.remove(&oldest);
-            }
-            let session =
-                Session { account: name.to_owned(), since: now, proven_at: now, used_at: now };
-            book.sessions.insert(hash, session);
-            Ok(())
+            Ok(begin(book, name, way, now))
         });
         match signed {
-            Ok(()) => {
+            Ok(begun) => {
                 self.0.attempts.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
-                Ok((token, now.checked_add(SESSION).unwrap_or(now)))
+                Ok(begun)
             }
             Err(Refused::Wrong) => Err(self.wrong(name, now)),
             Err(other) => Err(other),
@@ -309,12 +310,14 @@ impl Directory {
         let hash = secret::hash_of(token);
         let known = self.look(|book| {
             if let Some(session) = book.sessions.get(&hash) {
-                let account = book.accounts.get(&session.account)?;
-                return (account.active && lives(session, now)).then(|| {
+                let counts = session.account == self.0.owner
+                    || book.accounts.get(&session.account).is_some_and(|account| account.active);
+                return (counts && lives(session, now)).then(|| {
                     Bearer::Person(SignedIn {
                         account: session.account.clone(),
                         proven_at: session.proven_at,
                         session: hash.clone(),
+                        way: session.way,
                     })
                 });
             }
@@ -441,6 +444,11 @@ pub(crate) enum Bearer {
     Machine(String),
 }
 
+/// A text that nobody can guess.
+pub(crate) fn random_text() -> String {
+    secret::token().0
+}
+
 fn fill(account: &mut Account, wanted: Wanted) {
     let lower = |names: BTreeSet<String>| names.iter().map(|name| name.to_lowercase()).collect();
     if let Some(roles) = wanted.roles {
@@ -461,8 +469,33 @@ fn fill(account: &mut Account, wanted: Wanted) {
 }
 
 fn lives(session: &Session, now: Timestamp) -> bool {
-    now.duration_since(session.since) < SESSION
-        && now.duration_since(session.used_at) < SESSION_IDLE
+    let idle = match session.way {
+        Way::Terminal => SESSION_IDLE,
+        Way::Browser | Way::Link => BROWSER_IDLE,
+    };
+    now.duration_since(session.since) < SESSION && now.duration_since(session.used_at) < idle
+}
+
+/// Begins a session: its token, and when it ends at the latest. The oldest gives way to the newest.
+fn begin(book: &mut Book, account: &str, way: Way, now: Timestamp) -> (String, Timestamp) {
+    let (token, hash) = secret::token();
+    book.sessions.retain(|_, session| lives(session, now));
+    while book.sessions.len() >= book::SESSIONS_MAX {
+        let oldest = book.sessions.iter().min_by_key(|(_, session)| session.used_at);
+        let Some(oldest) = oldest.map(|(hash, _)| hash.clone()) else { break };
+        book.sessions.remove(&oldest);
+    }
+    let account = account.to_owned();
+    book.sessions.insert(hash, Session { account, since: now, proven_at: now, used_at: now, way });
+    (token, now.checked_add(SESSION).unwrap_or(now))
+}
+
+fn fits_as_password(password: &str) -> Result<(), Refused> {
+    let least = secret::PASSWORD_CHARS_MIN;
+    if password.chars().count() < least || password.len() > secret::PASSWORD_BYTES_MAX {
+        return Err(Refused::Cannot(format!("a password has at least {least} characters")));
+    }
+    Ok(())
 }
 
 /// A code counts once.

@@ -8,9 +8,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use axum::middleware;
 use jiff::Timestamp;
 use tidegate_engine::{Engine, StartError};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -19,11 +20,16 @@ use crate::api::{self, Api, Parts, principal};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::state_dir::StateDir;
+use crate::terminal::Terminal;
+use crate::ui;
 use crate::view::service::Proxy;
 use crate::wire;
+use settings::Settings;
 
 pub(crate) mod background;
+mod listen;
 pub(crate) mod logging;
+pub(crate) mod settings;
 pub(crate) mod supervisor;
 
 /// Requests in progress get this long when the server stops; streams of events are cut.
@@ -33,7 +39,11 @@ const DRAIN: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// [`Failure`] with a code when it cannot start; nothing in the world was touched then.
-pub(crate) async fn run(dir: StateDir, echo: bool) -> Result<(), Failure> {
+pub(crate) async fn run(
+    dir: StateDir,
+    settings: Settings,
+    terminal: Option<&Terminal>,
+) -> Result<(), Failure> {
     dir.create().map_err(|error| refused_dir(&error))?;
     if !dir.sockets_fit() {
         return Err(Failure::new(
@@ -44,7 +54,7 @@ pub(crate) async fn run(dir: StateDir, echo: bool) -> Result<(), Failure> {
         .safe("nothing was started")
         .help("choose a shorter --state-dir"));
     }
-    logging::start(&dir, echo).map_err(|error| {
+    logging::start(&dir, terminal.is_some_and(|terminal| !terminal.quiet)).map_err(|error| {
         Failure::new(Exit::Unexpected, "TG6111", format!("the log cannot be written: {error}"))
     })?;
     refuse_second(&dir).await?;
@@ -55,7 +65,13 @@ pub(crate) async fn run(dir: StateDir, echo: bool) -> Result<(), Failure> {
         let StartError::Journal(error) = error;
         held(&dir, &error)
     })?;
-    let listener = listen(&dir.server_socket())?;
+    let network = match settings.listen {
+        Some(address) => Some(listen::bind(address).await?),
+        None => None,
+    };
+    let pages = network.as_ref().map(|listener| listener.local_addr().map_err(Failure::local));
+    let pages = pages.transpose()?.map(|address| format!("http://{address}"));
+    let listener = open_socket(&dir.server_socket())?;
     let stop = CancellationToken::new();
     let (proxy, proxy_seen) = watch::channel(Proxy::default());
     let supervisor = tokio::spawn(supervisor::run(graph.supervised, proxy, stop.clone()));
@@ -66,9 +82,14 @@ pub(crate) async fn run(dir: StateDir, echo: bool) -> Result<(), Failure> {
         started_at: Timestamp::now(),
         stop: stop.clone(),
         proxy: proxy_seen,
+        pages: pages.clone(),
     });
+    if let Some(pages) = &pages {
+        tracing::info!(%pages, "listening");
+        invite_the_first(&api, pages, terminal);
+    }
     tracing::info!(pid = std::process::id(), epoch = engine.epoch(), dir = %dir.path().display(), "ready");
-    let ended = serve(listener, api, &stop).await;
+    let ended = serve(listener, network, api, &stop).await;
     tracing::info!("stopping; applications and proxy go on");
     engine.stop().await;
     // The supervisor has seen the same token; what it does is cut short without harm.
@@ -158,7 +179,7 @@ pub(crate) fn refused_dir(error: &crate::state_dir::Error) -> Failure {
 
 /// Binds the socket with mode 0600. A socket file without a server behind it is replaced: the
 /// journal's lock, which is held by now, proves that nobody else is in charge.
-fn listen(path: &Path) -> Result<UnixListener, Failure> {
+fn open_socket(path: &Path) -> Result<UnixListener, Failure> {
     let failed = |error: io::Error| {
         Failure::new(
             Exit::Unexpected,
@@ -183,7 +204,23 @@ fn remove_socket(path: &Path) {
     }
 }
 
-async fn serve(listener: UnixListener, api: Api, stop: &CancellationToken) -> Result<(), Failure> {
+/// A server without an administrator prints a link that makes one, once. It is not logged.
+fn invite_the_first(api: &Api, pages: &str, terminal: Option<&Terminal>) {
+    match (api.directory().first_link(api.now()), terminal) {
+        (Ok(Some(code)), Some(terminal)) => terminal.complain(&format!(
+            "no administrator yet: within an hour, once, {pages}/setup?code={code}"
+        )),
+        (Ok(_), _) => {}
+        (Err(refused), _) => tracing::warn!(%refused, "no link to set up an administrator"),
+    }
+}
+
+async fn serve(
+    listener: UnixListener,
+    network: Option<TcpListener>,
+    api: Api,
+    stop: &CancellationToken,
+) -> Result<(), Failure> {
     let signals = stop.clone();
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::local)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::local)?;
@@ -195,12 +232,22 @@ async fn serve(listener: UnixListener, api: Api, stop: &CancellationToken) -> Re
         }
         signals.cancel();
     });
+    let on_network = network.map(|listener| {
+        let routes = api::router(api.clone()).layer(middleware::from_fn(ui::with_headers));
+        let answers = listen::Answers { api: routes, pages: ui::router(api.clone()) };
+        tokio::spawn(listen::serve(listener, answers, stop.clone()))
+    });
     let service = api::router(api).into_make_service_with_connect_info::<principal::Peer>();
     let graceful = stop.clone();
     let serving = async {
-        axum::serve(listener, service)
+        let ended = axum::serve(listener, service)
             .with_graceful_shutdown(async move { graceful.cancelled().await })
-            .await
+            .await;
+        if let Some(on_network) = on_network {
+            // It only fails by a panic, which has been logged.
+            let _ended = on_network.await;
+        }
+        ended
     };
     let cut = async {
         stop.cancelled().await;

@@ -133,6 +133,11 @@ impl StateDir {
         self.0.join("people.json")
     }
 
+    /// The settings of the server, if there are any.
+    pub(crate) fn settings(&self) -> PathBuf {
+        self.0.join("server.yaml")
+    }
+
     /// What the server says about its work.
     pub(crate) fn server_log(&self) -> PathBuf {
         self.0.join("server.log")

@@ -82,6 +82,9 @@ pub(crate) struct Deployment {
     pub(crate) rollback: Readiness,
     /// Requests that reached the candidate since traffic began, as far as they are counted.
     pub(crate) exposed: Option<u64>,
+    /// What is being asked of the world at this moment.
+    #[serde(default)]
+    pub(crate) calls: Vec<String>,
     /// Sequence of its newest event.
     pub(crate) seq: u64,
     /// The server's clock.
@@ -326,6 +329,9 @@ pub(crate) struct Readiness {
     pub(crate) word: String,
     /// One sentence.
     pub(crate) sentence: String,
+    /// What a rollback would ask of the world first, in order; empty when there is none.
+    #[serde(default)]
+    pub(crate) calls: Vec<String>,
 }
 
 /// One line of the list of deployments.

@@ -2,20 +2,20 @@
 //! is blamed, beside other judges. Everything is simulated: the machine's speed changes nothing but
 //! the time it takes.
 //!
-//! A cell is a family at a rate. The full run goes round by round over all cells and remembers
-//! every round, so it can be stopped at any time and goes on from there; it must never mix results
-//! of different sources, which it tells by their hash.
+//! A cell is a family at a rate. The full run goes round by round over all cells, on all cores, and
+//! remembers every round, so it can be stopped at any time and goes on from there; it must never
+//! mix results of different sources, which it tells by their hash.
 
 mod book;
 mod figures;
+mod hash;
 mod page;
 mod plot;
 mod targets;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-use anyhow::Context as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::product::{Product, output};
 use book::{Book, Kind};
@@ -24,17 +24,24 @@ use book::{Book, Kind};
 const REPLICAS: u64 = 1_500;
 const ROUND: u64 = 100;
 
-/// Replicas of a rival's cell; many of its settings need no more to be told apart.
-const REPLICAS_OF_RIVALS: u64 = 50;
+/// The number of the first replica. Those before it are for whoever works on the judge, so that no
+/// figure is from a rollout that a choice was made by.
+const FIRST: u64 = 500_000;
 
-/// Replicas of a cell in which something is wrong.
+/// Replicas of a rival's cell when nothing is wrong, and when something is; none of its settings
+/// is near enough to a limit to need more.
+const REPLICAS_OF_RIVALS: u64 = 100;
+const REPLICAS_OF_RIVALS_FAULTS: u64 = 50;
+
+/// Replicas of a cell in which something is wrong, but for those that a target is read from.
 const REPLICAS_OF_FAULTS: u64 = 200;
+const TARGETED: [(u64, u64); 5] = [(104, 100), (105, 100), (105, 1_000), (112, 100), (123, 100)];
 
 /// The rates at which times to a rollback are compared with others'.
 pub(crate) const RATES_COMPARED: [u64; 2] = [100, 1_000];
 
 /// Replicas of the runs that are no cells.
-const REPLICAS_OF_SPECIALS: u64 = 60;
+const REPLICAS_OF_SPECIALS: u64 = 300;
 
 /// Replicas of a cell in a quick run.
 const REPLICAS_QUICK: u64 = 40;
@@ -47,9 +54,6 @@ const RATE_QUICK: u64 = 100;
 
 /// Where the result is kept in the repository.
 const RESULT: &str = "docs/benchmarks/time-to-safe.json";
-
-/// What the hash covers: what decides, and what it decides on.
-const SOURCES: [&str; 2] = ["crates/tidegate-judge/src", "crates/tidegate-judge/examples"];
 
 /// How much is run.
 #[derive(Debug, Clone, Copy)]
@@ -68,7 +72,8 @@ pub(crate) struct Extent {
 /// When the program cannot be built or run, or a file cannot be read or written.
 pub(crate) fn run(product: &Product, extent: Extent) -> anyhow::Result<ExitCode> {
     let program = product.example("bench_safe");
-    let hash = hash(product.root())?;
+    let hashes = [hash::of(product.root(), Kind::Ours)?, hash::of(product.root(), Kind::Rivals)?];
+    let hash = hashes.join("-");
     if extent.quick {
         return quick(product, &program, &hash, extent.json);
     }
@@ -76,8 +81,10 @@ pub(crate) fn run(product: &Product, extent: Extent) -> anyhow::Result<ExitCode>
     let mut book = Book::open(&path, &hash)?;
     book.list(&output(&program, &["cells"])?)?;
     // What was run and not yet added up is kept beside the program, by the hash of its sources.
-    let kept = product.target().join("time-to-safe").join(&hash);
-    std::fs::create_dir_all(&kept)?;
+    let kept = hashes.map(|hash| product.target().join("time-to-safe").join(hash));
+    for directory in &kept {
+        std::fs::create_dir_all(directory)?;
+    }
     let runner = Runner { program, kept };
     runner.gather(&mut book)?;
     fill(&runner, &mut book, &path, extent.replicas.unwrap_or(REPLICAS))?;
@@ -91,7 +98,8 @@ pub(crate) fn run(product: &Product, extent: Extent) -> anyhow::Result<ExitCode>
 /// Runs cells, and remembers what they printed.
 struct Runner {
     program: PathBuf,
-    kept: PathBuf,
+    /// Where: of ours, and of the others.
+    kept: [PathBuf; 2],
 }
 
 impl Runner {
@@ -100,7 +108,7 @@ impl Runner {
         for kind in [Kind::Ours, Kind::Rivals] {
             for family in book.families().to_vec() {
                 for rate in RATES {
-                    for round in [ROUND, REPLICAS_OF_RIVALS] {
+                    for round in [ROUND, REPLICAS_OF_RIVALS_FAULTS] {
                         loop {
                             let done = book.replicas(kind, family.number, rate);
                             let path = self.path(kind, family.number, rate, (done, done + round));
@@ -116,7 +124,7 @@ impl Runner {
 
     fn special(&self) -> anyhow::Result<String> {
         let replicas = REPLICAS_OF_SPECIALS.to_string();
-        let path = self.kept.join(format!("special.{replicas}"));
+        let path = self.kept[0].join(format!("special.{replicas}"));
         if let Ok(printed) = std::fs::read_to_string(&path) {
             return Ok(printed);
         }
@@ -127,29 +135,64 @@ impl Runner {
 
     fn path(&self, kind: Kind, family: u64, rate: u64, replicas: (u64, u64)) -> PathBuf {
         let (from, to) = replicas;
-        self.kept.join(format!("{}.{family}.{rate}.{from}-{to}", kind.word()))
+        let [ours, theirs] = &self.kept;
+        let kept = if kind == Kind::Ours { ours } else { theirs };
+        kept.join(format!("{}.{family}.{rate}.{from}-{to}", kind.word()))
     }
 
-    fn cell(
-        &self,
-        kind: Kind,
-        family: u64,
-        rate: u64,
-        replicas: (u64, u64),
-    ) -> anyhow::Result<String> {
-        let path = self.path(kind, family, rate, replicas);
+    fn run(&self, job: Job) -> anyhow::Result<String> {
+        let path = self.path(job.kind, job.family, job.rate, (job.from, job.to));
         if let Ok(printed) = std::fs::read_to_string(&path) {
             return Ok(printed);
         }
-        let (from, to) = replicas;
-        let numbers = [family, rate, from, to].map(|number| number.to_string());
-        let mut arguments = vec![kind.word().to_owned()];
-        arguments.extend(numbers);
-        let printed = output(&self.program, &arguments)?;
+        let printed = output(&self.program, &job.arguments())?;
         let beside = path.with_extension("new");
         std::fs::write(&beside, &printed)?;
         std::fs::rename(&beside, &path)?;
         Ok(printed)
+    }
+
+    /// Runs jobs on all cores, and answers what they printed in the order of the jobs.
+    fn run_all(&self, jobs: &[Job]) -> anyhow::Result<Vec<String>> {
+        let next = AtomicUsize::new(0);
+        let work = || -> anyhow::Result<Vec<(usize, String)>> {
+            let mut done = Vec::new();
+            loop {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                let Some(job) = jobs.get(at) else { return Ok(done) };
+                done.push((at, self.run(*job)?));
+            }
+        };
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let mut all = std::thread::scope(|scope| -> anyhow::Result<Vec<(usize, String)>> {
+            let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+            let mut all = Vec::new();
+            for worker in workers {
+                let done = worker.join().map_err(|_panic| anyhow::anyhow!("a worker panicked"))?;
+                all.extend(done?);
+            }
+            Ok(all)
+        })?;
+        all.sort_by_key(|(at, _)| *at);
+        Ok(all.into_iter().map(|(_, printed)| printed).collect())
+    }
+}
+
+/// Replicas of one cell to be run, numbered from 0.
+#[derive(Debug, Clone, Copy)]
+struct Job {
+    kind: Kind,
+    family: u64,
+    rate: u64,
+    from: u64,
+    to: u64,
+}
+
+impl Job {
+    fn arguments(self) -> Vec<String> {
+        let numbers = [self.family, self.rate, FIRST + self.from, FIRST + self.to];
+        let words = numbers.into_iter().map(|number| number.to_string());
+        std::iter::once(self.kind.word().to_owned()).chain(words).collect()
     }
 }
 
@@ -158,27 +201,39 @@ fn fill(runner: &Runner, book: &mut Book, path: &Path, replicas: u64) -> anyhow:
     let mut until = 0;
     while until < replicas {
         until = (until + ROUND).min(replicas);
-        for kind in [Kind::Ours, Kind::Rivals] {
-            let goal = if kind == Kind::Rivals { until.min(REPLICAS_OF_RIVALS) } else { until };
-            for family in book.families().to_vec() {
-                for rate in RATES {
-                    let done = book.replicas(kind, family.number, rate);
-                    // Rare rollbacks of a good release need many replicas, times to a rollback few.
-                    let goal = if family.is_quiet { goal } else { goal.min(REPLICAS_OF_FAULTS) };
-                    let fast = RATES_COMPARED.contains(&rate);
-                    if kind == Kind::Rivals && !family.is_quiet && !fast {
-                        continue;
-                    }
-                    if done < goal {
-                        let printed = runner.cell(kind, family.number, rate, (done, goal))?;
-                        book.add(kind, family.number, rate, &printed)?;
-                    }
+        let jobs = round(book, until);
+        for (job, printed) in jobs.iter().zip(runner.run_all(&jobs)?) {
+            book.add(job.kind, job.family, job.rate, &printed)?;
+        }
+        if !jobs.is_empty() {
+            book.write(path)?;
+        }
+    }
+    Ok(())
+}
+
+/// What is missing for `until` replicas of every cell.
+fn round(book: &Book, until: u64) -> Vec<Job> {
+    let mut jobs = Vec::new();
+    for kind in [Kind::Ours, Kind::Rivals] {
+        for family in book.families() {
+            for rate in RATES {
+                // Rare rollbacks of a good release need many replicas, times to a rollback few.
+                let most = match kind {
+                    Kind::Rivals if family.is_quiet => REPLICAS_OF_RIVALS,
+                    Kind::Rivals => REPLICAS_OF_RIVALS_FAULTS,
+                    Kind::Ours if family.is_quiet => until,
+                    Kind::Ours if TARGETED.contains(&(family.number, rate)) => until,
+                    Kind::Ours => REPLICAS_OF_FAULTS,
+                };
+                let (from, to) = (book.replicas(kind, family.number, rate), until.min(most));
+                if from < to {
+                    jobs.push(Job { kind, family: family.number, rate, from, to });
                 }
             }
         }
-        book.write(path)?;
     }
-    Ok(())
+    jobs
 }
 
 fn quick(product: &Product, program: &Path, hash: &str, json: bool) -> anyhow::Result<ExitCode> {
@@ -186,15 +241,11 @@ fn quick(product: &Product, program: &Path, hash: &str, json: bool) -> anyhow::R
     let is_fresh = Book::open(&committed, hash).is_ok_and(|book| !book.is_empty());
     let mut book = Book::new(hash);
     book.list(&output(program, &["cells"])?)?;
+    let kind = Kind::Ours;
     for family in book.families().to_vec() {
-        let arguments = [
-            Kind::Ours.word().to_owned(),
-            family.number.to_string(),
-            RATE_QUICK.to_string(),
-            "0".to_owned(),
-            REPLICAS_QUICK.to_string(),
-        ];
-        book.add(Kind::Ours, family.number, RATE_QUICK, &output(program, &arguments)?)?;
+        let job =
+            Job { kind, family: family.number, rate: RATE_QUICK, from: 0, to: REPLICAS_QUICK };
+        book.add(kind, job.family, job.rate, &output(program, &job.arguments())?)?;
     }
     book.special(&output(program, &["special", "10"])?)?;
     let mut targets = targets::of(&book, true);
@@ -213,41 +264,4 @@ fn conclude(targets: &[targets::Target], json: bool) -> ExitCode {
     }
     let all = targets.iter().all(|target| target.pass);
     if all { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// A hash of every source file that has a say, by name and content: FNV-1a with 64 bits. It tells
-/// versions apart; nobody is asked to trust it.
-fn hash(root: &Path) -> anyhow::Result<String> {
-    let mut files = Vec::new();
-    for source in SOURCES {
-        gather(&root.join(source), &mut files)?;
-    }
-    files.sort();
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let mut take = |bytes: &[u8]| {
-        for byte in bytes {
-            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    };
-    for file in files {
-        let name = file.strip_prefix(root).unwrap_or(&file).to_string_lossy().into_owned();
-        take(name.as_bytes());
-        let text = std::fs::read(&file);
-        take(&text.with_context(|| format!("{} cannot be read", file.display()))?);
-    }
-    Ok(format!("{hash:016x}"))
-}
-
-fn gather(directory: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    let entries = std::fs::read_dir(directory);
-    let entries = entries.with_context(|| format!("{} is missing", directory.display()))?;
-    for entry in entries {
-        let path = entry?.path();
-        if path.is_dir() {
-            gather(&path, files)?;
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
-        }
-    }
-    Ok(())
 }

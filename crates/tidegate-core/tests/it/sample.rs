@@ -24,6 +24,8 @@ pub(crate) struct Shape {
     pub(crate) parts: Vec<String>,
     /// Instances of a full slot.
     pub(crate) instances: u32,
+    /// Where requests for its parts come in.
+    pub(crate) listen: String,
     /// Steps in percent.
     pub(crate) steps: Vec<u16>,
     pub(crate) dwell: SignedDuration,
@@ -44,6 +46,7 @@ impl Default for Shape {
         Self {
             parts: vec!["web".to_owned()],
             instances: 2,
+            listen: "127.0.0.1:8080".to_owned(),
             steps: vec![5, 25, 50, 100],
             dwell: SignedDuration::from_mins(2),
             watch: SignedDuration::from_mins(10),
@@ -72,6 +75,7 @@ impl Shape {
         match key {
             "parts" => self.parts = list().collect(),
             "instances" => self.instances = number(value)?,
+            "listen" => self.listen = value.to_owned(),
             "steps" => {
                 self.steps = list().map(|step| number(&step)).collect::<Result<_, _>>()?;
             }
@@ -153,7 +157,7 @@ impl Shape {
         };
         Part {
             name: part(text),
-            kind: if worker { PartKind::Worker } else { PartKind::Web(route(text)) },
+            kind: if worker { PartKind::Worker } else { PartKind::Web(self.route(text)) },
             slots: [slot("north"), slot("south")],
             run: Run {
                 argv: vec!["./run".to_owned()],
@@ -178,6 +182,21 @@ impl Shape {
                 run: SmokeRun::Suite { file: "smoke.yaml".to_owned() },
                 timeout: SignedDuration::from_mins(1),
             }),
+        }
+    }
+
+    fn route(&self, part: &str) -> Route {
+        Route {
+            listen: self.listen.clone(),
+            host: None,
+            path: if part == "web" { "/".to_owned() } else { format!("/{part}") },
+            preview_header: None,
+            sticky: true,
+            cohort: CohortBy::Cookie,
+            mirror: None,
+            access_log: None,
+            tls: None,
+            behind: None,
         }
     }
 }
@@ -210,21 +229,6 @@ pub(crate) fn duration(text: &str) -> Result<SignedDuration, String> {
 /// A whole number.
 pub(crate) fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
     text.parse().ok().ok_or_else(|| format!("`{text}` is not a number"))
-}
-
-fn route(part: &str) -> Route {
-    Route {
-        listen: "127.0.0.1:8080".to_owned(),
-        host: None,
-        path: if part == "web" { "/".to_owned() } else { format!("/{part}") },
-        preview_header: None,
-        sticky: true,
-        cohort: CohortBy::Cookie,
-        mirror: None,
-        access_log: None,
-        tls: None,
-        behind: None,
-    }
 }
 
 fn rule(metric: Metric, comparison: Comparison, limit: f64) -> Rule {

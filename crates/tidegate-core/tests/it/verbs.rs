@@ -577,6 +577,7 @@ fn task(word: &str) -> Result<TaskId, String> {
     Ok(match word.split_once(':') {
         Some(("health", name)) => TaskId::Health(part(name)),
         Some(("smoke", name)) => TaskId::Smoke(part(name)),
+        Some(("address", name)) => TaskId::Address(part(name)),
         _ => match word {
             "live" => TaskId::CheckLive,
             "gates" => TaskId::Gates,

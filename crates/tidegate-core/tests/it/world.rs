@@ -116,6 +116,7 @@ pub(crate) fn effect_name(effect: &Effect) -> String {
 pub(crate) fn task_name(task: &TaskId) -> String {
     match task {
         TaskId::CheckLive => "live".to_owned(),
+        TaskId::Address(part) => format!("address:{part}"),
         TaskId::Gates => "gates".to_owned(),
         TaskId::Prepare => "build".to_owned(),
         TaskId::Backup => "backup".to_owned(),

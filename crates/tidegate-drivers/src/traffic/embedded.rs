@@ -58,6 +58,12 @@ impl Traffic for Embedded {
         })
     }
 
+    async fn rehearse(&self, scope: &Scope, table: &RouteTable, epoch: u64) -> Result<(), Failure> {
+        let sealed = table::seal(scope, table, epoch)?;
+        let wire::Rehearsed {} = self.client.post(wire::PATH_REHEARSAL, &sealed).await?;
+        Ok(())
+    }
+
     async fn read(&self, scope: &Scope) -> Result<BTreeMap<PartName, SplitRead>, Failure> {
         let report: wire::StatusReport = self.client.get(wire::PATH_STATUS, &[]).await?;
         let of_scope = report.services.into_iter().filter_map(|status| {

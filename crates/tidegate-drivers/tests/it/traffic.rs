@@ -71,7 +71,7 @@ impl Gate {
             live: Some(slot("north")),
             fallback: Some(Split::all_to(slot("north"))),
             lease: Some(SignedDuration::from_secs(60)),
-            brake: Vec::new(),
+            brake: None,
             limits_ms: vec![250.0],
             adopted_override: None,
         }

@@ -55,15 +55,13 @@ pub fn policy(plan: &Plan, part: &PartName, instances: (u32, u32)) -> Policy {
 
 fn evidence(plan: &Plan, declared: &Evidence, instances: (u32, u32)) -> EvidencePolicy {
     let ms = |time: jiff::SignedDuration| u64::try_from(time.as_millis()).unwrap_or(0);
-    let steps = plan.traffic.steps.len();
-    let dwells = ms(plan.traffic.dwell).saturating_mul(u64::try_from(steps).unwrap_or(1));
     EvidencePolicy {
         objective: declared.objective,
         rho: declared.worse,
         latency_margin: declared.slower,
         warm_up_ms: ms(declared.warm_up),
-        horizon_ms: dwells.saturating_add(ms(plan.bake.watch)).max(1),
-        changes: u32::try_from(steps.saturating_sub(1)).unwrap_or(0),
+        horizon_ms: ms(plan.horizon()).max(1),
+        changes: plan.share_changes(),
         instances,
         gates_advance: declared.proves_safety,
         ..EvidencePolicy::default()
@@ -101,6 +99,25 @@ fn rule(plan: &Plan, rule: &Rule) -> Option<JudgedRule> {
     } else {
         JudgedRule::sustained(metric, op, rule.limit, sustained_ms)
     })
+}
+
+/// Whether the candidate is kept from going on only by what keeps the live side from passing as
+/// well: an incident of both, of now or of earlier in this step. The evidence, which asks whose
+/// the errors are, must have been asked and must not speak against the candidate.
+#[must_use]
+pub fn is_shared(plan: &Plan, verdict: &Verdict) -> bool {
+    let traffic = &plan.traffic;
+    let is_asked = traffic.floor == Floor::Attributed && verdict.proof.is_some();
+    if !is_asked || verdict.call != Call::Hold(HoldReason::BetweenLimits) {
+        return false;
+    }
+    let live_fails = |reading: &&Reading| {
+        let mut rules = traffic.advance_if.iter().filter(|rule| rule.metric == reading.metric);
+        reading.live.is_some_and(|live| rules.any(|rule| !rule.comparison.holds(live, rule.limit)))
+    };
+    let bad = |reading: &&Reading| matches!(reading.zone, Zone::Hold | Zone::Rollback);
+    let mut kept = verdict.readings.iter().filter(bad).peekable();
+    kept.peek().is_some() && kept.all(|reading| live_fails(&reading))
 }
 
 /// The judge's word in core's types, `since_ms` after the step began.

@@ -4,7 +4,7 @@
 #![expect(clippy::panic, reason = "a run that cannot begin says why")]
 
 use tidegate_core::event::Ending;
-use tidegate_core::plan::{Evidence, Floor, Judging, Plan};
+use tidegate_core::plan::{Evidence, Floor, HoldEnd, Judging, Plan};
 use tidegate_engine::backtest::sham::{Trials, shams};
 use tidegate_engine::backtest::{Truth, compare};
 use tidegate_engine::hearing::{self, Hearing};
@@ -72,6 +72,19 @@ fn the_evidence_is_sooner_than_the_rule_and_the_rule_stays() {
 fn what_hits_both_sides_does_not_send_the_release_back() {
     let incident = run(&plan(true), "incident");
     assert_eq!(incident.decided_at, None, "{:?}", incident.ending);
+}
+
+#[test]
+fn an_incident_of_both_is_sat_out_and_not_held_against_the_release_afterwards() {
+    let mut impatient = plan(true);
+    impatient.traffic.otherwise.hold = jiff::SignedDuration::from_mins(5);
+    impatient.traffic.otherwise.then = HoldEnd::Rollback;
+    let course = run(&impatient, "incident");
+    assert_eq!(ending(&course), Some(Ending::Succeeded), "{:?}", course.ending);
+    assert!(found_within(&course.points, "so the new version is not the cause"));
+    let bad = run(&impatient, "errors");
+    assert_eq!(ending(&bad), Some(Ending::RolledBack), "{:?}", bad.ending);
+    assert!(!found_within(&bad.points, "so the new version is not the cause"));
 }
 
 #[test]

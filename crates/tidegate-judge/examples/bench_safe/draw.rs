@@ -2,7 +2,7 @@
 //! It must never be seeded by anything but family and replica.
 //!
 //! splitmix64 (Steele, Lea, Flood 2014): the state grows by 0x9E3779B97F4A7C15, the output is the
-//! state mixed by two multiplications. `seed = 1000 * family + replica`, stirred once.
+//! state mixed by two multiplications. `seed = 1,000,000 * family + replica`, stirred once.
 
 /// The generator.
 #[derive(Clone, Debug)]

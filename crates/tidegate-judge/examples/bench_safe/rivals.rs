@@ -24,30 +24,70 @@ pub(crate) trait Rival {
 /// A setting of a rival by name, and how to make it.
 type Setting = (&'static str, fn() -> Box<dyn Rival>);
 
-/// All settings, each rival's in the order default, documented, and others from fast to slow.
-pub(crate) const SETTINGS: [Setting; 22] = [
-    ("documents: literal rules", || Box::new(documents::Documents::default())),
-    ("Flagger: default, 1 failed check of 60 s", || Box::new(flagger::Flagger::new(60, 1))),
-    ("Flagger: documented, 5 checks of 60 s", || Box::new(flagger::Flagger::new(60, 5))),
-    ("Flagger: documented, 10 checks of 60 s", || Box::new(flagger::Flagger::new(60, 10))),
-    ("Flagger: 1 check of 10 s", || Box::new(flagger::Flagger::new(10, 1))),
-    ("Flagger: 10 checks of 10 s", || Box::new(flagger::Flagger::new(10, 10))),
-    ("Flagger: 30 checks of 10 s", || Box::new(flagger::Flagger::new(10, 30))),
+/// All settings, each rival's in the order default, documented, and others from fast to slow; then
+/// those found by search that hold 1 % false rollbacks themselves, the fastest of each.
+pub(crate) const SETTINGS: [Setting; 33] = [
+    ("documents: literal rules", || Box::new(documents::Documents::new((0.01, 500.0)))),
+    ("Flagger: default, 1 failed check of 60 s", || {
+        Box::new(flagger::Flagger::new(60, 1, flagger::DOCUMENTED))
+    }),
+    ("Flagger: documented, 5 checks of 60 s", || {
+        Box::new(flagger::Flagger::new(60, 5, flagger::DOCUMENTED))
+    }),
+    ("Flagger: documented, 10 checks of 60 s", || {
+        Box::new(flagger::Flagger::new(60, 10, flagger::DOCUMENTED))
+    }),
+    ("Flagger: 1 check of 10 s", || Box::new(flagger::Flagger::new(10, 1, flagger::DOCUMENTED))),
+    ("Flagger: 10 checks of 10 s", || Box::new(flagger::Flagger::new(10, 10, flagger::DOCUMENTED))),
+    ("Flagger: 30 checks of 10 s", || Box::new(flagger::Flagger::new(10, 30, flagger::DOCUMENTED))),
     ("Argo: documented, 3 failures, 5 min, 95 %", || Box::new(argo::Argo::new(300, 3, 0.95))),
     ("Argo: default limit 0, 60 s, 99 %", || Box::new(argo::Argo::new(60, 0, 0.99))),
     ("Argo: 3 failures, 60 s, 95 %", || Box::new(argo::Argo::new(60, 3, 0.95))),
     ("Argo: 3 failures, 10 s, 95 %", || Box::new(argo::Argo::new(10, 3, 0.95))),
     ("Argo: 10 failures, 10 s, 95 %", || Box::new(argo::Argo::new(10, 10, 0.95))),
-    ("CloudWatch: 1 of 1, 60 s", || Box::new(cloudwatch::CloudWatch::new(60, 1, 1))),
-    ("CloudWatch: 3 of 3, 60 s", || Box::new(cloudwatch::CloudWatch::new(60, 3, 3))),
-    ("CloudWatch: 5 of 5, 60 s", || Box::new(cloudwatch::CloudWatch::new(60, 5, 5))),
-    ("CloudWatch: 3 of 3, 10 s", || Box::new(cloudwatch::CloudWatch::new(10, 3, 3))),
-    ("CloudWatch: 10 of 10, 10 s", || Box::new(cloudwatch::CloudWatch::new(10, 10, 10))),
-    ("CloudWatch: 30 of 30, 10 s", || Box::new(cloudwatch::CloudWatch::new(10, 30, 30))),
-    ("Kayenta: default, one look at 60 min", || Box::new(kayenta::Kayenta::new(60, 0))),
-    ("Kayenta: documented, 60-min looks", || Box::new(kayenta::Kayenta::new(60, 60))),
-    ("Kayenta: looks every 5 min", || Box::new(kayenta::Kayenta::new(5, 0))),
-    ("Kayenta: looks every 15 min", || Box::new(kayenta::Kayenta::new(15, 0))),
+    ("CloudWatch: 1 of 1, 60 s", || {
+        Box::new(cloudwatch::CloudWatch::new(60, 1, 1, cloudwatch::USUAL))
+    }),
+    ("CloudWatch: 3 of 3, 60 s", || {
+        Box::new(cloudwatch::CloudWatch::new(60, 3, 3, cloudwatch::USUAL))
+    }),
+    ("CloudWatch: 5 of 5, 60 s", || {
+        Box::new(cloudwatch::CloudWatch::new(60, 5, 5, cloudwatch::USUAL))
+    }),
+    ("CloudWatch: 3 of 3, 10 s", || {
+        Box::new(cloudwatch::CloudWatch::new(10, 3, 3, cloudwatch::USUAL))
+    }),
+    ("CloudWatch: 10 of 10, 10 s", || {
+        Box::new(cloudwatch::CloudWatch::new(10, 10, 10, cloudwatch::USUAL))
+    }),
+    ("CloudWatch: 30 of 30, 10 s", || {
+        Box::new(cloudwatch::CloudWatch::new(10, 30, 30, cloudwatch::USUAL))
+    }),
+    ("Kayenta: default, one look at 60 min", || Box::new(kayenta::Kayenta::new(60, 0, 1.0))),
+    ("Kayenta: documented, 60-min looks", || Box::new(kayenta::Kayenta::new(60, 60, 1.0))),
+    ("Kayenta: looks every 5 min", || Box::new(kayenta::Kayenta::new(5, 0, 1.0))),
+    ("Kayenta: looks every 15 min", || Box::new(kayenta::Kayenta::new(15, 0, 1.0))),
+    ("documents: errors above 10 %", || Box::new(documents::Documents::new((0.1, 500.0)))),
+    ("Flagger: 10 checks of 60 s, success 90 %, p99 1.5 s", || {
+        Box::new(flagger::Flagger::new(60, 10, (90.0, 1_500.0)))
+    }),
+    ("Flagger: 30 checks of 10 s, success 80 %, p99 1.5 s", || {
+        Box::new(flagger::Flagger::new(10, 30, (80.0, 1_500.0)))
+    }),
+    ("Argo: 5 failures, 60 s, 80 %", || Box::new(argo::Argo::new(60, 5, 0.8))),
+    ("Argo: 10 failures, 60 s, 90 %", || Box::new(argo::Argo::new(60, 10, 0.9))),
+    ("Argo: 30 failures, 10 s, 80 %", || Box::new(argo::Argo::new(10, 30, 0.8))),
+    ("CloudWatch: 3 of 3, 60 s, errors 20 %", || {
+        Box::new(cloudwatch::CloudWatch::new(60, 3, 3, (0.2, 500.0)))
+    }),
+    ("CloudWatch: 5 of 5, 60 s, errors 20 %", || {
+        Box::new(cloudwatch::CloudWatch::new(60, 5, 5, (0.2, 500.0)))
+    }),
+    ("CloudWatch: 20 of 20, 10 s, errors 10 %", || {
+        Box::new(cloudwatch::CloudWatch::new(10, 20, 20, (0.1, 500.0)))
+    }),
+    ("Kayenta: looks every 10 min, increase x10", || Box::new(kayenta::Kayenta::new(10, 0, 10.0))),
+    ("Kayenta: looks every 30 min, increase x8", || Box::new(kayenta::Kayenta::new(30, 0, 8.0))),
 ];
 
 /// For every setting the second in which it rolled back.

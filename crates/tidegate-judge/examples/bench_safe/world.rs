@@ -140,7 +140,7 @@ struct Moment {
 
 impl World {
     pub(crate) fn new(family: &Family, rps: f64, replica: u64) -> World {
-        let mut draw = Draw::new(1_000 * family.number + replica);
+        let mut draw = Draw::new(1_000_000 * family.number + replica);
         let spread = match family.noise {
             Noise::Spread(spread) => spread,
             _ => 0.0,

@@ -14,7 +14,7 @@ use super::scores::{Scores, Table};
 const FRACTIONS: [f64; 3] = [1.0, 0.2, 0.05];
 
 /// What part of each stake goes to the alternatives of each share: most faults slow everything.
-const PARTS: [f64; 3] = [0.6, 0.2, 0.2];
+const PARTS: [f64; 3] = [0.7, 0.15, 0.15];
 
 /// The most that one request scores under the alternatives of each share. Where everything gets
 /// slower no single request has to be convincing; where only a few do, they are all there is.

@@ -5,13 +5,22 @@
 //! their routes stick with them, and a route may have another share: it is counted, and the share
 //! that was set stands for [`BELIEF`] requests. By hand: 5 % set, 40 of 100 requests of a route
 //! were the candidate's: (0.05 * 200 + 40) / 300 = 16.7 %.
+//!
+//! When the share is changed, the odds of a route are changed by the same factor as the odds that
+//! were set, as long as each release's users keep to their ways; what was counted goes on to stand
+//! for at most [`CARRIED`] requests. By hand: 5 % set and 16.7 % found are odds of 1/19 and 1/5;
+//! 25 % set are odds of 1/3, 19/3 times as many, so the route's become 19/15: 55.9 %.
 
 use crate::tick::Arm;
 
 /// Requests that the share that was set counts for.
 const BELIEF: f64 = 200.0;
 
-/// Requests of each route since the share was set: the candidate's, and all.
+/// Most requests that what was found before a change of the share counts for.
+const CARRIED: f64 = 2_000.0;
+
+/// Requests of each route since the share was set: the candidate's, and all. They begin with what
+/// was known beforehand.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Shares {
     set: f64,
@@ -27,9 +36,27 @@ impl Shares {
         if !alike || set <= 0.0 || set >= 1.0 {
             return None;
         }
-        let same = (set - self.set).abs() <= 0.0 && self.counts.len() == candidate.strata.len();
-        let (ours, all) = if same { self.counts.get(at).copied()? } else { (0.0, 0.0) };
-        Some((set * BELIEF + ours) / (BELIEF + all))
+        let (ours, all) = self.known(set, at, candidate.strata.len());
+        Some(ours / all)
+    }
+
+    // What is known of a route at this share: the candidate's requests, and all.
+    fn known(&self, set: f64, at: usize, routes: usize) -> (f64, f64) {
+        match self.counts.get(at) {
+            Some(counts) if self.counts.len() == routes => {
+                if (set - self.set).abs() <= 0.0 {
+                    return *counts;
+                }
+                let weight = counts.1.min(CARRIED);
+                let odds = counts.0 / (counts.1 - counts.0);
+                let moved = odds * (set / (1.0 - set)) * ((1.0 - self.set) / self.set);
+                // A route that only one of them was asked for says nothing of the other shares.
+                let is_told = moved.is_finite() && moved > 0.0;
+                let share = if is_told { moved / (1.0 + moved) } else { set };
+                (share * weight, weight)
+            }
+            Some(_) | None => (set * BELIEF, BELIEF),
+        }
     }
 
     /// Share and errors (candidate, live) of every stratum.
@@ -48,15 +75,15 @@ impl Shares {
         pairs.map(part).collect()
     }
 
-    /// Counts a tick.
+    /// Counts a tick. At a share of 0 or 1 there is nothing to tell apart.
     pub fn add(&mut self, set: f64, candidate: &Arm, live: &Arm) {
-        if candidate.strata.len() != live.strata.len() {
+        let routes = candidate.strata.len();
+        if routes != live.strata.len() || set <= 0.0 || set >= 1.0 {
             return;
         }
-        if (set - self.set).abs() > 0.0 || self.counts.len() != candidate.strata.len() {
+        if (set - self.set).abs() > 0.0 || self.counts.len() != routes {
+            self.counts = (0..routes).map(|at| self.known(set, at, routes)).collect();
             self.set = set;
-            self.counts.clear();
-            self.counts.resize(candidate.strata.len(), (0.0, 0.0));
         }
         let pairs = candidate.strata.iter().zip(&live.strata);
         for (sum, (a, b)) in self.counts.iter_mut().zip(pairs) {

@@ -11,6 +11,7 @@ use tidegate_judge::histogram::Cells;
 use tokio::time::Instant;
 
 use super::wall_ms;
+use crate::brake::Brake;
 use crate::disk::Record;
 use crate::metrics::{OfRevision, OfService, Totals};
 use crate::refusal::Refused;
@@ -28,8 +29,12 @@ pub(super) struct Held {
     pub(super) record: Record,
     pub(super) view: Option<Arc<ServiceView>>,
     pub(super) ring: Ring,
-    /// Number of the first tick that counts for the brake.
-    pub(super) trial_since: u64,
+    /// The judge over the trial that the table in force runs.
+    brake: Option<Brake>,
+    /// Why to go back, since the last look.
+    brake_reason: Option<String>,
+    /// Number of the first tick with the latency cells of the table in force.
+    cells_since: u64,
     /// False while the record in force is not on disk.
     pub(super) is_durable: bool,
     live: BTreeMap<String, Live>,
@@ -58,7 +63,9 @@ impl Held {
             record,
             view: None,
             ring: Ring::new(first_tick),
-            trial_since: 0,
+            brake: None,
+            brake_reason: None,
+            cells_since: 0,
             is_durable: true,
             live: BTreeMap::new(),
             totals: BTreeMap::new(),
@@ -77,8 +84,8 @@ impl Held {
     /// Replaces the record by a newer one that is on disk.
     pub(super) fn enter(&mut self, record: Record) {
         self.cut_tick();
-        if self.record.in_override.is_some() {
-            self.trial_since = self.ring.next();
+        if self.limits_ms() != record.table.as_ref().map(|table| table.limits_ms.as_slice()) {
+            self.cells_since = self.ring.next();
         }
         self.follow(record);
     }
@@ -132,8 +139,13 @@ impl Held {
         is_over.then(|| format!("the control plane was silent for {lease_ms} ms"))
     }
 
+    /// Set once when the judge over the running trial has seen enough.
+    pub(super) fn brake_reason(&mut self) -> Option<String> {
+        self.brake_reason.take()
+    }
+
     /// The table, while nothing overrides it.
-    pub(super) fn table_in_force(&self) -> Option<&Table> {
+    fn table_in_force(&self) -> Option<&Table> {
         self.record.table.as_ref().filter(|_| self.record.in_override.is_none())
     }
 
@@ -163,7 +175,6 @@ impl Held {
         Heirloom {
             service: self.record.service.clone(),
             lease_left_ms: self.lease_left_ms(),
-            trial_since: self.trial_since,
             next_tick: self.ring.next(),
             ticks: self.ring.oldest().cloned().collect(),
         }
@@ -171,27 +182,24 @@ impl Held {
 
     /// Goes on where the elder is.
     pub(super) fn inherit(&mut self, heirloom: Heirloom) {
-        let Heirloom { service: _, lease_left_ms, trial_since, next_tick, ticks } = heirloom;
+        let Heirloom { service: _, lease_left_ms, next_tick, ticks } = heirloom;
         self.ring = Ring::resume(next_tick, ticks);
-        self.trial_since = trial_since;
         self.lease_ends = lease_left_ms.map(|ms| Instant::now() + Duration::from_millis(ms));
     }
 
     /// Counts that a successor's ticks must have.
     pub(super) fn residue(&mut self) -> Residue {
-        let table = self.record.table.as_ref();
         Residue {
             service: self.record.service.clone(),
             no_backend: self.counts.no_backend.swap(0, Ordering::Relaxed),
-            limits_ms: table.map(|table| table.limits_ms.clone()).unwrap_or_default(),
+            limits_ms: self.limits_ms().unwrap_or_default().to_vec(),
             revisions: take_counts(&self.live, &mut self.elder),
         }
     }
 
     /// Counts of the elder, for the running tick.
     pub(super) fn absorb(&mut self, residue: Residue) {
-        let limits_ms = self.record.table.as_ref().map(|table| table.limits_ms.as_slice());
-        let same_cells = limits_ms == Some(residue.limits_ms.as_slice());
+        let same_cells = self.limits_ms() == Some(residue.limits_ms.as_slice());
         self.counts.no_backend.fetch_add(residue.no_backend, Ordering::Relaxed);
         for mut counted in residue.revisions {
             if !same_cells {
@@ -217,6 +225,7 @@ impl Held {
     /// Ends the running tick under the table it ran under.
     pub(super) fn cut_tick(&mut self) {
         let began = std::mem::replace(&mut self.tick_began, Instant::now());
+        self.seat();
         let Some(table) = &self.record.table else {
             return;
         };
@@ -242,6 +251,26 @@ impl Held {
             no_backend,
             revisions: told.collect(),
         });
+        self.hear();
+    }
+
+    /// Seats the judge over the trial of the table in force. What ended with an override has been
+    /// answered for: a later trial begins anew.
+    fn seat(&mut self) {
+        let held = self.brake.take();
+        self.brake_reason = None;
+        let table = self.record.table.as_ref().filter(|_| self.record.in_override.is_none());
+        self.brake = table.and_then(|table| Brake::of(table, held, &self.ring, self.cells_since));
+    }
+
+    /// Lets the judge hear the newest tick.
+    fn hear(&mut self) {
+        let told = self.brake.as_mut().zip(self.record.table.as_ref()).zip(self.ring.newest());
+        self.brake_reason = told.and_then(|((brake, table), tick)| brake.hear(table, tick));
+    }
+
+    fn limits_ms(&self) -> Option<&[f64]> {
+        self.record.table.as_ref().map(|table| table.limits_ms.as_slice())
     }
 
     /// Forgets revisions that no table names and no request is on, and closes old connections.

@@ -53,6 +53,7 @@ fn table(listen: SocketAddr, generation: u64) -> Table {
         fallback: Some(vec![Share { revision: "r1".into(), weight: Weight::FULL }]),
         lease_ms: None,
         brake: Vec::new(),
+        judge: None,
         limits_ms: Vec::new(),
         acknowledges_override: None,
         mirror: None,

@@ -178,6 +178,9 @@ fn check_rules(parts: &TableParts) -> Result<(), TableError> {
         if !parts.brake.is_empty() {
             return Err(TableError::NeedsFallback { what: "a brake rule" });
         }
+        if parts.judge.is_some() {
+            return Err(TableError::NeedsFallback { what: "a judge" });
+        }
     }
     if let Some(lease) = parts.lease_ms
         && !(1..=limits::LEASE_MS).contains(&lease)
@@ -191,6 +194,18 @@ fn check_rules(parts: &TableParts) -> Result<(), TableError> {
         }
         if !(1..=limits::BRAKE_MS).contains(&rule.over_ms) {
             return range("a brake window", format!("{} ms", rule.over_ms), "1 ms to 10 minutes");
+        }
+    }
+    if let Some(evidence) = parts.judge.and_then(|judge| judge.evidence) {
+        let found = [
+            (evidence.objective, 0.0..=0.5, "0 to 0.5 for the objective"),
+            (evidence.rho, 1.0..=100.0, "1 to 100 for times as often"),
+            (evidence.latency_margin, 0.0..=10.0, "0 to 10 for the slowness let pass"),
+        ];
+        for (number, allowed, rule) in found {
+            if !allowed.contains(&number) {
+                return range("a number of the evidence", number.to_string(), rule);
+            }
         }
     }
     for limit in &parts.limits_ms {

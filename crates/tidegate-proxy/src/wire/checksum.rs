@@ -60,6 +60,7 @@ pub(super) fn checksum(parts: &TableParts) -> String {
         fallback,
         lease_ms,
         brake,
+        judge: _,
         limits_ms,
         acknowledges_override,
         mirror: _,
@@ -132,6 +133,18 @@ fn feed_later(hash: &mut Canonical, parts: &TableParts) {
         hash.text("mirror");
         hash.text(&mirror.revision);
         hash.number(u64::from(mirror.share.basis_points()));
+    }
+    if let Some(judge) = &parts.judge {
+        hash.text("judge");
+        hash.number(u64::from(judge.attributed));
+        hash.optional(judge.evidence.as_ref(), |hash, evidence| {
+            hash.decimal(evidence.objective);
+            hash.decimal(evidence.rho);
+            hash.decimal(evidence.latency_margin);
+            hash.number(evidence.warm_up_ms);
+            hash.number(evidence.horizon_ms);
+            hash.number(u64::from(evidence.changes));
+        });
     }
     if let Some(share) = parts.access_log {
         hash.text("access log");

@@ -184,16 +184,46 @@ pub struct Mirror {
 }
 
 /// Go back to the fallback without asking anybody when a revision that gained weight over the
-/// fallback fails too often.
+/// fallback fails too often for too long: a rollback rule of the policy, evaluated by the judge.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BrakeRule {
     /// Fires above this share of failed requests, in percent, 0 to 100.
     pub errors_above_percent: f64,
-    /// Over the ticks of this trailing time, milliseconds. The window runs on across tables.
+    /// When every evaluation of this time was above it, milliseconds; across tables.
     pub over_ms: u64,
-    /// Never fires on fewer requests than this.
+    /// An evaluation of fewer requests than this is none.
     pub min_requests: u64,
+}
+
+/// The judge that the proxy carries along, with the numbers that the control plane judges by:
+/// the same ticks make both say the same.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BrakeJudge {
+    /// Whether a rule that the other revisions break as well is let pass.
+    pub attributed: bool,
+    /// Sequential evidence beside the rules; without it the rules alone decide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<BrakeEvidence>,
+}
+
+/// What counts as worse, as in `tidegate_judge`'s policy of evidence.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BrakeEvidence {
+    /// Share of requests that may fail whatever the others do, 0 to 0.5.
+    pub objective: f64,
+    /// A revision that fails up to this many times as often as the others is no worse, 1 to 100.
+    pub rho: f64,
+    /// Slowness that is let pass, as a fraction, 0 to 10.
+    pub latency_margin: f64,
+    /// Time after its first traffic in which latency is not compared, milliseconds.
+    pub warm_up_ms: u64,
+    /// How long the rollout is planned to take, milliseconds.
+    pub horizon_ms: u64,
+    /// Changes of the share that are planned.
+    pub changes: u32,
 }
 
 /// The content of a table before it is sealed.
@@ -227,6 +257,9 @@ pub struct TableParts {
     /// Local brake; needs a fallback.
     #[serde(default)]
     pub brake: Vec<BrakeRule>,
+    /// The judge behind the brake; needs a fallback. Without it rules are taken literally.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge: Option<BrakeJudge>,
     /// Latency limits of the policy, milliseconds; exact edges of the histogram.
     #[serde(default)]
     pub limits_ms: Vec<f64>,

@@ -109,6 +109,26 @@ async fn a_taken_port_is_named_and_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_rehearsal_says_what_a_table_would_meet_and_keeps_nothing() {
+    let app = App::start("good").await;
+    let table =
+        |generation, listen| seal(parts(listen, generation, &[("good", 10_000, app.address)]));
+    let proxy = Proxy::serving(|listen| table(5, listen)).await;
+    let squatter = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = squatter.local_addr().unwrap();
+    assert_eq!(proxy.control.rehearse(&table(6, taken)).await.unwrap_err().code, "TG5006");
+    assert_eq!(proxy.control.rehearse(&table(4, proxy.listen)).await.unwrap_err().code, "TG5002");
+    let free = free_address();
+    proxy.control.rehearse(&table(6, free)).await.unwrap();
+    assert_eq!(proxy.control.status().await.generation, 5);
+    eventually("the rehearsed address to be closed", || async {
+        tokio::net::TcpStream::connect(free).await.err()
+    })
+    .await;
+    assert_eq!(fetch(proxy.listen, "/").await.body, "good");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn services_share_an_address_but_not_a_route() {
     let (web, api) = (App::start("web").await, App::start("api").await);
     let proxy =

@@ -21,8 +21,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tidegate_proxy::wire::{
-    self, Ack, Backend, Cohort, CohortBy, Refusal, RollbackRequest, Route, Share, StatusReport,
-    Table, TableParts, Ticks, Weight,
+    self, Ack, Backend, Cohort, CohortBy, Refusal, Rehearsed, RollbackRequest, Route, Share,
+    StatusReport, Table, TableParts, Ticks, Weight,
 };
 use tidegate_proxy::{Config, Timeouts, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -279,6 +279,11 @@ impl Control {
         self.call(Method::PUT, wire::PATH_TABLE, body).await
     }
 
+    pub(crate) async fn rehearse(&self, table: &Table) -> Result<Rehearsed, Refusal> {
+        let body = serde_json::to_string(table).unwrap();
+        self.call(Method::POST, wire::PATH_REHEARSAL, body).await
+    }
+
     /// `None` while nobody answers.
     pub(crate) async fn report(&self) -> Option<StatusReport> {
         let socket = UnixStream::connect(&self.0).await.ok()?;
@@ -467,6 +472,7 @@ pub(crate) fn parts(
         fallback: None,
         lease_ms: None,
         brake: Vec::new(),
+        judge: None,
         limits_ms: vec![200.0, 500.0],
         acknowledges_override: None,
         mirror: None,

@@ -193,6 +193,14 @@ pub(crate) async fn inbox(State(api): State<Api>, principal: Principal) -> Reply
     std::future::ready(Ok(axum::Json(Inbox { who: principal.name.clone(), items }))).await
 }
 
+/// How much waits for people.
+pub(crate) fn waiting(api: &Api) -> usize {
+    let now = api.now();
+    let scopes = api.engine().scopes();
+    let states = scopes.iter().filter_map(|scope| api.engine().state(scope));
+    states.map(|state| sheet::items(&state, now).len()).sum()
+}
+
 fn comment(given: Option<String>) -> Result<Option<String>, Problem> {
     let given = given.filter(|comment| !comment.trim().is_empty());
     match &given {

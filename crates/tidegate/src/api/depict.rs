@@ -14,6 +14,7 @@ use tidegate_core::waiting::{Waiting, sentence, waiting_on};
 use tidegate_core::weight::Split;
 use tidegate_engine::Live;
 
+use super::calls;
 use super::course::Course;
 use crate::exit::Exit;
 use crate::view;
@@ -74,8 +75,9 @@ pub(crate) fn deployment(
             since: back.since,
             by: back.by.to_string(),
         }),
-        rollback: readiness(whole, current, end.is_some()),
+        rollback: readiness(whole, current, end.is_some(), now),
         exposed: live.map(|live| live.exposed),
+        calls: if end.is_none() { calls::now(whole) } else { Vec::new() },
         seq: course.seq.max(state.map_or(0, |state| state.seq)),
         now,
     })
@@ -444,7 +446,12 @@ fn waiting_view(waiting: Waiting) -> view::Waiting {
     }
 }
 
-fn readiness(state: &State, deployment: &Deployment, ended: bool) -> view::Readiness {
+fn readiness(
+    state: &State,
+    deployment: &Deployment,
+    ended: bool,
+    now: Timestamp,
+) -> view::Readiness {
     let (word, sentence) = if ended {
         ("none", "not in flight; `tidegate rollback --list` shows what can come back".to_owned())
     } else if deployment.is_first() {
@@ -465,7 +472,9 @@ fn readiness(state: &State, deployment: &Deployment, ended: bool) -> view::Readi
             ("cold", "the previous revision is started first".to_owned())
         }
     };
-    view::Readiness { word: word.to_owned(), sentence }
+    let underway = ended || deployment.going_back.is_some();
+    let calls = if underway { Vec::new() } else { calls::of_rollback(state, now) };
+    view::Readiness { word: word.to_owned(), sentence, calls }
 }
 
 /// A deployment that waits for its turn.
@@ -511,8 +520,10 @@ pub(crate) fn queued(state: &State, now: Timestamp) -> Option<view::Deployment> 
         rollback: view::Readiness {
             word: "none".to_owned(),
             sentence: "nothing was changed yet".to_owned(),
+            calls: Vec::new(),
         },
         exposed: None,
+        calls: Vec::new(),
         seq: state.seq,
         now,
     })

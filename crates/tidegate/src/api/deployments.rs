@@ -212,6 +212,11 @@ async fn begun_with(api: &Api, scope: &Scope, key: &str) -> Result<Option<Deploy
     Ok(None)
 }
 
+/// Stands for the id that a command would be given.
+pub(super) fn foreseen_id() -> Option<DeploymentId> {
+    DeploymentId::new("d-new").ok()
+}
+
 /// A short id that no deployment has: `d-` and four letters, five once those fill up.
 pub(crate) async fn new_id(api: &Api) -> Result<DeploymentId, Problem> {
     const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
@@ -244,6 +249,22 @@ pub(crate) struct Narrowed {
     environment: Option<String>,
     /// At most so many, 20 by default.
     limit: Option<u32>,
+}
+
+impl Narrowed {
+    /// The newest of all.
+    pub(crate) fn newest(limit: u32) -> Self {
+        Self { service: None, environment: None, limit: Some(limit) }
+    }
+
+    /// The newest of a service.
+    pub(crate) fn of(service: &str, environment: &str, limit: u32) -> Self {
+        Self {
+            service: Some(service.to_owned()),
+            environment: Some(environment.to_owned()),
+            limit: Some(limit),
+        }
+    }
 }
 
 /// Deployments, newest first.

@@ -9,7 +9,7 @@ use super::Api;
 use super::body::Body;
 use super::principal::Principal;
 use super::reply::Reply;
-use crate::people::{Refused, TOKEN_DAYS_MAX, Wanted};
+use crate::people::{Refused, TOKEN_DAYS_MAX, Wanted, Way};
 use crate::problem::Problem;
 use crate::view::people as view;
 
@@ -132,8 +132,10 @@ pub(crate) async fn sign_in(
 ) -> Reply<view::Handed> {
     let (directory, now) = (api.directory().clone(), api.now());
     let account = asked.account.clone();
-    let (secret, expires) =
-        aside(move || directory.sign_in(&asked.account, &asked.password, &asked.code, now)).await?;
+    let (secret, expires) = aside(move || {
+        directory.sign_in(&asked.account, &asked.password, &asked.code, Way::Terminal, now)
+    })
+    .await?;
     tracing::info!(%account, "signed in");
     Ok(axum::Json(view::Handed { secret, expires: Some(expires) }))
 }
@@ -264,8 +266,39 @@ fn words<T: Copy + Ord>(
     named.iter().map(find).collect()
 }
 
+/// Make a link that signs the owner of the socket in, in a browser, once, within ten minutes.
+#[utoipa::path(
+    post,
+    path = "/v1/session/link",
+    tag = "people",
+    responses(
+        (status = 200, body = view::Link),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 409, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn link(State(api): State<Api>, principal: Principal) -> Reply<view::Link> {
+    principal.owns_the_socket()?;
+    let Some(pages) = &api.parts().pages else {
+        return Err(Problem::new(
+            409,
+            "TG7050",
+            "this server has no pages: it listens on its socket only",
+        )
+        .safe("nothing was changed")
+        .help("`tidegate server run --listen 127.0.0.1:7000`, or `listen:` in its server.yaml"));
+    };
+    let (code, expires) = api.directory().sign_in_link(api.now());
+    tracing::info!(by = %principal.name, "made a link to sign in");
+    std::future::ready(Ok(axum::Json(view::Link {
+        url: format!("{pages}/login?link={code}"),
+        expires,
+    })))
+    .await
+}
+
 /// Hashing takes its time, and a file is written: neither is done where requests are carried.
-async fn aside<T: Send + 'static>(
+pub(crate) async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Refused> + Send + 'static,
 ) -> Result<T, Problem> {
     match tokio::task::spawn_blocking(work).await {

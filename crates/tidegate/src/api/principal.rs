@@ -1,5 +1,8 @@
-//! Who asks: whoever the token names, else the user of the operating system at the other end of the
-//! socket, as the kernel says. Must never take a name from the request itself.
+//! Who asks: whoever the token or the cookie names, else the user of the operating system at the
+//! other end of the socket, as the kernel says; on the network nobody is the owner of the socket.
+//! Must never take a name from the request itself.
+
+use std::net::IpAddr;
 
 use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
@@ -15,23 +18,37 @@ use tidegate_core::rights::Act;
 use tokio::net::UnixListener;
 
 use super::Api;
-use crate::people::{Bearer, STEP_UP, SignedIn};
+use super::browser::{self, Jar};
+use crate::people::{Bearer, STEP_UP, SignedIn, Way};
 use crate::problem::Problem;
 
 /// Most bytes of the table of users that are looked at for a name.
 const USERS_BYTES_MAX: usize = 1024 * 1024;
 
+/// The door of the kernel's word.
+const DOOR_SOCKET: &str = "socket";
+
 /// The peer of a connection.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Peer {
-    /// The user, if the kernel said.
-    uid: Option<u32>,
+pub(crate) enum Peer {
+    /// At the other end of the unix socket.
+    Socket {
+        /// The user, if the kernel said.
+        uid: Option<u32>,
+    },
+    /// On the network.
+    Network {
+        /// From where.
+        address: IpAddr,
+        /// Whether TLS protects the way between browser and server.
+        encrypted: bool,
+    },
 }
 
 impl Connected<IncomingStream<'_, UnixListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
         let uid = stream.io().peer_cred().ok().map(|credentials| credentials.uid());
-        Self { uid }
+        Self::Socket { uid }
     }
 }
 
@@ -67,9 +84,25 @@ impl Principal {
                 "this needs a second factor younger than 5 minutes",
             )
             .safe("nothing was changed")
-            .help("`tidegate login --confirm`, then the same again")),
+            .help(match session.way {
+                Way::Terminal | Way::Browser => "`tidegate login --confirm`, then the same again",
+                Way::Link => "open a fresh link: `tidegate login --link`",
+            })),
             _ => Ok(()),
         }
+    }
+
+    /// Whether this is a session of a browser.
+    fn is_in_a_browser(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.way != Way::Terminal)
+    }
+
+    /// Refuses everybody but whoever the kernel calls the owner of this server.
+    pub(crate) fn owns_the_socket(&self) -> Result<(), Problem> {
+        if self.credential.door == DOOR_SOCKET {
+            return Ok(());
+        }
+        Err(denied("only the owner of the server's socket may do this, on its machine"))
     }
 
     /// The session, where it is one.
@@ -102,7 +135,7 @@ pub(crate) enum Needs {
 }
 
 /// Every route with what it needs. A route that is not here is denied.
-pub(crate) const ROUTES: [(&str, &str, Needs); 50] = [
+pub(crate) const ROUTES: [(&str, &str, Needs); 51] = [
     ("GET", "/v1/openapi.json", Needs::Nothing),
     ("GET", "/v1/errors/{code}", Needs::Nothing),
     ("POST", "/v1/setup", Needs::Nothing),
@@ -110,6 +143,7 @@ pub(crate) const ROUTES: [(&str, &str, Needs); 50] = [
     ("GET", "/v1/whoami", Needs::Somebody),
     ("POST", "/v1/session/confirm", Needs::Somebody),
     ("POST", "/v1/session/end", Needs::Somebody),
+    ("POST", "/v1/session/link", Needs::Somebody),
     ("GET", "/v1/deployments", Needs::Right(Act::Read)),
     ("GET", "/v1/deployments/{id}", Needs::Right(Act::Read)),
     ("GET", "/v1/deployments/{id}/events", Needs::Right(Act::Read)),
@@ -208,32 +242,56 @@ fn allowed(api: &Api, method: &str, path: &str, who: Option<&Principal>) -> Resu
 fn principal_of(api: &Api, request: &Request) -> Result<Option<Principal>, Problem> {
     if let Some(header) = request.headers().get(AUTHORIZATION) {
         let token = header.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
-        let known = token.and_then(|token| api.directory().bearer(token.trim(), api.now()));
-        return known.and_then(|bearer| signed(api, bearer)).map(Some).ok_or_else(|| {
+        // A browser's session counts as its cookie only, where forms are checked.
+        let shown = |principal: &Principal| !principal.is_in_a_browser();
+        let known = token.and_then(|token| by_token(api, token.trim())).filter(shown);
+        return known.map(Some).ok_or_else(|| {
             Problem::new(401, "TG7041", "this token is not known, or it is over")
                 .safe("nothing was changed")
                 .help("`tidegate login`")
         });
     }
-    let peer = request.extensions().get::<ConnectInfo<Peer>>();
-    let uid = peer.and_then(|ConnectInfo(peer)| peer.uid);
-    let me = rustix::process::geteuid().as_raw();
-    match uid {
-        // The socket's mode keeps others out; this holds even where a mode is not honoured. Who has
-        // the rights of the server is its owner: root cannot be another account.
-        Some(uid) if uid == me || uid == 0 => Ok(Some(Principal {
-            name: user_name(uid),
-            credential: Credential {
-                door: "socket".to_owned(),
-                factor: "kernel".to_owned(),
-                at: None,
-            },
-            facts: api.directory().facts_of(&user_name(me)).unwrap_or_default(),
-            session: None,
-        })),
-        Some(uid) => Err(denied(&format!("user {} does not own this server", user_name(uid)))),
-        None => Ok(None),
+    match request.extensions().get::<ConnectInfo<Peer>>() {
+        Some(ConnectInfo(Peer::Socket { uid: Some(uid) })) => by_the_kernel(api, *uid).map(Some),
+        Some(ConnectInfo(Peer::Network { encrypted, .. })) => by_cookie(api, request, *encrypted),
+        Some(ConnectInfo(Peer::Socket { uid: None })) | None => Ok(None),
     }
+}
+
+/// Whose session or access a token is.
+fn by_token(api: &Api, token: &str) -> Option<Principal> {
+    signed(api, api.directory().bearer(token, api.now())?)
+}
+
+/// Whose session the cookie is. A change must come from a page of ours and show its token.
+fn by_cookie(api: &Api, request: &Request, encrypted: bool) -> Result<Option<Principal>, Problem> {
+    let headers = request.headers();
+    let Some(cookie) = Jar::Session.of(headers, encrypted) else { return Ok(None) };
+    let Some(principal) = of_cookie(api, &cookie) else { return Ok(None) };
+    if !browser::only_looks(request.method()) {
+        browser::sent_by_us(headers, encrypted)?;
+        let token = headers.get(browser::TOKEN_HEADER).and_then(|value| value.to_str().ok());
+        browser::token_fits(&cookie, token)?;
+    }
+    Ok(Some(principal))
+}
+
+/// Whose session a cookie is; a machine's token is none.
+pub(crate) fn of_cookie(api: &Api, cookie: &str) -> Option<Principal> {
+    by_token(api, cookie).filter(Principal::is_in_a_browser)
+}
+
+/// The socket's mode keeps others out; this holds even where a mode is not honoured. Who has the
+/// rights of the server is its owner: root cannot be another account.
+fn by_the_kernel(api: &Api, uid: u32) -> Result<Principal, Problem> {
+    let me = rustix::process::geteuid().as_raw();
+    if uid != me && uid != 0 {
+        return Err(denied(&format!("user {} does not own this server", user_name(uid))));
+    }
+    let credential =
+        Credential { door: DOOR_SOCKET.to_owned(), factor: "kernel".to_owned(), at: None };
+    let facts = api.directory().facts_of(&user_name(me)).unwrap_or_default();
+    Ok(Principal { name: user_name(uid), credential, facts, session: None })
 }
 
 fn signed(api: &Api, bearer: Bearer) -> Option<Principal> {
@@ -241,8 +299,14 @@ fn signed(api: &Api, bearer: Bearer) -> Option<Principal> {
         Bearer::Person(session) => Principal {
             name: session.account.clone(),
             credential: Credential {
-                door: "session".to_owned(),
-                factor: "password+totp".to_owned(),
+                door: match session.way {
+                    Way::Terminal => "session".to_owned(),
+                    Way::Browser | Way::Link => "browser".to_owned(),
+                },
+                factor: match session.way {
+                    Way::Terminal | Way::Browser => "password+totp".to_owned(),
+                    Way::Link => "link".to_owned(),
+                },
                 at: Some(session.proven_at),
             },
             facts: api.directory().facts_of(&session.account)?,

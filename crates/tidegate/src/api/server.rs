@@ -26,6 +26,7 @@ pub(crate) async fn show(State(api): State<Api>, principal: Principal) -> Reply<
         epoch: api.engine().epoch(),
         services: api.engine().scopes().len(),
         you: principal.name,
+        pages: parts.pages.clone(),
         proxy: parts.proxy.borrow().clone(),
     }))
 }

@@ -8,7 +8,7 @@ use crate::terminal::{cut_columns, styled};
 use crate::text::{ago, span};
 use crate::view::{Row, Rows};
 
-use super::tree::{state_icon, state_words};
+use crate::words::{state_icon, state_words};
 
 /// Arguments of the verb.
 #[derive(Debug, clap::Args)]

@@ -9,7 +9,7 @@ use crate::cli::session::Session;
 use crate::client::credentials;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::view::people::{Changed, Confirm, Handed, SetUp, SignIn, Whoami};
+use crate::view::people::{Changed, Confirm, Handed, Link, SetUp, SignIn, Whoami};
 
 /// Arguments of `login`.
 #[derive(Debug, clap::Args)]
@@ -23,6 +23,9 @@ pub(crate) struct Args {
     /// Show the second factor again, for an act that asks for it
     #[arg(long, conflicts_with = "set_up")]
     confirm: bool,
+    /// Print a link that signs the owner of this machine's server in, in a browser, once
+    #[arg(long, conflicts_with_all = ["set_up", "confirm", "account"])]
+    link: bool,
 }
 
 /// Arguments of `logout` and `whoami`.
@@ -39,6 +42,17 @@ pub(crate) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
         let path = "/v1/session/confirm";
         let said: Changed = session.client.post(path, &Confirm { code }).await?;
         session.terminal.line(&said.sentence)?;
+        return Ok(Exit::Done);
+    }
+    if args.link {
+        let client = session.client.without_token();
+        let made: Link = client.post("/v1/session/link", &serde_json::json!({})).await?;
+        if session.terminal.is_json() {
+            session.terminal.json(&made)?;
+        } else {
+            session.terminal.line(&made.url)?;
+            session.terminal.say(&format!("  works once, until {:.0}", made.expires));
+        }
         return Ok(Exit::Done);
     }
     let account = args.account.clone().ok_or_else(|| {

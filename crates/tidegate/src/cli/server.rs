@@ -1,6 +1,8 @@
 //! `tidegate server`: run it in the foreground, look at it, stop it.
 //! Must never stop the applications or the proxy.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -9,6 +11,7 @@ use crate::cli::session::Session;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::server;
+use crate::server::settings::Settings;
 use crate::terminal::{Style, styled};
 use crate::text::span;
 use crate::view::service::{Proxy, Server, Stopping};
@@ -32,6 +35,12 @@ pub(crate) enum Verb {
 /// Arguments of `server run`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Run {
+    /// Serve API and pages here as well; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", env = "TIDEGATE_LISTEN")]
+    listen: Option<SocketAddr>,
+    /// The settings; by default server.yaml in the state directory
+    #[arg(long, value_name = "FILE", env = "TIDEGATE_SETTINGS")]
+    settings: Option<PathBuf>,
     /// Leave the terminal and its signals behind (used by `deploy`)
     #[arg(long, hide = true)]
     detached: bool,
@@ -53,7 +62,10 @@ pub(crate) async fn run(session: &Session, verb: &Verb) -> Result<Exit, Failure>
                     session.dir.path().display()
                 ));
             }
-            server::run(session.dir.clone(), !args.detached && !session.terminal.quiet).await?;
+            let mut settings = Settings::read(args.settings.as_deref(), &session.dir)?;
+            settings.listen = args.listen.or(settings.listen);
+            let terminal = (!args.detached).then_some(&session.terminal);
+            server::run(session.dir.clone(), settings, terminal).await?;
             Ok(Exit::Done)
         }
         Verb::Status => status(session).await,
@@ -78,6 +90,7 @@ async fn status(session: &Session) -> Result<Exit, Failure> {
         format!("state     {} (epoch {})", shown.state_dir, shown.epoch),
         format!("services  {}", shown.services),
         format!("you are   {}", shown.you),
+        format!("pages     {}", shown.pages.as_deref().unwrap_or("none: only the socket")),
         format!("proxy     {}", proxy_words(&shown.proxy)),
     ] {
         session.terminal.line(&line)?;

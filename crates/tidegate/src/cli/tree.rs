@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use crate::terminal::{Style, Terminal, columns, styled};
 use crate::text::{count, number, span};
 use crate::view::{Deployment, Part, Phase, Slot, Split};
+use crate::words::{phase_icon, state_icon, state_words, weight};
 
 mod readings;
 
@@ -103,19 +104,6 @@ fn headline(shown: &Deployment, terminal: &Terminal) -> Vec<String> {
 
 fn left(now: Timestamp, until: Timestamp) -> String {
     span(until.duration_since(now))
-}
-
-/// The share that the running step gives to the candidate.
-fn weight(shown: &Deployment) -> Option<String> {
-    let bp = match (shown.phase.as_str(), shown.steps.current) {
-        ("bake", _) => Some(10_000),
-        (_, Some(step)) => {
-            let index = usize::try_from(step.checked_sub(1)?).ok()?;
-            shown.steps.weights_bp.get(index).copied()
-        }
-        _ => None,
-    };
-    bp.map(|bp| format!("{} %", number(f64::from(bp) / 100.0)))
 }
 
 fn phase_line(phase: &Phase, shown: &Deployment, terminal: &Terminal) -> String {
@@ -236,42 +224,4 @@ fn footer(shown: &Deployment, keys: Keys) -> Vec<String> {
         ));
     }
     lines
-}
-
-/// The icon of a state, with its style.
-pub(crate) fn state_icon(state: &str, unicode: bool) -> (&'static str, Style) {
-    let (wide, ascii, style) = match state {
-        "succeeded" => ("✓", "v", Style::Good),
-        "live_unverified" => ("✓", "v", Style::Doubtful),
-        "running" | "queued" => ("▸", ">", Style::Strong),
-        "held" | "waiting_for_people" => ("‖", "=", Style::Doubtful),
-        "rolling_back" => ("↩", "<", Style::Bad),
-        "rolled_back" => ("↩", "<", Style::Doubtful),
-        "aborted" | "superseded" | "rejected" | "stopped" => ("■", "x", Style::Doubtful),
-        "needs_person" | "faulted" | "rolled_back_unverified" => ("✗", "X", Style::Bad),
-        _ => ("?", "?", Style::Doubtful),
-    };
-    (if unicode { wide } else { ascii }, style)
-}
-
-/// A state as people say it.
-pub(crate) fn state_words(state: &str) -> String {
-    match state {
-        "held" => "holding".to_owned(),
-        "needs_person" => "needs a person".to_owned(),
-        "live_unverified" => "live, unverified".to_owned(),
-        "rolled_back_unverified" => "rolled back, unverified".to_owned(),
-        other => other.replace('_', " "),
-    }
-}
-
-fn phase_icon(result: &str, unicode: bool) -> (&'static str, Style) {
-    let (wide, ascii, style) = match result {
-        "passed" => ("✓", "v", Style::Good),
-        "failed" => ("✗", "x", Style::Bad),
-        "running" => ("▸", ">", Style::Strong),
-        "not_required" | "skipped" => ("–", "-", Style::Faint),
-        _ => ("·", ".", Style::Faint),
-    };
-    (if unicode { wide } else { ascii }, style)
 }

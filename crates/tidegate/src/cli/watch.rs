@@ -13,7 +13,8 @@ use crate::failure::Failure;
 use crate::terminal::{Style, styled};
 use crate::view::{Deployment, Line};
 
-use super::tree::{self, state_icon, state_words};
+use super::tree;
+use crate::words::{state_icon, state_words};
 
 mod screen;
 

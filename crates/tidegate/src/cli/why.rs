@@ -11,7 +11,8 @@ use crate::text::{ago, span};
 use crate::view::{Deployment, Waiting};
 
 use super::gate;
-use super::tree::{reading_rows, state_icon, state_words};
+use super::tree::reading_rows;
+use crate::words::{state_icon, state_words};
 
 /// Arguments of the verb.
 #[derive(Debug, clap::Args)]

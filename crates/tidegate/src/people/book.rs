@@ -28,6 +28,9 @@ pub(super) struct Book {
     pub(super) tokens: BTreeMap<String, Token>,
     /// By the hash of the session's token.
     pub(super) sessions: BTreeMap<Digest, Session>,
+    /// The link by which a browser makes the first administrator, until it is used.
+    #[serde(default)]
+    pub(super) first: Option<Invitation>,
 }
 
 /// One account.
@@ -101,8 +104,24 @@ pub(super) struct Session {
     pub(super) since: Timestamp,
     /// When both factors were shown last.
     pub(super) proven_at: Timestamp,
-    /// When it was used last, to the minute.
+    /// When it was used last.
     pub(super) used_at: Timestamp,
+    /// How it began.
+    #[serde(default)]
+    pub(super) way: Way,
+}
+
+/// How a session began, and so what holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Way {
+    /// Both factors, at a terminal.
+    #[default]
+    Terminal,
+    /// Both factors, in a browser.
+    Browser,
+    /// A link that the socket's owner minted, in a browser.
+    Link,
 }
 
 impl Book {

@@ -8,7 +8,7 @@ use tidegate_core::rights::{Act, Role};
 use tidegate_engine::ports::People as _;
 use totp_rs::{Algorithm, Builder};
 
-use super::{ATTEMPTS_MAX, Bearer, Directory, Refused, SESSION, Wanted};
+use super::{ATTEMPTS_MAX, Bearer, Directory, Refused, SESSION, Wanted, Way};
 
 const PASSWORD: &str = "correct horse battery";
 
@@ -50,10 +50,19 @@ fn both_factors_are_needed_and_a_code_counts_once() {
     let directory = directory(&folder);
     let secret = account(&directory, "mira", Role::Developer);
     let first = code(&secret, now());
-    assert_eq!(directory.sign_in("mira", "wrong password", &first, now()), Err(Refused::Wrong));
-    assert_eq!(directory.sign_in("mira", PASSWORD, "000000", now()), Err(Refused::Wrong));
-    let (token, _) = directory.sign_in("mira", PASSWORD, &first, now()).unwrap();
-    assert_eq!(directory.sign_in("mira", PASSWORD, &first, now()), Err(Refused::Wrong));
+    assert_eq!(
+        directory.sign_in("mira", "wrong password", &first, Way::Terminal, now()),
+        Err(Refused::Wrong)
+    );
+    assert_eq!(
+        directory.sign_in("mira", PASSWORD, "000000", Way::Terminal, now()),
+        Err(Refused::Wrong)
+    );
+    let (token, _) = directory.sign_in("mira", PASSWORD, &first, Way::Terminal, now()).unwrap();
+    assert_eq!(
+        directory.sign_in("mira", PASSWORD, &first, Way::Terminal, now()),
+        Err(Refused::Wrong)
+    );
     let Some(Bearer::Person(signed_in)) = directory.bearer(&token, later(60)) else { panic!() };
     assert_eq!(signed_in.account, "mira");
     directory.confirm(&signed_in, &code(&secret, later(60)), later(60)).unwrap();
@@ -72,13 +81,19 @@ fn wrong_attempts_make_an_account_wait_and_no_other() {
     let directory = directory(&folder);
     let secret = account(&directory, "mira", Role::Qa);
     for _ in 0..ATTEMPTS_MAX {
-        assert_eq!(directory.sign_in("mira", PASSWORD, "000000", now()), Err(Refused::Wrong));
+        assert_eq!(
+            directory.sign_in("mira", PASSWORD, "000000", Way::Terminal, now()),
+            Err(Refused::Wrong)
+        );
     }
-    let right = directory.sign_in("mira", PASSWORD, &code(&secret, now()), now());
+    let right = directory.sign_in("mira", PASSWORD, &code(&secret, now()), Way::Terminal, now());
     assert!(matches!(right, Err(Refused::Wait { .. })), "{right:?}");
-    assert_eq!(directory.sign_in("nobody", PASSWORD, "000000", now()), Err(Refused::Wrong));
+    assert_eq!(
+        directory.sign_in("nobody", PASSWORD, "000000", Way::Terminal, now()),
+        Err(Refused::Wrong)
+    );
     let after = later(301);
-    directory.sign_in("mira", PASSWORD, &code(&secret, after), after).unwrap();
+    directory.sign_in("mira", PASSWORD, &code(&secret, after), Way::Terminal, after).unwrap();
 }
 
 #[test]
@@ -113,4 +128,39 @@ fn rights_follow_the_book_at_once_and_survive_a_restart() {
     );
     let kept = std::fs::read_to_string(folder.path().join("people.json")).unwrap();
     assert!(!kept.contains(PASSWORD) && !kept.contains(&token));
+}
+
+#[test]
+fn a_link_works_once_and_not_after_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = directory(&folder);
+    let code = directory.first_link(now()).unwrap().unwrap();
+    let newer = directory.first_link(now()).unwrap().unwrap();
+    assert_eq!(directory.set_up_first(&code, "mira", PASSWORD, now()), Err(Refused::Wrong));
+    assert_eq!(directory.set_up_first(&newer, "mira", PASSWORD, later(3_600)), Err(Refused::Wrong));
+    assert!(matches!(
+        directory.set_up_first(&newer, "ana", PASSWORD, now()),
+        Err(Refused::Cannot(_))
+    ));
+    assert!(matches!(
+        directory.set_up_first(&newer, "mira", "short", now()),
+        Err(Refused::Cannot(_))
+    ));
+    directory.set_up_first(&newer, "mira", PASSWORD, later(3_599)).unwrap();
+    assert_eq!(directory.set_up_first(&newer, "kofi", PASSWORD, now()), Err(Refused::Wrong));
+    assert_eq!(directory.first_link(now()), Ok(None), "there is an administrator");
+    let grant = directory.grant(&Actor::Person("mira".to_owned()));
+    assert!(grant.allows(Act::People, None) && !grant.allows(Act::Approve, None));
+
+    let (link, until) = directory.sign_in_link(now());
+    assert_eq!(directory.use_link(&link, until), Err(Refused::Wrong));
+    let (link, _) = directory.sign_in_link(now());
+    let (token, _) = directory.use_link(&link, now()).unwrap();
+    assert_eq!(directory.use_link(&link, now()), Err(Refused::Wrong));
+    let Some(Bearer::Person(owner)) = directory.bearer(&token, later(899)) else { panic!() };
+    assert_eq!((owner.account.as_str(), owner.way), ("ana", Way::Link));
+    assert!(
+        directory.bearer(&token, later(899 + 900)).is_none(),
+        "unused for a quarter of an hour"
+    );
 }

@@ -73,12 +73,35 @@ pub(crate) struct Whoami {
 }
 
 /// A secret that is shown once.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Handed {
     /// The secret: an invitation, a session's token, a machine's token, or a second factor.
     pub(crate) secret: String,
     /// Until when it can be used.
     pub(crate) expires: Option<Timestamp>,
+}
+
+impl std::fmt::Debug for Handed {
+    /// Without what is secret in it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handed").field("expires", &self.expires).finish_non_exhaustive()
+    }
+}
+
+/// A link that signs somebody in, once.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Link {
+    /// To be opened in a browser.
+    pub(crate) url: String,
+    /// Until when it can be used.
+    pub(crate) expires: Timestamp,
+}
+
+impl std::fmt::Debug for Link {
+    /// Without what is secret in it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").field("expires", &self.expires).finish_non_exhaustive()
+    }
 }
 
 /// A change that answers with nothing else.
@@ -110,7 +133,7 @@ pub(crate) struct Wanted {
 }
 
 /// Use an invitation.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SetUp {
     /// The account.
@@ -121,8 +144,15 @@ pub(crate) struct SetUp {
     pub(crate) password: String,
 }
 
+impl std::fmt::Debug for SetUp {
+    /// Without what is secret in it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SetUp").field("account", &self.account).finish_non_exhaustive()
+    }
+}
+
 /// Sign in.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SignIn {
     /// The account.
@@ -133,12 +163,26 @@ pub(crate) struct SignIn {
     pub(crate) code: String,
 }
 
+impl std::fmt::Debug for SignIn {
+    /// Without what is secret in it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SignIn").field("account", &self.account).finish_non_exhaustive()
+    }
+}
+
 /// Show the second factor again.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Confirm {
     /// The one-time code.
     pub(crate) code: String,
+}
+
+impl std::fmt::Debug for Confirm {
+    /// Without what is secret in it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Confirm").finish_non_exhaustive()
+    }
 }
 
 /// Make a token for a machine.

@@ -196,6 +196,9 @@ pub(crate) struct Server {
     pub(crate) services: usize,
     /// Whose requests it takes: the user who asks, by name.
     pub(crate) you: String,
+    /// Where its pages are, when it listens on the network.
+    #[serde(default)]
+    pub(crate) pages: Option<String>,
     /// The data plane.
     pub(crate) proxy: Proxy,
 }

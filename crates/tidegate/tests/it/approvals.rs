@@ -4,11 +4,10 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use totp_rs::{Algorithm, Builder};
 
+use crate::browser::Authenticator;
 use crate::harness::{App, Done, World};
 
 const PASSWORD: &str = "correct horse battery";
@@ -18,8 +17,7 @@ struct Person<'w> {
     world: &'w World,
     name: &'static str,
     home: PathBuf,
-    secret: Vec<u8>,
-    last_step: u64,
+    factor: Authenticator,
 }
 
 impl<'w> Person<'w> {
@@ -27,34 +25,20 @@ impl<'w> Person<'w> {
     fn new(world: &'w World, name: &'static str, more: &[&str]) -> Self {
         let home = world.path().join(format!("home-{name}"));
         std::fs::create_dir(&home).unwrap();
-        let mut person = Self { world, name, home, secret: Vec::new(), last_step: 0 };
         let invite = [&["user", "invite", name, "--role", "developer"][..], more].concat();
         let code = world.expect(0, &invite).stdout.trim().to_owned();
+        let mut person = Self { world, name, home, factor: Authenticator::new("") };
         let done = person.told(&["login", "--set-up", "--account", name], &[&code, PASSWORD]);
         assert_eq!(done.code, 0, "{done:?}");
         let secret = done.stdout.split("secret=").nth(1).unwrap().split('&').next().unwrap();
-        person.secret = data_encoding::BASE32_NOPAD.decode(secret.as_bytes()).unwrap();
+        person.factor = Authenticator::new(secret);
         // An invitation is used once.
         let again = person.told(&["login", "--set-up", "--account", name], &[&code, PASSWORD]);
         assert_eq!(again.code, 4, "{again:?}");
-        let code = person.code();
+        let code = person.factor.code();
         let done = person.told(&["login", "--account", name], &[PASSWORD, &code]);
         assert_eq!(done.code, 0, "{done:?}");
         person
-    }
-
-    /// A code that was not used before. The server takes the next step's as well.
-    fn code(&mut self) -> String {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() / 30;
-        self.last_step = now.max(self.last_step + 1);
-        let totp = Builder::new()
-            .with_algorithm(Algorithm::SHA1)
-            .with_digits(6)
-            .with_step_duration(30)
-            .with_secret(self.secret.clone())
-            .build()
-            .unwrap();
-        totp.generate(self.last_step * 30).to_string()
     }
 
     fn run(&self, arguments: &[&str]) -> Done {
@@ -168,7 +152,7 @@ fn a_code_counts_once_and_a_machine_never_approves() {
     world.wait_for_phase(&id, "approvals");
 
     let mut mira = Person::new(&world, "mira", &[]);
-    let code = mira.code();
+    let code = mira.factor.code();
     let confirmed = mira.told(&["login", "--confirm"], &[&code]);
     assert_eq!(confirmed.code, 0, "{confirmed:?}");
     let replayed = mira.told(&["login", "--account", "mira"], &[PASSWORD, &code]);

@@ -132,14 +132,27 @@ fn a_build_that_fails_stops_it_with_its_last_words() {
 }
 
 #[test]
-fn a_new_listen_address_that_is_taken_waits_and_users_keep_the_old_one() {
+fn a_new_listen_address_that_is_taken_stops_before_anything_is_started() {
     let world = World::with_server();
     let live = Live::in_(&world);
     let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = stranger.local_addr().unwrap().to_string();
     live.release_with("v2", &live.app.listen.clone(), &taken);
+    live.refuses("v2", 11, "TG5006", &[&taken, "nothing was started"]);
+    live.nothing_is_left();
+}
+
+#[test]
+fn a_new_listen_address_that_is_taken_on_the_way_waits_and_users_keep_the_old_one() {
+    let world = World::with_server();
+    let live = Live::in_(&world);
+    let taken = format!("127.0.0.1:{}", free_port());
+    live.release_with("v2", &live.app.listen.clone(), &taken);
     let load = live.app.load();
     let id = live.app.deploy("v2");
+    world
+        .wait_for(&id, |event| event["text"].as_str().is_some_and(|text| text.contains("is free")));
+    let stranger = TcpListener::bind(&taken).unwrap();
     // The address comes with the live role: until then there is one for both releases.
     let refused = world.wait_for(&id, |event| event["kind"] == "split_refused");
     assert!(refused["text"].as_str().unwrap().contains("TG5006"), "{refused}");

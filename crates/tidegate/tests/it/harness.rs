@@ -118,6 +118,27 @@ impl World {
         *self.server.lock().unwrap() = Some(child);
     }
 
+    /// A world whose server listens on the network as well, with these settings beside that.
+    pub(crate) fn with_pages(settings: &str) -> Self {
+        let world = Self::new();
+        fs::create_dir(world.state_dir()).unwrap();
+        fs::set_permissions(world.state_dir(), Permissions::from_mode(0o700)).unwrap();
+        let settings = format!("listen: 127.0.0.1:0\n{settings}");
+        fs::write(world.state_dir().join("server.yaml"), settings).unwrap();
+        world.start_server();
+        world
+    }
+
+    /// Where the pages of its server are.
+    pub(crate) fn pages(&self) -> String {
+        self.get("/v1/server")["pages"].as_str().expect("it listens").to_owned()
+    }
+
+    /// What the server said in its terminal.
+    pub(crate) fn server_words(&self) -> String {
+        fs::read_to_string(self.path().join("server.out")).unwrap_or_default()
+    }
+
     /// Process id of the server that this world started.
     pub(crate) fn server_pid(&self) -> u32 {
         self.server.lock().unwrap().as_ref().expect("a server was started").id()
@@ -481,7 +502,7 @@ fn parse_answer(answer: &[u8]) -> Option<Answer> {
 }
 
 /// Head and body of an answer; a chunked body is put together.
-fn split(answer: &[u8]) -> Option<(String, Vec<u8>)> {
+pub(crate) fn split(answer: &[u8]) -> Option<(String, Vec<u8>)> {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = String::from_utf8_lossy(&answer[..end]).into_owned();
     let body = &answer[end + 4..];

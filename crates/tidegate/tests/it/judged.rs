@@ -2,10 +2,12 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use crate::harness::World;
+use crate::harness::{World, free_port, wait};
 
 /// A policy for rehearsals: two steps of two minutes.
 const POLICY: &str = "tidegate: 1
@@ -139,4 +141,82 @@ fn ticks_from_elsewhere_are_replayed() {
         assert!(refused.stderr.contains("TG7032"), "{refused:?}");
         assert!(refused.stderr.contains(said), "{said}: {refused:?}");
     }
+}
+
+/// A real Prometheus that knows numbers of its own only.
+struct Prometheus(Child);
+
+impl Prometheus {
+    #[track_caller]
+    fn start(dir: &Path, port: u16) -> Self {
+        let config = dir.join("prometheus.yml");
+        fs::write(&config, "global: {scrape_interval: 1h}\n").unwrap();
+        let child = Command::new("prometheus")
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.tsdb.path={}", dir.join("tsdb").display()))
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        Self(child.unwrap_or_else(|error| panic!("prometheus (./test installs it): {error}")))
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+#[test]
+fn numbers_of_others_that_go_missing_hold_and_never_roll_back_by_themselves() {
+    let world = World::with_server();
+    let (app, port) = (world.app(), free_port());
+    let numbers = Prometheus::start(world.path(), port);
+    let config = app
+        .config("")
+        .replace("each: {for: 2s", "each: {for: 6s")
+        .replace("advance_if: [errors < 10%]", "advance_if: [errors < 10%, orders >= 10/min]");
+    let config = config
+        .replace("for 2s]\n", "for 2s, orders < 5/min for 2s]\n")
+        .replace("{hold: 30s", "{hold: 30m")
+        + &format!(
+            "sources: {{prometheus: {{url: \"http://127.0.0.1:{port}\"}}}}\nmetrics:\n  orders: \
+             {{prometheus: 'vector(12) or none{{slot=\"$slot\"}}', unit: /min, every: 1s, \
+             timeout: 900ms, stale_after: 3s}}\n"
+        );
+    app.write("tidegate.yaml", &config);
+    app.release("v1", "");
+    world.wait_for_end(&app.deploy("v1"));
+    let load = app.load();
+    app.release("v2", "");
+    let id = app.deploy("v2");
+    world.wait_for(&id, |event| event["kind"] == "step_converged");
+    drop(numbers);
+    let held = world.wait_for(&id, |event| event["kind"] == "hold_began");
+    assert!(held["event"].to_string().contains("orders"), "{held}");
+    let listed = world.get(&format!("/v1/deployments/{id}/verdicts"));
+    let call = listed["verdicts"].as_array().unwrap().last().unwrap()["verdict"].clone();
+    assert_eq!(
+        (&call["call"], &call["reason"]),
+        (&"hold".into(), &"readings are missing".into()),
+        "{call}"
+    );
+
+    // It is back, and the release goes on from where it was: one hold, one word to people.
+    let numbers = Prometheus::start(world.path(), port);
+    assert_eq!(world.wait_for_end(&id), "succeeded");
+    let timeline = world.expect(0, &["timeline", &id, "--json"]).stdout;
+    assert_eq!(timeline.matches(r#""kind":"hold_began""#).count(), 1, "{timeline}");
+
+    // What the data plane counts by itself needs nobody else.
+    drop(numbers);
+    app.release("v3", "fail 60");
+    let id = app.deploy("v3");
+    assert_eq!(world.wait_for_end(&id), "rolled_back");
+    let why = world.get(&format!("/v1/deployments/{id}"))["why"].to_string();
+    assert!(why.contains("failed") || why.contains("errors"), "{why}");
+    drop(load);
+    wait("the traffic is back", || (app.visit("/")? == (200, "v2".to_owned())).then_some(()));
 }

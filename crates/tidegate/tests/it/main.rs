@@ -12,8 +12,10 @@
 mod api;
 mod approvals;
 mod bad_input;
+mod browser;
 mod cli;
 mod demo;
+mod doors;
 mod examples;
 mod gates;
 mod harness;

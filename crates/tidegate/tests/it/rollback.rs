@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::harness::World;
+use crate::harness::{TIDEGATE, World};
 
 #[test]
 fn at_rest_the_earlier_release_comes_back() {
@@ -86,4 +86,34 @@ fn the_emergency_needs_neither_server_nor_journal() {
     world.wait_for(&id, |event| event["kind"] == "split_overridden");
     assert_eq!(world.wait_for_end(&id), "rolled_back");
     assert_eq!(app.visit("/"), Some((200, "v1".to_owned())));
+}
+
+/// What a person asked for is `v2`; that `v4` stayed because `v2` does not start is no success.
+#[test]
+fn a_return_that_is_itself_taken_back_is_no_success() {
+    let world = World::with_server();
+    let app = world.app();
+    app.release("v1", "");
+    world.wait_for_end(&app.deploy("v1"));
+    let load = app.load();
+    let good = app.config("");
+    let broken = world.path().join("broken");
+    let program = std::path::Path::new(TIDEGATE).with_file_name("examples").join("tinyshop");
+    let script = format!("[ -e {} ] && exit 3; exec {}", broken.display(), program.display());
+    app.write("run.sh", &script);
+    let run = format!("[{}]", program.display());
+    app.write("tidegate.yaml", &good.replace(&run, "[sh, run.sh]"));
+    app.release("v2", "");
+    app.write("tidegate.yaml", &good);
+    for later in ["v2", "v3", "v4"] {
+        if later != "v2" {
+            app.release(later, "");
+        }
+        assert_eq!(world.wait_for_end(&app.deploy(later)), "succeeded", "{later}");
+    }
+    drop(load);
+    std::fs::write(&broken, "").unwrap();
+    let done = world.expect(13, &["rollback", "--to", "v2"]);
+    assert!(done.stdout.contains("v4"), "{done:?}");
+    assert_eq!(app.visit("/"), Some((200, "v4".to_owned())));
 }

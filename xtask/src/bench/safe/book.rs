@@ -264,11 +264,15 @@ impl Book {
             // Of good releases nearly all end without an event; those are only counted.
             let quiet = self.families.iter().any(|f| f.number == *family && f.is_quiet);
             let kept = ends.iter().enumerate().filter(|(_, end)| !quiet || end.is_eventful());
-            let row = |(at, e): (usize, &End)| {
+            let (at, kept): (Vec<usize>, Vec<&End>) = kept.unzip();
+            let row = |e: &&End| {
                 let nats = (e.nats * 10.0).round() / 10.0;
-                json!([at, e.rolled_back, e.braked, e.literal, e.held, e.failed, nats])
+                let times = [e.rolled_back, e.braked, e.literal, e.held, Some(e.failed)];
+                let numbers = times.into_iter().chain([Some(nats)]);
+                json!(numbers.map(|number| number.map(short)).collect::<Vec<_>>())
             };
-            json!([family, rate, ends.len(), kept.map(row).collect::<Vec<_>>()])
+            let rows: Vec<Value> = kept.iter().map(row).collect();
+            json!([family, rate, ends.len(), if quiet { at } else { Vec::new() }, rows])
         });
         let theirs = self.theirs.iter().map(|((family, rate), cell)| {
             let settings: Vec<Value> = cell.settings.iter().map(|s| json!([s.0, s.1])).collect();
@@ -309,17 +313,21 @@ impl Book {
         for cell in array(&value["ours"])? {
             let end = |e: &Value| -> anyhow::Result<End> {
                 Ok(End {
-                    rolled_back: e[1].as_f64(),
-                    braked: e[2].as_f64(),
-                    literal: e[3].as_f64(),
-                    held: e[4].as_f64(),
-                    failed: real(&e[5])?,
-                    nats: real(&e[6])?,
+                    rolled_back: e[0].as_f64(),
+                    braked: e[1].as_f64(),
+                    literal: e[2].as_f64(),
+                    held: e[3].as_f64(),
+                    failed: real(&e[4])?,
+                    nats: real(&e[5])?,
                 })
             };
             let mut ends = vec![End::default(); usize::try_from(whole(&cell[2])?)?];
-            for row in array(&cell[3])? {
-                let at = usize::try_from(whole(&row[0])?)?;
+            let numbers = array(&cell[3])?;
+            for (at, row) in array(&cell[4])?.into_iter().enumerate() {
+                let at = match numbers.get(at) {
+                    Some(number) => usize::try_from(whole(number)?)?,
+                    None => at,
+                };
                 *ends.get_mut(at).context("a replica beyond the last")? = end(&row)?;
             }
             book.ours.insert((whole(&cell[0])?, whole(&cell[1])?), ends);
@@ -334,6 +342,11 @@ impl Book {
         }
         Ok(book)
     }
+}
+
+/// Whole numbers without a point, to keep the file small.
+fn short(number: f64) -> Value {
+    if number.fract() == 0.0 { json!(number as i64) } else { json!(number) }
 }
 
 /// `None`, `Some(3)` or `Some(3.5)`.

@@ -170,10 +170,7 @@ fn judges(book: &Book) -> String {
         is_ours: false,
     });
     let all: Vec<Dot> = std::iter::once(ours).chain(theirs).collect();
-    dots(
-        "5 % errors at 100 requests/s: time to the rollback, and worst share of good releases rolled back",
-        &all,
-    )
+    dots("5 % errors at 100/s: time to the rollback, and worst share of good releases blamed", &all)
 }
 
 fn faults(book: &Book) -> String {

@@ -64,7 +64,8 @@ fn axis(text: &mut String, from: f64, to: f64, bottom: f64) {
 /// How soon against how often wrong: below the line and to the left is better.
 pub(crate) fn dots(title: &str, dots: &[Dot]) -> String {
     let (left, right, top, bottom) = (70.0, 700.0, 44.0, 320.0);
-    let mut text = open(760, 640, title);
+    let rows = dots.len().div_ceil(2);
+    let mut text = open(760, 380 + 20 * u32::try_from(rows).unwrap_or(0), title);
     axis(&mut text, left, right, bottom);
     let height = |wrong: f64| bottom - (bottom - top) * wrong.clamp(0.0, 1.0).sqrt();
     for (wrong, label) in
@@ -84,14 +85,11 @@ pub(crate) fn dots(title: &str, dots: &[Dot]) -> String {
     for (at, dot) in dots.iter().enumerate() {
         let (x, y) = (along(dot.seconds, left, right), height(dot.wrong));
         let class = if dot.is_ours { "o" } else { "r" };
-        let (column, row) = (at / 12, at % 12);
+        let (column, row) = (at / rows, at % rows);
         let written = writeln!(
             text,
             "<circle class=\"{class}\" cx=\"{x:.0}\" cy=\"{y:.0}\" r=\"6\"/>\
-             <text x=\"{:.0}\" y=\"{:.0}\">{}</text><text x=\"{}\" y=\"{}\">{} {}</text>",
-            x + 8.0,
-            y - 6.0,
-            at + 1,
+             <text x=\"{}\" y=\"{}\">{} {}</text>",
             20 + column * 370,
             370 + row * 20,
             at + 1,
@@ -99,7 +97,49 @@ pub(crate) fn dots(title: &str, dots: &[Dot]) -> String {
         );
         debug_assert!(written.is_ok());
     }
+    let points = dots.iter().map(|dot| (along(dot.seconds, left, right), height(dot.wrong)));
+    for (x, y, label) in labels(&points.collect::<Vec<_>>()) {
+        // Half of the label's width, at about seven pixels a sign, must not leave the picture.
+        let half = 3.5 * f64::from(u32::try_from(label.len()).unwrap_or(u32::MAX));
+        let x = x.min(755.0 - half);
+        let written = writeln!(
+            text,
+            "<text x=\"{x:.0}\" y=\"{:.0}\" text-anchor=\"middle\">{label}</text>",
+            y - 9.0
+        );
+        debug_assert!(written.is_ok());
+    }
     text + "</svg>\n"
+}
+
+/// One label for all points that are too near each other for their own: where, and what.
+fn labels(points: &[(f64, f64)]) -> Vec<(f64, f64, String)> {
+    /// A number and a gap, and a line of text, in pixels.
+    const NEAR: (f64, f64) = (32.0, 9.0);
+    let mut order: Vec<usize> = (0..points.len()).collect();
+    order.sort_by(|a, b| {
+        let ((xa, ya), (xb, yb)) = (points[*a], points[*b]);
+        (ya / NEAR.1).round().total_cmp(&(yb / NEAR.1).round()).then(xa.total_cmp(&xb))
+    });
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for at in order {
+        let (x, y) = points[at];
+        let last = groups.last_mut().filter(|group| {
+            let (known, level) = points[group[group.len() - 1]];
+            (x - known).abs() < NEAR.0 && (y - level).abs() < NEAR.1
+        });
+        match last {
+            Some(group) => group.push(at),
+            None => groups.push(vec![at]),
+        }
+    }
+    let label = |mut group: Vec<usize>| {
+        let (first, last) = (points[group[0]], points[group[group.len() - 1]]);
+        group.sort_unstable();
+        let numbers: Vec<String> = group.iter().map(|at| (at + 1).to_string()).collect();
+        (f64::midpoint(first.0, last.0), first.1, numbers.join(" "))
+    };
+    groups.into_iter().map(label).collect()
 }
 
 /// Time to the rollback of every fault: the dark bar ends at the median, the light one at p95.
@@ -137,6 +177,7 @@ mod tests {
             |name: &str| Dot { name: name.to_owned(), seconds: 20.0, wrong: 0.0, is_ours: true };
         let svg = dots("Soon & right", &[dot("a < b"), dot("c")]);
         assert!(svg.contains("a &lt; b") && svg.ends_with("</svg>\n"));
+        assert!(svg.contains(">1 2</text>"), "two in one place share a label: {svg}");
         let svg = bars("x", &[Bar { name: "F1".to_owned(), median: 1.0, p95: 9_999.0 }]);
         assert!(svg.contains(">F1<") && !svg.contains("NaN"));
     }

@@ -10,9 +10,11 @@ use super::{
 };
 use crate::decide::back::{self, go_back};
 use crate::event::{DeploymentKind, Ending, Event};
-use crate::ids::SlotName;
+use crate::ids::{PartName, SlotName};
 use crate::plan::Part;
-use crate::state::{Deployment, Phase, PhaseResult, Reason, State, Tenant};
+use crate::state::{
+    Deployment, Phase, PhaseResult, Reason, State, TaskId, TaskProgress, TaskState, Tenant,
+};
 use crate::verdict::Outcome;
 
 /// What follows in a phase before traffic.
@@ -59,11 +61,30 @@ fn ready(state: &State, deployment: &Deployment) -> Vec<Event> {
             vec![phase_entered(deployment, Phase::Gates, PhaseResult::Passed)]
         }
         Some((outcome, summary)) => {
-            let found = if outcome == Outcome::Fail { "is sick" } else { "gave no answer" };
-            let why = format!("the live revision {found}, so nothing was started: {summary}");
+            let found = match failed_address(deployment) {
+                Some(part) => format!("the data plane cannot take the new address of {part}"),
+                None if outcome == Outcome::Fail => "the live revision is sick".to_owned(),
+                None => "the live revision gave no answer".to_owned(),
+            };
+            let why = format!("{found}, so nothing was started: {summary}");
             vec![deployment_ended(deployment, Ending::Stopped, why)]
         }
     }
+}
+
+/// The part whose new address was refused, when that is what failed.
+fn failed_address(deployment: &Deployment) -> Option<&PartName> {
+    let failed = |task: &TaskState| match &task.progress {
+        TaskProgress::Done { outcome, .. } => !outcome.allows_progress(),
+        _ => false,
+    };
+    if deployment.tasks.get(&TaskId::CheckLive).is_some_and(failed) {
+        return None;
+    }
+    deployment.tasks.iter().find_map(|(id, task)| match id {
+        TaskId::Address(part) if failed(task) => Some(part),
+        _ => None,
+    })
 }
 
 /// How a phase that a plan may leave out ended; `Ok(None)` while it runs.

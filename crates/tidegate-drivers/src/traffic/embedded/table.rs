@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use tidegate_core::digest::Digest;
-use tidegate_core::effect::RouteTable;
+use tidegate_core::effect::{Brake, RouteTable};
 use tidegate_core::ids::{EnvironmentName, PartName, Scope, ServiceName, SlotName};
-use tidegate_core::plan::{CohortBy, Comparison, Metric, Rule};
+use tidegate_core::plan::{CohortBy, Comparison, Floor, Metric, Rule};
 use tidegate_core::state::Backend;
 use tidegate_core::weight::Split;
 use tidegate_engine::ports::Failure;
@@ -90,6 +90,7 @@ pub(super) fn seal(scope: &Scope, table: &RouteTable, epoch: u64) -> Result<wire
         .map_err(odd)?;
     check_split(table).map_err(odd)?;
     let fallback = table.fallback.as_ref().map(|split| shares(split, &table.backends));
+    let brake = table.brake.as_ref().filter(|_| fallback.is_some());
     let lease = table.lease.map(|lease| u64::try_from(lease.as_millis()).unwrap_or(0));
     let tls = table.route.tls.as_ref().map(|tls| edge::tls(tls, &table.route)).transpose();
     let behind = table.route.behind.as_ref().map(edge::behind).transpose();
@@ -106,7 +107,8 @@ pub(super) fn seal(scope: &Scope, table: &RouteTable, epoch: u64) -> Result<wire
         preview: preview(table, &backends),
         cohort: cohort(&service, table),
         lease_ms: lease.filter(|_| fallback.is_some()),
-        brake: if fallback.is_some() { brakes(&table.brake) } else { Vec::new() },
+        brake: brake.map(|brake| brakes(&brake.rules)).unwrap_or_default(),
+        judge: brake.map(judge),
         limits_ms: table.limits_ms.clone(),
         acknowledges_override: table.adopted_override,
         mirror: mirror(table, &backends),
@@ -198,6 +200,20 @@ fn mirror(table: &RouteTable, backends: &[wire::Backend]) -> Option<wire::Mirror
     Some(wire::Mirror { revision, share })
 }
 
+// The numbers by which the judge of the engine goes, for the same judge in the proxy.
+fn judge(brake: &Brake) -> wire::BrakeJudge {
+    let ms = |time: jiff::SignedDuration| u64::try_from(time.as_millis()).unwrap_or(0);
+    let evidence = brake.evidence.map(|declared| wire::BrakeEvidence {
+        objective: declared.objective,
+        rho: declared.worse,
+        latency_margin: declared.slower,
+        warm_up_ms: ms(declared.warm_up),
+        horizon_ms: ms(brake.horizon).max(1),
+        changes: brake.changes,
+    });
+    wire::BrakeJudge { attributed: brake.floor == Floor::Attributed, evidence }
+}
+
 // Only the error rate is known to the proxy by itself. A rule of a longer time than the proxy
 // remembers stays with the judge.
 fn brakes(rules: &[Rule]) -> Vec<wire::BrakeRule> {
@@ -218,9 +234,11 @@ fn brakes(rules: &[Rule]) -> Vec<wire::BrakeRule> {
 #[cfg(test)]
 mod tests {
     use jiff::SignedDuration;
-    use tidegate_core::effect::RouteTable;
+    use tidegate_core::effect::{Brake, RouteTable};
     use tidegate_core::ids::{EnvironmentName, PartName, Scope, ServiceName, SlotName};
-    use tidegate_core::plan::{CohortBy, Comparison, Metric, Protocol, Route, Rule};
+    use tidegate_core::plan::{
+        CohortBy, Comparison, Evidence, Floor, Metric, Protocol, Route, Rule,
+    };
     use tidegate_core::state::Backend;
     use tidegate_core::weight::{Split, Weight};
 
@@ -274,20 +292,26 @@ mod tests {
             live: Some(slot("north")),
             fallback: Some(Split::all_to(slot("north"))),
             lease: Some(SignedDuration::from_secs(60)),
-            brake: vec![
-                Rule {
-                    metric: Metric::Errors,
-                    comparison: Comparison::Above,
-                    limit: 1.0,
-                    sustained: SignedDuration::from_mins(5),
-                },
-                Rule {
-                    metric: Metric::P95,
-                    comparison: Comparison::Above,
-                    limit: 500.0,
-                    sustained: SignedDuration::from_mins(5),
-                },
-            ],
+            brake: Some(Brake {
+                floor: Floor::Attributed,
+                evidence: Some(Evidence::default()),
+                horizon: SignedDuration::from_mins(60),
+                changes: 3,
+                rules: vec![
+                    Rule {
+                        metric: Metric::Errors,
+                        comparison: Comparison::Above,
+                        limit: 1.0,
+                        sustained: SignedDuration::from_mins(5),
+                    },
+                    Rule {
+                        metric: Metric::P95,
+                        comparison: Comparison::Above,
+                        limit: 500.0,
+                        sustained: SignedDuration::from_mins(5),
+                    },
+                ],
+            }),
             limits_ms: vec![200.0, 500.0],
             adopted_override: Some(3),
         }
@@ -308,6 +332,10 @@ mod tests {
         assert_eq!(sealed.fallback.as_ref().unwrap().len(), 1);
         assert_eq!((sealed.lease_ms, sealed.acknowledges_override), (Some(60_000), Some(3)));
         assert_eq!(sealed.brake.len(), 1);
+        let judge = sealed.judge.unwrap();
+        assert!(judge.attributed);
+        let evidence = judge.evidence.unwrap();
+        assert_eq!((evidence.rho, evidence.horizon_ms, evidence.changes), (1.5, 3_600_000, 3));
         assert_eq!(sealed.routes[0].host.as_deref(), Some("shop.example"));
         let preview = sealed.preview.as_ref().unwrap();
         assert_eq!(preview.header, "x-preview");

@@ -64,6 +64,26 @@ impl FakeTable {
     }
 }
 
+impl super::Inner {
+    /// The table that this one would follow.
+    fn admit(&self, table: &RouteTable, epoch: u64) -> Result<Option<FakeTable>, Failure> {
+        if epoch < self.highest_epoch {
+            return Err(conflict("an older epoch"));
+        }
+        let old = self.tables.get(&table.part).cloned();
+        if let Some(old) = &old {
+            if (epoch, table.generation) < (old.epoch, old.generation) {
+                return Err(conflict("an older generation"));
+            }
+            let known = table.adopted_override.unwrap_or(0);
+            if old.overridden.as_ref().is_some_and(|o| o.sequence > known) {
+                return Err(conflict("an override nobody answered"));
+            }
+        }
+        Ok(old)
+    }
+}
+
 #[async_trait]
 impl Traffic for World {
     async fn ensure(&self, _scope: &Scope, table: &RouteTable, epoch: u64) -> Result<(), Failure> {
@@ -71,20 +91,8 @@ impl Traffic for World {
         let now = Instant::now();
         {
             let mut inner = self.lock();
-            if epoch < inner.highest_epoch {
-                return Err(conflict("an older epoch"));
-            }
+            let old = inner.admit(table, epoch)?;
             inner.highest_epoch = epoch;
-            let old = inner.tables.get(&table.part).cloned();
-            if let Some(old) = &old {
-                if (epoch, table.generation) < (old.epoch, old.generation) {
-                    return Err(conflict("an older generation"));
-                }
-                let known = table.adopted_override.unwrap_or(0);
-                if old.overridden.as_ref().is_some_and(|o| o.sequence > known) {
-                    return Err(conflict("an override nobody answered"));
-                }
-            }
             let shares = table.split.iter().flat_map(|split| split.shares());
             let unready: Vec<SlotName> = shares
                 .filter(|(slot, weight)| {
@@ -135,6 +143,17 @@ impl Traffic for World {
                 },
             );
         }
+        self.way_back().await
+    }
+
+    async fn rehearse(
+        &self,
+        _scope: &Scope,
+        table: &RouteTable,
+        epoch: u64,
+    ) -> Result<(), Failure> {
+        self.way_there().await?;
+        self.lock().admit(table, epoch)?;
         self.way_back().await
     }
 

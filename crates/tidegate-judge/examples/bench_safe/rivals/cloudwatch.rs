@@ -3,8 +3,10 @@
 //!
 //! M of the last N datapoints breach. Datapoints that are missing are looked for further back in
 //! the evaluation range (N and two more); what is still missing is filled as the alarm is set.
-//! CodeDeploy stops and rolls back when any of its alarms is in ALARM. The alarms are errors above
-//! 1 % and p95 above 500 ms, missing datapoints as by default.
+//! Where missing datapoints are not filled, breaching ones alone raise the alarm once the oldest is
+//! M periods old. CodeDeploy stops and rolls back when any of its alarms is in ALARM. The alarms are
+//! errors above 1 % and p95 above 500 ms unless a setting says otherwise, missing datapoints as by
+//! default.
 
 use std::collections::VecDeque;
 
@@ -51,25 +53,35 @@ pub(crate) fn evaluate(points: &[Option<bool>], m: usize, n: usize, missing: Mis
         Missing::Ignore if real.is_empty() => State::Retained,
         // Enough breach already, or everything that is there breaches: not waited for more.
         Missing::Skipped | Missing::Ignore if breaching >= m => State::Alarm,
-        Missing::Skipped => decide(breaching == real.len()),
+        // The oldest breach is M periods old, and nothing but breaches is there.
+        Missing::Skipped if breaching == real.len() => {
+            let age = points.iter().position(Option::is_some).map_or(0, |at| points.len() - at);
+            if age >= m { State::Alarm } else { State::InsufficientData }
+        }
+        Missing::Skipped => State::Ok,
         Missing::Ignore if breaching == real.len() => State::Retained,
         Missing::Ignore => State::Ok,
     }
 }
+
+/// Most failures as a share, and most milliseconds of p95.
+pub(crate) type Limits = (f64, f64);
+pub(crate) const USUAL: Limits = (0.01, 500.0);
 
 #[derive(Debug)]
 pub(crate) struct CloudWatch {
     period: u64,
     m: usize,
     n: usize,
+    limits: Limits,
     recent: Recent,
     points: [VecDeque<Option<bool>>; 2],
 }
 
 impl CloudWatch {
-    pub(crate) fn new(period: u64, m: usize, n: usize) -> CloudWatch {
+    pub(crate) fn new(period: u64, m: usize, n: usize, limits: Limits) -> CloudWatch {
         let points = [VecDeque::new(), VecDeque::new()];
-        CloudWatch { period, m, n, recent: Recent::new(period), points }
+        CloudWatch { period, m, n, limits, recent: Recent::new(period), points }
     }
 }
 
@@ -79,8 +91,8 @@ impl Rival for CloudWatch {
         if !second.is_multiple_of(self.period) {
             return false;
         }
-        let errors = self.recent.error_rate().map(|rate| rate > 0.01);
-        let latency = self.recent.quantile_ms(0.95).map(|ms| ms > 500.0);
+        let errors = self.recent.error_rate().map(|rate| rate > self.limits.0);
+        let latency = self.recent.quantile_ms(0.95).map(|ms| ms > self.limits.1);
         let (m, n) = (self.m, self.n);
         let mut alarms = false;
         for (points, point) in self.points.iter_mut().zip([errors, latency]) {
@@ -109,29 +121,32 @@ mod tests {
         text.split(' ').map(point).collect()
     }
 
-    // The two tables of the user guide: points, then missing, ignore, breaching, not breaching.
+    // The two tables of the user guide, doc_source/AlarmThatSendsEmail.md of
+    // awsdocs/amazon-cloudwatch-user-guide at 05fd32f: points, then missing, ignore, breaching, not
+    // breaching.
     #[test]
     fn tables_of_the_user_guide() {
         use State::{Alarm, InsufficientData, Ok, Retained};
         let three_of_three = [
             ("0 - X - X", [Ok, Ok, Ok, Ok]),
-            ("- - - - 0", [Ok, Ok, Ok, Ok]),
+            ("0 - - - -", [Ok, Ok, Ok, Ok]),
             ("- - - - -", [InsufficientData, Retained, Alarm, Ok]),
             ("0 X X - X", [Alarm, Alarm, Alarm, Alarm]),
-            ("- - X - -", [Alarm, Retained, Alarm, Ok]),
+            ("- - - - X", [InsufficientData, Retained, Alarm, Ok]),
+            ("X - - - -", [Alarm, Retained, Alarm, Ok]),
         ];
         let two_of_three = [
             ("0 - X - X", [Alarm, Alarm, Alarm, Alarm]),
             ("0 0 X 0 X", [Alarm, Alarm, Alarm, Alarm]),
             ("0 - X - -", [Ok, Ok, Alarm, Ok]),
             ("- - - - 0", [Ok, Ok, Alarm, Ok]),
-            ("- - - X -", [Alarm, Retained, Alarm, Ok]),
+            ("- - - - X", [InsufficientData, Retained, Alarm, Ok]),
         ];
         let treatments =
             [Missing::Skipped, Missing::Ignore, Missing::Breaching, Missing::NotBreaching];
-        for (m, table) in [(3, three_of_three), (2, two_of_three)] {
+        for (m, table) in [(3, &three_of_three[..]), (2, &two_of_three[..])] {
             for (text, states) in table {
-                for (missing, state) in treatments.into_iter().zip(states) {
+                for (missing, state) in treatments.into_iter().zip(*states) {
                     let found = evaluate(&points(text), m, 3, missing);
                     assert_eq!(found, state, "{text} {m} of 3, {missing:?}");
                 }

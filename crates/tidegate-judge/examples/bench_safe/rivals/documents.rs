@@ -1,5 +1,5 @@
 //! The rules of the process documents, read literally: errors above 1 % or p95 above 500 ms, each
-//! for five minutes. Written apart from the judge's own windows, so that one checks the other.
+//! for five minutes, unless a setting has other limits. Written apart from the judge's own windows, so that one checks the other.
 //!
 //! Each second is an evaluation of the ten seconds before it; a window without requests is no
 //! evaluation, and silence for a minute ends a breach.
@@ -47,23 +47,25 @@ impl Breach {
 #[derive(Debug)]
 pub(crate) struct Documents {
     recent: Recent,
+    limits: (f64, f64),
     errors: Breach,
     latency: Breach,
 }
 
-impl Default for Documents {
-    fn default() -> Documents {
-        let recent = Recent::new(SPAN);
-        Documents { recent, errors: Breach::default(), latency: Breach::default() }
+impl Documents {
+    /// Most failures as a share, and most milliseconds of p95.
+    pub(crate) fn new(limits: (f64, f64)) -> Documents {
+        let (errors, latency) = (Breach::default(), Breach::default());
+        Documents { recent: Recent::new(SPAN), limits, errors, latency }
     }
 }
 
 impl Rival for Documents {
     fn second(&mut self, _second: u64, candidate: &Arm, _live: &Arm) -> bool {
         self.recent.add(candidate);
-        let errors = self.recent.error_rate().map(|rate| rate > 0.01);
+        let errors = self.recent.error_rate().map(|rate| rate > self.limits.0);
         // Above 500 ms: the upper edge of the cell that holds the quantile lies past it.
-        let latency = self.recent.quantile_ms(0.95).map(|ms| ms > 500.0);
+        let latency = self.recent.quantile_ms(0.95).map(|ms| ms > self.limits.1);
         let errors = self.errors.evaluate(errors);
         let latency = self.latency.evaluate(latency);
         errors || latency

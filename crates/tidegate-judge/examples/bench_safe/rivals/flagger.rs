@@ -3,16 +3,18 @@
 //!
 //! One check an interval; a failed one is counted and never forgotten; at the *next* interval a
 //! count that has reached the threshold rolls back. No value is a failed check. The metrics are
-//! the two built-in ones as its documents set them: success of at least 99 % and p99 of at most
-//! 500 ms over one minute.
+//! the two built-in ones over one minute, as its documents set them unless a setting says otherwise:
+//! success of at least 99 % and p99 of at most 500 ms.
 
 use tidegate_judge::Arm;
 
 use super::{Recent, Rival};
 
 const WINDOW: u64 = 60;
-const SUCCESS_MIN: f64 = 99.0;
-const P99_MAX_MS: f64 = 500.0;
+
+/// Least success in percent, and most milliseconds of p99.
+pub(crate) type Limits = (f64, f64);
+pub(crate) const DOCUMENTED: Limits = (99.0, 500.0);
 
 /// What one interval came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,13 +60,14 @@ pub(crate) fn duration_passes(ms: Option<f64>, min: Option<f64>, max: Option<f64
 pub(crate) struct Flagger {
     interval: u64,
     analysis: Analysis,
+    limits: Limits,
     recent: Recent,
 }
 
 impl Flagger {
-    pub(crate) fn new(interval: u64, threshold: u32) -> Flagger {
+    pub(crate) fn new(interval: u64, threshold: u32, limits: Limits) -> Flagger {
         let analysis = Analysis { threshold, failed_checks: 0 };
-        Flagger { interval, analysis, recent: Recent::new(WINDOW) }
+        Flagger { interval, analysis, limits, recent: Recent::new(WINDOW) }
     }
 }
 
@@ -75,8 +78,8 @@ impl Rival for Flagger {
             return false;
         }
         let success = self.recent.error_rate().map(|rate| 100.0 * (1.0 - rate));
-        let passes = success_passes(success, Some(SUCCESS_MIN), None)
-            && duration_passes(self.recent.quantile_ms(0.99), None, Some(P99_MAX_MS));
+        let passes = success_passes(success, Some(self.limits.0), None)
+            && duration_passes(self.recent.quantile_ms(0.99), None, Some(self.limits.1));
         self.analysis.step(passes) == Step::Rollback
     }
 }
@@ -98,15 +101,18 @@ mod tests {
 
     #[test]
     fn the_documents_walk_through() {
-        // docs/gitbook/tutorials, "automated rollback": `threshold: 5`, halted advancements are
-        // counted up to 5, then "Rolling back ... failed checks threshold reached 5".
-        let mut analysis = Analysis { threshold: 5, failed_checks: 0 };
-        let steps: Vec<Step> = (0..6).map(|_| analysis.step(false)).collect();
-        let halts = [Step::Halt; 5];
-        assert_eq!(steps[..5], halts);
-        assert_eq!(steps[5], Step::Rollback);
-        // docs/gitbook/usage/how-it-works: "max number of failed metric checks before rollback" is
-        // a number of checks in all, not in a row.
+        // docs/gitbook/tutorials/istio-progressive-delivery.md at 128c883, "Automated rollback": the
+        // first five of the events "Halt podinfo.test advancement success rate ... < 99%".
+        for percent in [69.17, 61.39, 55.06, 47.00, 38.08] {
+            assert!(!success_passes(Some(percent), Some(99.0), None), "{percent}");
+        }
+        // There: "Failed Checks: 10", "Rolling back podinfo.test failed checks threshold reached 10".
+        let mut analysis = Analysis { threshold: 10, failed_checks: 0 };
+        let steps: Vec<Step> = (0..11).map(|_| analysis.step(false)).collect();
+        assert_eq!(steps[..10], [Step::Halt; 10]);
+        assert_eq!((steps[10], analysis.failed_checks), (Step::Rollback, 10));
+        // docs/gitbook/usage/how-it-works.md at 061c179: `threshold` is the "max number of failed
+        // metric checks before rollback": of checks in all, not in a row.
         let mut analysis = Analysis { threshold: 2, failed_checks: 0 };
         let checks = [false, true, true, false, true];
         let steps: Vec<Step> = checks.iter().map(|passes| analysis.step(*passes)).collect();

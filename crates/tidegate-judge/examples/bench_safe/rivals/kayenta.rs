@@ -12,6 +12,9 @@ use tidegate_judge::Arm;
 use super::Rival;
 use crate::world::CELLS;
 
+/// Effect sizes (ratio of means) that a decrease must fall to and an increase must reach, by default.
+pub(crate) const ANY_EFFECT: (f64, f64) = (1.0, 1.0);
+
 const TOLERANCE: f64 = 0.25;
 /// The 99 % quantile of the normal law: 98 % two-sided.
 const Z_98: f64 = 2.326_347_874_040_841;
@@ -96,6 +99,7 @@ pub(crate) fn classify(
     direction: Direction,
     tolerance: f64,
     z: f64,
+    effects: (f64, f64),
 ) -> Class {
     if control.is_empty() || experiment.is_empty() {
         return Class::NoData;
@@ -108,9 +112,12 @@ pub(crate) fn classify(
         return Class::Error;
     };
     let bound = tolerance * estimate.abs();
-    if direction != Direction::Decrease && low > bound {
+    // `calculateDeviation`: 1 where the control's mean is 0.
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let effect = if mean(control) == 0.0 { 1.0 } else { mean(experiment) / mean(control) };
+    if direction != Direction::Decrease && low > bound && effect >= effects.1 {
         Class::High
-    } else if direction != Direction::Increase && high < -bound {
+    } else if direction != Direction::Increase && high < -bound && effect <= effects.0 {
         Class::Low
     } else {
         Class::Pass
@@ -155,6 +162,7 @@ pub(crate) fn score(metrics: &[Scored], weights: &[(&'static str, f64)]) -> f64 
 pub(crate) struct Kayenta {
     look: usize,
     lookback: usize,
+    increase: f64,
     /// Of the canary and the baseline: requests, failures, latency in milliseconds.
     minute: [(f64, f64, f64); 2],
     errors: [Vec<f64>; 2],
@@ -163,9 +171,11 @@ pub(crate) struct Kayenta {
 
 impl Kayenta {
     /// Looks every `look` minutes over all of them, or the last `lookback` when that is not 0.
-    pub(crate) fn new(look: usize, lookback: usize) -> Kayenta {
+    /// An increase counts from `increase` times the baseline's mean on (`allowedIncrease`).
+    pub(crate) fn new(look: usize, lookback: usize, increase: f64) -> Kayenta {
         let empty = || [Vec::new(), Vec::new()];
-        Kayenta { look, lookback, minute: Default::default(), errors: empty(), latency: empty() }
+        let minute = Default::default();
+        Kayenta { look, lookback, increase, minute, errors: empty(), latency: empty() }
     }
 
     fn fails(&self, is_last: bool) -> bool {
@@ -173,9 +183,11 @@ impl Kayenta {
             let length = if self.lookback > 0 { self.lookback } else { values.len() };
             values[values.len().saturating_sub(length)..].to_vec()
         };
+        let effects = (ANY_EFFECT.0, self.increase);
         let metric = |pair: &[Vec<f64>; 2]| {
             let (experiment, control) = (tail(&pair[0]), tail(&pair[1]));
-            let class = classify(&control, &experiment, Direction::Increase, TOLERANCE, Z_98);
+            let class =
+                classify(&control, &experiment, Direction::Increase, TOLERANCE, Z_98, effects);
             Scored { class, group: "all", is_critical: false, is_reported_only: false }
         };
         let score = score(&[metric(&self.errors), metric(&self.latency)], &[]);

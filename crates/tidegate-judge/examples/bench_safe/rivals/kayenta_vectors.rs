@@ -1,7 +1,7 @@
 //! Kayenta's own vectors: ClassifierSuite.scala and ScorerSuite.scala of kayenta-judge.
 //! Must never be made from the port.
 
-use super::{Class, Direction, Scored, classify, score};
+use super::{ANY_EFFECT, Class, Direction, Scored, classify, score};
 
 /// The suite's `fraction = 0.10, confLevel = 0.95`.
 const FRACTION: f64 = 0.1;
@@ -148,11 +148,30 @@ fn classifier_suite() {
         ("Directional: Low", &TWENTY_CONTROL, &AROUND_TEN, Direction::Decrease, Class::Low),
     ];
     for (name, control, experiment, direction, class) in cases {
-        assert_eq!(classify(control, experiment, direction, FRACTION, Z_95), class, "{name}");
+        let found = classify(control, experiment, direction, FRACTION, Z_95, ANY_EFFECT);
+        assert_eq!(found, class, "{name}");
     }
     // MannWhitneyClassifier.scala: no data, equal data.
-    assert_eq!(classify(&[], &[1.0], Direction::Either, FRACTION, Z_95), Class::NoData);
-    assert_eq!(classify(&[1.0, 2.0], &[1.0, 2.0], Direction::Either, FRACTION, Z_95), Class::Pass);
+    let plain = |control: &[f64], experiment: &[f64]| {
+        classify(control, experiment, Direction::Either, FRACTION, Z_95, ANY_EFFECT)
+    };
+    assert_eq!(plain(&[], &[1.0]), Class::NoData);
+    assert_eq!(plain(&[1.0, 2.0], &[1.0, 2.0]), Class::Pass);
+}
+
+#[test]
+fn mean_ratio_effect_size() {
+    // ClassifierSuite.scala, "Mean Ratio Effect Size: High", "Low" and "Pass".
+    let (high, small) = ([20.0, 22.0, 21.0, 25.0, 30.0], [1.0, 2.2, 1.1, 2.5, 3.0]);
+    let middle = [10.0, 12.2, 10.1, 12.5, 23.0];
+    let cases: [(&[f64], &[f64], _, _, _); 3] = [
+        (&small, &high, Direction::Either, (0.8, 1.2), Class::High),
+        (&TWENTY_CONTROL, &AROUND_TEN, Direction::Decrease, (0.8, 1.2), Class::Low),
+        (&high, &middle, Direction::Either, (0.5, 1.0), Class::Pass),
+    ];
+    for (control, experiment, direction, effects, class) in cases {
+        assert_eq!(classify(control, experiment, direction, FRACTION, Z_95, effects), class);
+    }
 }
 
 /// A test's name, its metrics, the weights of groups, the score.

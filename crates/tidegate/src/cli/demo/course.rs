@@ -215,7 +215,7 @@ impl Following<'_> {
 /// When it cannot be started.
 pub(crate) fn start_server(scene: &Scene, log: &Path) -> anyhow::Result<Child> {
     let log = std::fs::File::create(log).context("the server's output has no place")?;
-    let mut command = tidegate(scene, &["server", "run"]);
+    let mut command = tidegate(scene, &["server", "run", "--listen", "127.0.0.1:0"]);
     command.stdout(log.try_clone()?).stderr(log);
     command.spawn().context("the server cannot be started")
 }

@@ -19,6 +19,7 @@ use crate::client::Client;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::terminal::{Style, Terminal, styled};
+use crate::view::people::Link;
 use crate::view::service::{Traffic, Verified};
 
 /// The server opens an empty journal: a moment, or a few on a busy machine.
@@ -183,6 +184,7 @@ async fn run(
     set.server = Some(start_server(scene, &scene.directory().join("server.out"))?);
     let client = Client::new(scene.state_dir().join("server.sock"));
     wait_for_server(&client, set).await?;
+    show_pages(&client, voice).await?;
     voice.say("v1: the first release of the shop, with nothing to compare it with");
     let first = deploy(scene, "v1", voice, None).await?;
     if !matches!(first.result.as_str(), "succeeded" | "live_unverified") {
@@ -221,6 +223,14 @@ async fn run(
         stay(scene, voice, load).await?;
     }
     Ok(summary)
+}
+
+/// Says where all of it can be watched: a link as `tidegate login --link` prints it.
+async fn show_pages(client: &Client, voice: &Voice<'_>) -> anyhow::Result<()> {
+    let made = client.post::<_, Link>("/v1/session/link", &serde_json::json!({})).await;
+    let link = made.map_err(|failure| anyhow::anyhow!("{} {}", failure.code, failure.what))?;
+    voice.pages(&link.url);
+    Ok(())
 }
 
 async fn wait_for_server(client: &Client, set: &mut Set) -> anyhow::Result<()> {

@@ -62,6 +62,15 @@ impl<'t> Voice<'t> {
         }
     }
 
+    /// Where it can be watched in a browser.
+    pub(crate) fn pages(&self, link: &str) {
+        if self.is_json() {
+            self.object(&json!({"pages": {"link": link}}));
+            return;
+        }
+        self.explain(&format!("  Watch it live in a browser (the link works once): {link}\n"));
+    }
+
     /// Where everything is.
     pub(crate) fn scene(&self, scene: &Scene) {
         if self.is_json() {

@@ -1,11 +1,10 @@
 //! The verdict as a table: a row a metric with its zones, then what the evidence says and what is
 //! to be expected. Must never place a mark where nothing was measured.
 
-use jiff::SignedDuration;
-
 use crate::terminal::{Style, Terminal, styled};
-use crate::text::{count, number, span};
-use crate::view::{Outlook, Proof, Reading, Verdict};
+use crate::text::{count, number};
+use crate::view::{Reading, Verdict};
+use crate::words::{self, percent, place, time, zone_icon};
 
 /// Columns of one zone in a bar; three zones and two borders make a bar.
 const ZONE: usize = 8;
@@ -21,8 +20,9 @@ pub(crate) fn reading_rows(verdict: &Verdict, terminal: &Terminal) -> Vec<String
     );
     let mut lines = vec![styled(Style::Faint, &head)];
     lines.extend(verdict.readings.iter().map(|reading| reading_row(reading, terminal)));
-    lines.extend(verdict.proof.iter().map(proof_line));
-    lines.extend(verdict.outlook.as_ref().and_then(outlook_line));
+    let proof = verdict.proof.iter().map(words::proof);
+    let outlook = verdict.outlook.as_ref().and_then(words::outlook);
+    lines.extend(proof.chain(outlook).map(|line| format!("   |  {line}")));
     lines
 }
 
@@ -54,7 +54,7 @@ fn reading_row(reading: &Reading, terminal: &Terminal) -> String {
 
 /// `<0.1    |    *   |      >1`: the zones with their limits, and where the new version stands.
 fn zone_bar(reading: &Reading) -> String {
-    let place = place(reading);
+    let place = place(reading).map(|(zone, part)| (zone, column(part)));
     let limit = |rule: &Option<String>| {
         let bare = rule.as_deref().unwrap_or("-").split(" for ").next().unwrap_or_default();
         bare.replace(' ', "")
@@ -75,104 +75,20 @@ fn zone_bar(reading: &Reading) -> String {
     format!("{}|{}|{}", zone(0), zone(1), zone(2))
 }
 
-/// The zone (0 advance, 1 hold, 2 rollback) and the column in it.
-fn place(reading: &Reading) -> Option<(usize, usize)> {
-    let value = reading.candidate?;
-    let (good, bad) = match (reading.advance_limit, reading.rollback_limit) {
-        (Some(good), Some(bad)) => (good, bad),
-        (Some(only), None) | (None, Some(only)) => (only, only),
-        (None, None) => return None,
-    };
-    // Where high is good the axis runs the other way.
-    let reversed = bad < good || reading.advance.as_deref().is_some_and(|r| r.starts_with('>'));
-    let (value, good, bad) = if reversed { (-value, -good, -bad) } else { (value, good, bad) };
-    let (zone, part) = if value < good {
-        (0, if reversed { 0.5 } else { value / good })
-    } else if value <= bad && bad > good {
-        (1, (value - good) / (bad - good))
-    } else {
-        (2, (value - bad) / bad.abs().max(1e-9))
-    };
+/// The column of a place in its zone, 0 to 1.
+fn column(part: f64) -> usize {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "clamped to the columns of a zone"
     )]
-    let column = (part.clamp(0.0, 1.0) * (ZONE - 1) as f64).round() as usize;
-    Some((zone, column))
-}
-
-fn proof_line(proof: &Proof) -> String {
-    let odds = &proof.false_alarm_odds;
-    let times = match (proof.times_as_often, proof.times_low, proof.times_high) {
-        (Some(times), Some(low), Some(high)) => {
-            format!(
-                ", {} times the failures of live ({} to {})",
-                round(times),
-                round(low),
-                round(high)
-            )
-        }
-        _ => String::new(),
-    };
-    format!(
-        "   |  evidence against it: {} of what rolls back, an equal version shows that in {odds} \
-         rollouts{times}",
-        percent(proof.strength)
-    )
-}
-
-fn outlook_line(outlook: &Outlook) -> Option<String> {
-    let mut parts = Vec::new();
-    if let Some(ms) = outlook.advance_in_ms.filter(|ms| *ms > 0) {
-        parts.push(format!("enough to advance in {}", time(ms)));
-    }
-    if let Some(ms) = outlook.rollback_in_ms.filter(|ms| *ms > 0) {
-        parts.push(format!("rolled back in {} if it stays like this", time(ms)));
-    }
-    if let (Some(ms), Some(rule)) = (outlook.rules_in_ms, &outlook.rule) {
-        let when = if ms == 0 { "now".to_owned() } else { format!("in {}", time(ms)) };
-        parts.push(format!("the rule `{rule}` alone: {when}"));
-    }
-    if let Some(budget) = outlook.budget {
-        parts.push(format!(
-            "{} of {} failed requests spent",
-            round(outlook.charged),
-            count(budget)
-        ));
-    } else if outlook.failed > 0 {
-        parts.push(format!("{} requests failed", count(outlook.failed)));
-    }
-    (!parts.is_empty()).then(|| format!("   |  {}", parts.join(", ")))
-}
-
-fn percent(share: f64) -> String {
-    format!("{:.0} %", share * 100.0)
-}
-
-fn round(value: f64) -> String {
-    if value >= 10.0 { format!("{value:.0}") } else { format!("{value:.1}") }
-}
-
-fn time(ms: u64) -> String {
-    // Below a second nobody can act.
-    let seconds = i64::try_from(ms.div_ceil(1_000)).unwrap_or(i64::MAX);
-    span(SignedDuration::from_secs(seconds))
-}
-
-fn zone_icon(zone: &str, unicode: bool) -> (&'static str, Style) {
-    let (wide, ascii, style) = match zone {
-        "advance" => ("\u{2713}", "v", Style::Good),
-        "hold" => ("~", "~", Style::Doubtful),
-        "rollback" => ("\u{2717}", "x", Style::Bad),
-        _ => ("?", "?", Style::Doubtful),
-    };
-    (if unicode { wide } else { ascii }, style)
+    let column = (part * (ZONE - 1) as f64).round() as usize;
+    column
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{ZONE, place, zone_bar};
+    use super::{place, zone_bar};
     use crate::view::Reading;
 
     fn reading(candidate: Option<f64>, limits: (Option<f64>, Option<f64>)) -> Reading {
@@ -200,8 +116,8 @@ mod tests {
         let limits = (Some(200.0), Some(500.0));
         assert_eq!(zone_bar(&reading(Some(350.0), limits)), "<200    |    *   |    >500");
         assert_eq!(zone_bar(&reading(None, limits)), "<200    |        |    >500");
-        assert_eq!(place(&reading(Some(0.0), limits)), Some((0, 0)));
-        assert_eq!(place(&reading(Some(1e9), limits)), Some((2, ZONE - 1)));
+        assert_eq!(place(&reading(Some(0.0), limits)), Some((0, 0.0)));
+        assert_eq!(place(&reading(Some(1e9), limits)), Some((2, 1.0)));
         assert_eq!(
             zone_bar(&reading(Some(600.0), (None, Some(500.0)))),
             "-       |--------| *  >500"
