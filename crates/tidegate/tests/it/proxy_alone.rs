@@ -62,6 +62,7 @@ impl Proxy {
             fallback: None,
             lease_ms: None,
             brake: Vec::new(),
+            judge: None,
             limits_ms: vec![200.0],
             acknowledges_override: None,
             mirror: None,
