@@ -48,7 +48,8 @@ fn clock(text: &str) -> Result<Time, String> {
 fn weekdays(text: &str) -> Result<Vec<i8>, String> {
     let mut days = Vec::new();
     for piece in text.split(',') {
-        let (first, last) = piece.trim().split_once('-').unwrap_or_else(|| (piece.trim(), piece.trim()));
+        let (first, last) =
+            piece.trim().split_once('-').unwrap_or_else(|| (piece.trim(), piece.trim()));
         let (mut day, last) = (weekday(first)?, weekday(last)?);
         loop {
             days.push(day.to_monday_one_offset());
