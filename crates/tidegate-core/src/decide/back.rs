@@ -201,7 +201,14 @@ fn enter_scale_down(state: &State, deployment: &Deployment) -> Vec<Event> {
         let Some(slot) = candidate_slot(deployment, &part.name) else {
             continue;
         };
-        let known = state.parts.get(&part.name).and_then(|p| p.slots.get(&slot));
+        let known = state.parts.get(&part.name);
+        // What comes back ran before this deployment: while the table without it is not read back,
+        // the data plane may still hold one that sends users to it.
+        let unread = known.and_then(|part| part.table.as_ref()).is_some_and(|t| !t.confirmed);
+        if deployment.is_return() && unread {
+            continue;
+        }
+        let known = known.and_then(|part| part.slots.get(&slot));
         let tenant = known.and_then(|slot| slot.want.as_ref());
         if tenant.is_some_and(|tenant| Some(&tenant.revision) == revision.as_ref()) {
             events.push(Event::SlotWanted { part: part.name.clone(), slot, tenant: None });

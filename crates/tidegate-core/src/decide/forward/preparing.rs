@@ -274,8 +274,21 @@ fn smoke(state: &State, deployment: &Deployment) -> Vec<Event> {
             }
         }
     };
+    if !candidates_have_addresses(state, deployment) {
+        return Vec::new();
+    }
     if deployment.is_first() {
         return shifting::enter_whole(state, deployment, result);
     }
     shifting::enter_step(state, deployment, 0, result)
+}
+
+/// Whether users can be sent to every candidate. One that died after its last check gets none: it
+/// comes back, or its absence ends the deployment.
+fn candidates_have_addresses(state: &State, deployment: &Deployment) -> bool {
+    web(deployment).all(|part| {
+        let slot = candidate_slot(deployment, &part.name);
+        let backend = slot.and_then(|slot| publishing::backend_of(state, &part.name, &slot));
+        backend.is_none_or(|backend| !backend.endpoints.is_empty())
+    })
 }
