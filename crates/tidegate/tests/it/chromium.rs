@@ -168,13 +168,13 @@ impl Chromium {
         self.runtime.block_on(self.client.issue_cmd(Own { path, body })).unwrap()
     }
 
-    fn devtools(&self, cmd: &str, params: Value) -> Value {
+    fn devtools(&self, cmd: &str, params: &Value) -> Value {
         self.own("goog/cdp/execute", json!({ "cmd": cmd, "params": params }))
     }
 
     /// Pages get no script from here on.
     pub(crate) fn without_scripts(&self) {
-        self.devtools("Emulation.setScriptExecutionDisabled", json!({ "value": true }));
+        self.devtools("Emulation.setScriptExecutionDisabled", &json!({ "value": true }));
     }
 
     /// How wide it is, and whether its owner likes the dark.
@@ -182,10 +182,10 @@ impl Chromium {
         let size = json!({
             "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500
         });
-        self.devtools("Emulation.setDeviceMetricsOverride", size);
+        self.devtools("Emulation.setDeviceMetricsOverride", &size);
         let scheme = if dark { "dark" } else { "light" };
         let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
-        self.devtools("Emulation.setEmulatedMedia", media);
+        self.devtools("Emulation.setEmulatedMedia", &media);
     }
 
     /// Demands that the console is empty: no error, and nothing that the content policy refused.
@@ -232,13 +232,6 @@ impl Chromium {
         let serious = |one: &&Value| matches!(one["impact"].as_str(), Some("serious" | "critical"));
         let bad: Vec<&Value> = found.iter().filter(serious).collect();
         assert!(bad.is_empty(), "{}: {bad:#?}", self.path());
-    }
-
-    /// The picture of the whole page as PNG.
-    pub(crate) fn picture(&self) -> Vec<u8> {
-        let shot = json!({ "format": "png", "captureBeyondViewport": true });
-        let shot = self.devtools("Page.captureScreenshot", shot);
-        data_encoding::BASE64.decode(shot["data"].as_str().unwrap().as_bytes()).unwrap()
     }
 }
 
