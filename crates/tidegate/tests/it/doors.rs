@@ -170,6 +170,9 @@ fn on_the_network_nobody_is_somebody_without_having_signed_in() {
 fn every_page_tells_the_browser_what_it_may_do() {
     let world = World::with_pages("");
     let mut browser = Browser::new(&world.pages());
+    let door = browser.get("/login").text;
+    let (_, sheet) = door.split_once("rel=\"stylesheet\" href=\"").expect("the door has a style");
+    let (sheet, _) = sheet.split_once('"').unwrap();
     for path in [
         "/",
         "/login",
@@ -177,6 +180,7 @@ fn every_page_tells_the_browser_what_it_may_do() {
         "/confirm",
         "/nowhere",
         "/assets/0/app.css",
+        sheet,
         "/v1/whoami",
         "/v1/nowhere",
     ] {
@@ -196,7 +200,8 @@ fn every_page_tells_the_browser_what_it_may_do() {
         assert!(!policy.contains("unsafe") && !policy.contains('*'), "{path}: {policy}");
         assert_eq!(page.header("x-content-type-options"), "nosniff", "{path}");
         assert_eq!(page.header("referrer-policy"), "same-origin", "{path}");
-        let cached = if path.starts_with("/assets/") { "public, max-age=3600" } else { "no-store" };
+        // Only under the digest of its bytes is it the same for ever.
+        let cached = if path == sheet { "public, max-age=31536000, immutable" } else { "no-store" };
         assert_eq!(page.header("cache-control"), cached, "{path}");
         for cookie in page.all("set-cookie") {
             assert!(cookie.contains("HttpOnly; SameSite=Lax; Path=/"), "{path}: {cookie}");
