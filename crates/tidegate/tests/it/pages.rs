@@ -33,7 +33,7 @@ fn a_rollout_is_watched_to_its_end_and_a_bad_one_to_its_way_back() {
     world.wait_for_phase(&id, "traffic.step1");
     // What is looked at in the middle must not be over before the browser is there.
     world.expect(0, &["hold", "--reason", "looking"]);
-    browser.see("#services .service", "v2");
+    browser.see("#services .service", "holding");
     browser.open(&format!("/d/{id}"));
     browser.ask("window.opened = 'once'");
     browser.see("#traffic", "candidate");
