@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use crate::certs::{Authority, roots, shown};
 use crate::parts::{App, PATIENCE, Proxy, eventually, free_address, parts, seal, shift};
+use crate::tls;
 
 /// A child that dies with its test.
 pub(crate) struct Program(Child);
@@ -175,13 +176,7 @@ async fn a_certificate_is_ordered_from_an_acme_server_and_serves() {
 async fn curl_and_h2load_are_served_in_both_protocols() {
     let app = App::start("good").await;
     let authority = Authority::new();
-    let tls = authority.tls("shop", &["shop.example"]);
-    let proxy = Proxy::serving(|listen| {
-        let mut parts = parts(listen, 1, &[("good", 10_000, app.address)]);
-        parts.tls = Some(tls);
-        seal(parts)
-    })
-    .await;
+    let proxy = tls::serving(&app, authority.tls("shop", &["shop.example"])).await;
     let port = proxy.listen.port();
     let url = format!("https://shop.example:{port}/upload");
     for (flag, version) in [("--http1.1", "1.1"), ("--http2", "2")] {

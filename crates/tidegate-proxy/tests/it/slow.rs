@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use crate::certs::Authority;
 use crate::parts::{App, Client, PATIENCE, Proxy, eventually, fetch, parts, seal};
+use crate::tls;
 
 /// Descriptors for everything else in this process.
 const OTHERS: u64 = 1_024;
@@ -83,13 +84,7 @@ async fn handshakes_that_stall_are_closed_while_others_are_met() {
     let count = as_many(500);
     let app = App::start("good").await;
     let authority = Authority::new();
-    let tls = authority.tls("shop", &["shop.example"]);
-    let proxy = Proxy::serving(|listen| {
-        let mut parts = parts(listen, 1, &[("good", 10_000, app.address)]);
-        parts.tls = Some(tls);
-        seal(parts)
-    })
-    .await;
+    let proxy = tls::serving(&app, authority.tls("shop", &["shop.example"])).await;
     let hello = hello();
     let mut stalled = Vec::with_capacity(count);
     for index in 0..count {
@@ -109,13 +104,7 @@ async fn handshakes_that_stall_are_closed_while_others_are_met() {
 async fn a_hello_that_comes_byte_by_byte_is_understood() {
     let app = App::start("good").await;
     let authority = Authority::new();
-    let tls = authority.tls("shop", &["shop.example"]);
-    let proxy = Proxy::serving(|listen| {
-        let mut parts = parts(listen, 1, &[("good", 10_000, app.address)]);
-        parts.tls = Some(tls);
-        seal(parts)
-    })
-    .await;
+    let proxy = tls::serving(&app, authority.tls("shop", &["shop.example"])).await;
     let mut socket = connect(&proxy).await;
     socket.set_nodelay(true).unwrap();
     for byte in hello() {

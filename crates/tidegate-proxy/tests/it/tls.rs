@@ -36,7 +36,7 @@ async fn ask(sender: &mut Http2, request: Request<Body>) -> (StatusCode, String)
     (head.status, String::from_utf8(bytes.to_vec()).unwrap())
 }
 
-async fn serving(app: &App, tls: Tls) -> Proxy {
+pub(crate) async fn serving(app: &App, tls: Tls) -> Proxy {
     Proxy::serving(|listen| {
         let mut parts = parts(listen, 1, &[("good", 10_000, app.address)]);
         parts.tls = Some(tls);
