@@ -21,7 +21,7 @@ const HOLDER_BYTES_MAX: u64 = 200;
 /// The lock, held as long as this lives.
 #[derive(Debug)]
 pub(crate) struct StateLock {
-    _file: File,
+    file: File,
 }
 
 impl StateLock {
@@ -54,7 +54,16 @@ impl StateLock {
         let line = format!("process {} (since {:.0})\n", process::id(), Timestamp::now());
         file.set_len(0).and_then(|()| file.rewind()).map_err(not_opened)?;
         file.write_all(line.as_bytes()).map_err(not_opened)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for StateLock {
+    /// Unlocks by itself: closing leaves the lock with every copy of the descriptor, and a child
+    /// that is being started has one until its `exec`.
+    fn drop(&mut self) {
+        // What cannot be unlocked is closed next, which unlocks it where nobody has a copy.
+        let _ = self.file.unlock();
     }
 }
 
@@ -125,6 +134,15 @@ mod tests {
         let held = StateLock::take(dir.path()).unwrap_err();
         let us = format!("process {} (since 2", process::id());
         assert!(matches!(&held, JournalError::Held { holder } if holder.starts_with(&us)));
+        drop(first);
+        StateLock::take(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_copy_of_the_descriptor_does_not_keep_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = StateLock::take(dir.path()).unwrap();
+        let _copy = first.file.try_clone().unwrap();
         drop(first);
         StateLock::take(dir.path()).unwrap();
     }
