@@ -11,6 +11,7 @@ mod advance;
 mod api;
 mod approve;
 mod attest;
+mod audit;
 mod backtest;
 mod check;
 mod completions;
@@ -173,6 +174,9 @@ enum Verb {
     /// Reports that gates rest on
     #[command(subcommand)]
     Evidence(evidence::Verb),
+    /// The journal: search it, prove it, hand it to others
+    #[command(subcommand)]
+    Audit(audit::Verb),
     /// Sign in, set up an account, or confirm with the second factor
     Login(login::Args),
     /// End the session
@@ -282,6 +286,7 @@ impl Cli {
             Verb::Probe(verb) => probe::run(&session, &verb).await,
             Verb::Suite(verb) => suite::run(&session, &verb).await,
             Verb::Gate(verb) => gate::run(&session, &verb).await,
+            Verb::Audit(verb) => audit::run(&session, &verb).await,
             Verb::Evidence(verb) => evidence::run(&session, &verb).await,
             Verb::Login(args) => login::run(&session, &args).await,
             Verb::Logout(args) => login::logout(&session, &args).await,

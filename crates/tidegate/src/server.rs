@@ -30,11 +30,13 @@ use crate::wire;
 use network::Limits;
 use settings::Settings;
 
+pub(crate) mod anchor;
 pub(crate) mod background;
 mod listen;
 pub(crate) mod logging;
 pub(crate) mod network;
 pub(crate) mod settings;
+mod signing;
 pub(crate) mod supervisor;
 mod tls;
 
@@ -68,6 +70,11 @@ pub(crate) async fn run(
     refuse_second(&dir).await?;
     refuse_to_forget(&dir)?;
     let graph = wire::graph(&dir, kept).await?;
+    let signer = signing::signer(&dir)?;
+    let places = wire::anchors(&dir, &settings.audit, &signer);
+    let (mut anchors, anchored) =
+        anchor::Anchors::new(graph.journal.clone(), signing::signer(&dir)?, places);
+    anchors.compare().await?;
     let holder = format!("pid {}", std::process::id());
     let engine = Engine::start(graph.ports.clone(), &holder).await.map_err(|error| {
         let StartError::Journal(error) = error;
@@ -80,6 +87,7 @@ pub(crate) async fn run(
     let stop = CancellationToken::new();
     let (proxy, proxy_seen) = watch::channel(Proxy::default());
     let supervisor = tokio::spawn(supervisor::run(graph.supervised, proxy, stop.clone()));
+    let anchoring = tokio::spawn(anchors.run(stop.clone()));
     let api = Api::new(Parts {
         engine: engine.clone(),
         dir: dir.clone(),
@@ -92,6 +100,9 @@ pub(crate) async fn run(
         origin: settings.url.clone(),
         limits: Limits::default(),
         answers: Answers::default(),
+        trail: graph.journal.clone(),
+        signer,
+        anchors: anchored,
         measures: Measures::default(),
     });
     if let Some(pages) = &pages {
@@ -107,6 +118,7 @@ pub(crate) async fn run(
     engine.stop().await;
     // The supervisor has seen the same token; what it does is cut short without harm.
     supervisor.abort();
+    anchoring.abort();
     remove_socket(&dir.server_socket());
     if let Err(error) = graph.journal.close().await {
         tracing::warn!(%error, "the journal did not close; every answered event is on disk");

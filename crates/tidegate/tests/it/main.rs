@@ -11,6 +11,7 @@
 
 mod api;
 mod approvals;
+mod audit;
 mod bad_input;
 mod browser;
 mod chromium;
