@@ -3,7 +3,7 @@
 //! "verified" for anything but a whole check.
 
 use std::fs::{self, File};
-use std::io::BufReader;
+use std::io::{self, BufReader, Write};
 use std::process::ExitCode;
 
 use tidegate_audit::bundle::{self, Checked};
@@ -18,27 +18,20 @@ const USAGE: &str = "usage: tidegate-audit BUNDLE --key KEY\n\
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (bundle, key) = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [bundle, "--key", key] | ["--key", key, bundle] => (bundle, key),
-        ["--help" | "-h"] => {
-            println!("{USAGE}");
-            return ExitCode::SUCCESS;
-        }
-        _ => {
-            eprintln!("{USAGE}");
-            return ExitCode::from(2);
-        }
+    let (mut out, mut complaints) = (io::stdout().lock(), io::stderr().lock());
+    let (code, said) = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [bundle, "--key", key] | ["--key", key, bundle] => match run(bundle, key) {
+            Ok(checked) => {
+                let code = u8::from(!checked.problems.is_empty());
+                (code, words(&mut out, &checked))
+            }
+            Err(what) => (2, writeln!(complaints, "not checked: {what}")),
+        },
+        ["--help" | "-h"] => (0, writeln!(out, "{USAGE}")),
+        _ => (2, writeln!(complaints, "{USAGE}")),
     };
-    match run(bundle, key) {
-        Ok(checked) => {
-            print!("{}", words(&checked));
-            if checked.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) }
-        }
-        Err(what) => {
-            eprintln!("not checked: {what}");
-            ExitCode::from(2)
-        }
-    }
+    // A reader that hangs up has not read it whole: that is no success.
+    if said.is_ok() { ExitCode::from(code) } else { ExitCode::from(2) }
 }
 
 fn run(bundle: &str, key: &str) -> Result<Checked, String> {
@@ -53,31 +46,23 @@ fn run(bundle: &str, key: &str) -> Result<Checked, String> {
     bundle::check(BufReader::new(file), &key).map_err(|error| format!("{bundle}: {error}"))
 }
 
-fn words(checked: &Checked) -> String {
+fn words(out: &mut impl Write, checked: &Checked) -> io::Result<()> {
     let manifest = &checked.manifest;
-    let mut text = format!(
-        "{} of {}, {}\n{} entries and {} reports as in the log {} at {} entries\n",
-        manifest.deployment,
-        manifest.stream,
-        manifest.version,
-        checked.entries,
-        checked.reports,
-        checked.log,
-        checked.size
-    );
+    writeln!(out, "{} of {}, {}", manifest.deployment, manifest.stream, manifest.version)?;
+    writeln!(
+        out,
+        "{} entries and {} reports as in the log {} at {} entries",
+        checked.entries, checked.reports, checked.log, checked.size
+    )?;
     for line in &checked.course {
-        text.push_str(&format!("  #{} {} {}\n", line.seq, line.kind, line.actor));
+        writeln!(out, "  #{} {} {}", line.seq, line.kind, line.actor)?;
     }
     if manifest.last_seq.is_none() {
-        text.push_str("  it had not ended when the bundle was made\n");
+        writeln!(out, "  it had not ended when the bundle was made")?;
     }
     for problem in &checked.problems {
-        text.push_str(&format!("\u{2717} {problem}\n"));
+        writeln!(out, "\u{2717} {problem}")?;
     }
-    text.push_str(if checked.problems.is_empty() {
-        "\u{2713} verified\n"
-    } else {
-        "not verified\n"
-    });
-    text
+    let good = checked.problems.is_empty();
+    writeln!(out, "{}", if good { "\u{2713} verified" } else { "\u{2717} not verified" })
 }

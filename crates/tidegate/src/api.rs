@@ -108,7 +108,7 @@ pub(crate) struct Parts {
     /// The journal as auditors read it.
     pub(crate) trail: Arc<dyn Trail>,
     /// Signs the journal's head.
-    pub(crate) signer: Signer,
+    pub(crate) signer: Arc<Signer>,
     /// What is known of the places that get checkpoints.
     pub(crate) anchors: watch::Receiver<Anchored>,
     /// What was counted.

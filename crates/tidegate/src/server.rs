@@ -6,6 +6,7 @@ use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::middleware;
@@ -54,26 +55,12 @@ pub(crate) async fn run(
     kept: recordings::Config,
     terminal: Option<&Terminal>,
 ) -> Result<(), Failure> {
-    dir.create().map_err(|error| refused_dir(&error))?;
-    if !dir.sockets_fit() {
-        return Err(Failure::new(
-            Exit::Usage,
-            "TG6113",
-            format!("{} is too long for a socket", dir.server_socket().display()),
-        )
-        .safe("nothing was started")
-        .help("choose a shorter --state-dir"));
-    }
-    logging::start(&dir, terminal.is_some_and(|terminal| !terminal.quiet)).map_err(|error| {
-        Failure::new(Exit::Unexpected, "TG6111", format!("the log cannot be written: {error}"))
-    })?;
-    refuse_second(&dir).await?;
-    refuse_to_forget(&dir)?;
+    prepare(&dir, terminal).await?;
     let graph = wire::graph(&dir, kept).await?;
-    let signer = signing::signer(&dir)?;
+    let signer = Arc::new(signing::signer(&dir)?);
     let places = wire::anchors(&dir, &settings.audit, &signer);
     let (mut anchors, anchored) =
-        anchor::Anchors::new(graph.journal.clone(), signing::signer(&dir)?, places);
+        anchor::Anchors::new(graph.journal.clone(), Arc::clone(&signer), places);
     anchors.compare().await?;
     let holder = format!("pid {}", std::process::id());
     let engine = Engine::start(graph.ports.clone(), &holder).await.map_err(|error| {
@@ -124,6 +111,25 @@ pub(crate) async fn run(
         tracing::warn!(%error, "the journal did not close; every answered event is on disk");
     }
     ended
+}
+
+/// Everything that can be refused before the journal is opened.
+async fn prepare(dir: &StateDir, terminal: Option<&Terminal>) -> Result<(), Failure> {
+    dir.create().map_err(|error| refused_dir(&error))?;
+    if !dir.sockets_fit() {
+        return Err(Failure::new(
+            Exit::Usage,
+            "TG6113",
+            format!("{} is too long for a socket", dir.server_socket().display()),
+        )
+        .safe("nothing was started")
+        .help("choose a shorter --state-dir"));
+    }
+    logging::start(dir, terminal.is_some_and(|terminal| !terminal.quiet)).map_err(|error| {
+        Failure::new(Exit::Unexpected, "TG6111", format!("the log cannot be written: {error}"))
+    })?;
+    refuse_second(dir).await?;
+    refuse_to_forget(dir)
 }
 
 /// A server that answers is in charge; the lock of the journal would refuse us as well.

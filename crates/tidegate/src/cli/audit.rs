@@ -126,6 +126,7 @@ async fn page(
     limit: u32,
 ) -> Result<Entries, Failure> {
     let mut path = format!("/v1/audit?from={from}&limit={limit}");
+    let mut add = |key: &str, value: &str| path.extend(["&", key, "=", &encode(value)]);
     let named = session.globals.service.as_deref().zip(session.globals.environment.as_deref());
     let times = [("since", filter.since), ("until", filter.until)];
     let texts = [
@@ -137,7 +138,7 @@ async fn page(
     let times = times.map(|(key, at)| (key, at.map(|at| at.to_string())));
     for (key, value) in texts.into_iter().chain(times) {
         if let Some(value) = value {
-            path.push_str(&format!("&{key}={}", encode(&value)));
+            add(key, &value);
         }
     }
     session.client.get(&path).await

@@ -58,7 +58,7 @@ impl Anchored {
 #[derive(Debug)]
 pub(crate) struct Anchors {
     trail: Arc<dyn Trail>,
-    signer: Signer,
+    signer: Arc<Signer>,
     places: Vec<Arc<dyn Anchor>>,
     /// Of each: what it has was compared with the journal.
     compared: Vec<bool>,
@@ -69,7 +69,7 @@ impl Anchors {
     /// The places of the settings; asks none of them yet.
     pub(crate) fn new(
         trail: Arc<dyn Trail>,
-        signer: Signer,
+        signer: Arc<Signer>,
         places: Vec<Arc<dyn Anchor>>,
     ) -> (Self, watch::Receiver<Anchored>) {
         let known = places.iter().map(|place| Place {
@@ -91,41 +91,39 @@ impl Anchors {
     /// rewritten, or restored from an older copy. A place that does not answer is asked later.
     pub(crate) async fn compare(&mut self) -> Result<(), Failure> {
         for number in 0..self.places.len() {
-            let asked = timeout(START_WAIT, self.compare_one(number)).await;
-            match asked {
-                Ok(Ok(())) => {}
-                Ok(Err(Differs(what))) => {
+            let compared = timeout(START_WAIT, self.compare_one(number)).await;
+            match compared.unwrap_or_else(|_late| Found::Unknown("it does not answer".to_owned())) {
+                Found::Ours => self.is_compared(number),
+                Found::Unknown(why) => self.note(number, why),
+                Found::Other(what) => {
                     return Err(Failure::new(Exit::Unexpected, "TG6202", what)
                         .safe("nothing was started; the proxy serves its last table")
                         .help("`tidegate explain TG6202`"));
                 }
-                Err(_elapsed) => self.note(number, "it does not answer".to_owned()),
             }
         }
         Ok(())
     }
 
-    async fn compare_one(&mut self, number: usize) -> Result<(), Differs> {
-        let Some(place) = self.places.get(number).cloned() else { return Ok(()) };
+    async fn compare_one(&self, number: usize) -> Found {
+        let Some(place) = self.places.get(number) else { return Found::Ours };
         let note = match place.newest().await {
             Ok(Some(note)) => note,
-            Ok(None) => return Ok(self.is_compared(number)),
-            Err(failure) => return Ok(self.note(number, failure.what)),
+            Ok(None) => return Found::Ours,
+            Err(failure) => return Found::Unknown(failure.what),
         };
         let kept = match self.signer.key().open(&note) {
             Ok(kept) => kept,
-            Err(refused) => {
-                return Ok(self.note(number, format!("what it has is not ours: {refused}")));
-            }
+            Err(refused) => return Found::Unknown(format!("what it has is not ours: {refused}")),
         };
         match grew_from(&*self.trail, &kept).await {
-            Ok(true) => Ok(self.is_compared(number)),
-            Ok(false) => Err(Differs(format!(
+            Ok(true) => Found::Ours,
+            Ok(false) => Found::Other(format!(
                 "{} has a checkpoint of {} entries that this journal did not grow from",
                 place.name(),
                 kept.size
-            ))),
-            Err(error) => Ok(self.note(number, error.to_string())),
+            )),
+            Err(error) => Found::Unknown(error.to_string()),
         }
     }
 
@@ -167,12 +165,11 @@ impl Anchors {
             if size == Some(head.size) {
                 continue;
             }
-            if self.compared.get(number) == Some(&false)
-                && let Err(Differs(what)) = self.compare_one(number).await
-            {
-                tracing::error!(what, "TG6202");
-                self.note(number, what);
-                continue;
+            if self.compared.get(number) == Some(&false) {
+                match self.compare_one(number).await {
+                    Found::Ours => self.is_compared(number),
+                    Found::Unknown(why) | Found::Other(why) => self.note(number, why),
+                }
             }
             if self.compared.get(number) == Some(&true) {
                 self.put(number, &note, head.size).await;
@@ -195,8 +192,15 @@ impl Anchors {
     }
 }
 
-/// A place has what this journal did not grow from.
-struct Differs(String);
+/// What a place has.
+enum Found {
+    /// Nothing, or what this journal grew from.
+    Ours,
+    /// Nobody knows, and why.
+    Unknown(String),
+    /// What this journal did not grow from.
+    Other(String),
+}
 
 /// Whether the journal's first entries are those of a checkpoint.
 ///
