@@ -63,7 +63,7 @@ mod reply;
 mod server;
 pub(crate) mod services;
 mod traffic;
-mod verdicts;
+pub(crate) mod verdicts;
 
 pub(crate) use check::{context, look};
 pub(crate) use narrate::Narrator;
