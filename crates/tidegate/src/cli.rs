@@ -16,6 +16,7 @@ mod backtest;
 mod check;
 mod completions;
 mod config;
+mod context;
 mod demo;
 mod deploy;
 mod diff;
@@ -174,6 +175,9 @@ enum Verb {
     /// Reports that gates rest on
     #[command(subcommand)]
     Evidence(evidence::Verb),
+    /// Servers by name, and which one is asked
+    #[command(subcommand)]
+    Context(context::Verb),
     /// The journal: search it, prove it, hand it to others
     #[command(subcommand)]
     Audit(audit::Verb),
@@ -286,6 +290,7 @@ impl Cli {
             Verb::Probe(verb) => probe::run(&session, &verb).await,
             Verb::Suite(verb) => suite::run(&session, &verb).await,
             Verb::Gate(verb) => gate::run(&session, &verb).await,
+            Verb::Context(verb) => context::run(&session, &verb),
             Verb::Audit(verb) => audit::run(&session, &verb).await,
             Verb::Evidence(verb) => evidence::run(&session, &verb).await,
             Verb::Login(args) => login::run(&session, &args).await,
