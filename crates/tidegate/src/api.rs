@@ -24,6 +24,7 @@ use crate::people::Directory;
 use crate::problem::Problem;
 use crate::server::anchor::Anchored;
 use crate::server::network::Limits;
+use crate::server::triggers::Triggers;
 use crate::state_dir::StateDir;
 use crate::view::service::Proxy;
 use metrics::Measures;
@@ -49,6 +50,7 @@ mod events;
 mod evidence;
 mod gates;
 mod health;
+mod hooks;
 mod journal;
 pub(crate) mod locate;
 mod logs;
@@ -63,6 +65,7 @@ mod reply;
 mod server;
 pub(crate) mod services;
 mod traffic;
+mod triggers;
 pub(crate) mod verdicts;
 
 pub(crate) use check::{context, look};
@@ -111,6 +114,8 @@ pub(crate) struct Parts {
     pub(crate) signer: Arc<Signer>,
     /// What is known of the places that get checkpoints.
     pub(crate) anchors: watch::Receiver<Anchored>,
+    /// What watches repositories.
+    pub(crate) triggers: Triggers,
     /// What was counted.
     pub(crate) measures: Measures,
 }
@@ -216,6 +221,9 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(calendar::show))
         .routes(routes!(calendar::freeze))
         .routes(routes!(calendar::thaw))
+        .routes(routes!(hooks::ring))
+        .routes(routes!(triggers::list))
+        .routes(routes!(triggers::look))
         .routes(routes!(journal::verify))
         .routes(routes!(audit::search))
         .routes(routes!(audit::checkpoint))

@@ -52,6 +52,7 @@ mod suite;
 mod timeline;
 mod traffic;
 mod tree;
+mod trigger;
 mod user;
 mod verdict;
 mod version;
@@ -175,6 +176,9 @@ enum Verb {
     /// Reports that gates rest on
     #[command(subcommand)]
     Evidence(evidence::Verb),
+    /// What watches repositories for releases
+    #[command(subcommand)]
+    Trigger(trigger::Verb),
     /// Servers by name, and which one is asked
     #[command(subcommand)]
     Context(context::Verb),
@@ -291,6 +295,7 @@ impl Cli {
             Verb::Suite(verb) => suite::run(&session, &verb).await,
             Verb::Gate(verb) => gate::run(&session, &verb).await,
             Verb::Context(verb) => context::run(&session, &verb),
+            Verb::Trigger(verb) => trigger::run(&session, &verb).await,
             Verb::Audit(verb) => audit::run(&session, &verb).await,
             Verb::Evidence(verb) => evidence::run(&session, &verb).await,
             Verb::Login(args) => login::run(&session, &args).await,

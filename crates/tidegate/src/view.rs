@@ -18,6 +18,7 @@ pub(crate) mod plan;
 pub(crate) mod proxy;
 pub(crate) mod request;
 pub(crate) mod service;
+pub(crate) mod trigger;
 
 /// One deployment, whole.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]

@@ -135,7 +135,7 @@ pub(crate) enum Needs {
 }
 
 /// Every route with what it needs. A route that is not here is denied.
-pub(crate) const ROUTES: [(&str, &str, Needs); 61] = [
+pub(crate) const ROUTES: [(&str, &str, Needs); 64] = [
     ("GET", "/v1/openapi.json", Needs::Nothing),
     ("GET", "/v1/errors/{code}", Needs::Nothing),
     ("GET", "/healthz", Needs::Nothing),
@@ -174,6 +174,9 @@ pub(crate) const ROUTES: [(&str, &str, Needs); 61] = [
     ("POST", "/v1/services/{service}/freezes", Needs::AtTheAppend),
     ("POST", "/v1/services/{service}/thaw", Needs::AtTheAppend),
     ("GET", "/v1/journal/verify", Needs::Right(Act::Audit)),
+    ("POST", "/v1/hooks/{name}", Needs::Nothing),
+    ("GET", "/v1/triggers", Needs::Right(Act::Read)),
+    ("POST", "/v1/triggers/{name}/look", Needs::Right(Act::Ask)),
     ("GET", "/v1/audit", Needs::Right(Act::Audit)),
     ("GET", "/v1/audit/checkpoint", Needs::Right(Act::Audit)),
     ("GET", "/v1/audit/root", Needs::Right(Act::Audit)),

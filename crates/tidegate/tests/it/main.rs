@@ -33,3 +33,4 @@ mod rights;
 mod rollback;
 mod secure;
 mod server;
+mod triggers;
