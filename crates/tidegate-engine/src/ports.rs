@@ -3,6 +3,7 @@
 //! Must never name a vendor.
 
 mod measures;
+mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -26,6 +27,7 @@ use tidegate_core::verdict::Outcome;
 use tokio::io::AsyncRead;
 
 pub use measures::{MetricSide, Metrics, RecordingName, Recordings, Sample};
+pub use work::Steps;
 
 /// The world said no.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -577,6 +579,8 @@ pub struct Ports {
     pub releases: Arc<dyn Releases>,
     /// What asks the application.
     pub checks: Arc<dyn Checks>,
+    /// What carries out custom steps.
+    pub steps: Arc<dyn Steps>,
     /// What other systems measure.
     pub metrics: Arc<dyn Metrics>,
     /// Where recordings of the judge are kept.

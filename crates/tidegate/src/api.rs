@@ -59,6 +59,7 @@ mod proxy;
 mod reply;
 mod server;
 pub(crate) mod services;
+mod steps;
 mod traffic;
 mod verdicts;
 
@@ -168,6 +169,7 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(decisions::resume))
         .routes(routes!(decisions::advance))
         .routes(routes!(decisions::abort))
+        .routes(routes!(steps::settle))
         .routes(routes!(approvals::approve))
         .routes(routes!(approvals::withdraw))
         .routes(routes!(approvals::attest))

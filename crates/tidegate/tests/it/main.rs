@@ -31,3 +31,4 @@ mod rights;
 mod rollback;
 mod secure;
 mod server;
+mod steps;
