@@ -3,6 +3,7 @@
 //! Must never name a vendor.
 
 mod measures;
+mod trail;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +28,7 @@ use tidegate_core::verdict::Outcome;
 use tokio::io::AsyncRead;
 
 pub use measures::{MetricSide, Metrics, RecordingName, Recordings, Sample};
+pub use trail::{Anchor, Proofs, Trail, TreeHead, Wanted, actor_text};
 pub use work::Steps;
 
 /// The world said no.
