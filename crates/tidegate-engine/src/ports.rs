@@ -5,6 +5,7 @@
 mod measures;
 mod tags;
 mod trail;
+mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -30,6 +31,7 @@ use tokio::io::AsyncRead;
 pub use measures::{MetricSide, Metrics, RecordingName, Recordings, Sample};
 pub use tags::Tags;
 pub use trail::{Anchor, Proofs, Trail, TreeHead, Wanted, actor_text};
+pub use work::Steps;
 
 /// The world said no.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -581,6 +583,8 @@ pub struct Ports {
     pub releases: Arc<dyn Releases>,
     /// What asks the application.
     pub checks: Arc<dyn Checks>,
+    /// What carries out custom steps.
+    pub steps: Arc<dyn Steps>,
     /// What other systems measure.
     pub metrics: Arc<dyn Metrics>,
     /// Where recordings of the judge are kept.

@@ -64,6 +64,7 @@ mod proxy;
 mod reply;
 mod server;
 pub(crate) mod services;
+mod steps;
 mod traffic;
 mod triggers;
 pub(crate) mod verdicts;
@@ -187,6 +188,7 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(decisions::resume))
         .routes(routes!(decisions::advance))
         .routes(routes!(decisions::abort))
+        .routes(routes!(steps::settle))
         .routes(routes!(approvals::approve))
         .routes(routes!(approvals::withdraw))
         .routes(routes!(approvals::attest))

@@ -30,6 +30,7 @@ mod hold;
 mod import;
 mod inbox;
 mod init;
+mod launch;
 mod list;
 mod login;
 mod logs;
@@ -48,6 +49,7 @@ mod show;
 mod simulate;
 mod slot;
 mod status;
+mod step;
 mod suite;
 mod timeline;
 mod traffic;
@@ -170,6 +172,9 @@ enum Verb {
     /// Run the smoke suite against a slot
     #[command(subcommand)]
     Suite(suite::Verb),
+    /// The custom steps of a deployment
+    #[command(subcommand)]
+    Step(step::Verb),
     /// How the gates of a release stand
     #[command(subcommand)]
     Gate(gate::Verb),
@@ -208,6 +213,9 @@ enum Verb {
     /// Look after the instances of one slot (started by the server)
     #[command(hide = true)]
     Shim(shim::Args),
+    /// Become the program of a custom step (started by the server)
+    #[command(hide = true)]
+    Launch,
 }
 
 /// Reads the command line.
@@ -226,12 +234,25 @@ pub(crate) fn run_shim(args: &shim::Args) -> Result<Exit, Failure> {
     shim::run(args)
 }
 
+/// Becomes the program of a custom step; outside of any async runtime.
+///
+/// # Errors
+/// [`Failure`] when it could not.
+pub(crate) fn run_launch() -> Result<Exit, Failure> {
+    launch::run()
+}
+
 /// The command line's own description, for manual pages and completion.
 pub(crate) fn command() -> clap::Command {
     Cli::command()
 }
 
 impl Cli {
+    /// Whether this process is to become another program, which takes no async runtime along.
+    pub(crate) fn launches(&self) -> bool {
+        matches!(self.verb, Verb::Launch)
+    }
+
     /// Whether this process is a shim, which runs outside of any async runtime.
     pub(crate) fn as_shim(&self) -> Option<&shim::Args> {
         match &self.verb {
@@ -293,6 +314,7 @@ impl Cli {
             Verb::Traffic(verb) => traffic::run(&session, &verb).await,
             Verb::Probe(verb) => probe::run(&session, &verb).await,
             Verb::Suite(verb) => suite::run(&session, &verb).await,
+            Verb::Step(verb) => step::run(&session, &verb).await,
             Verb::Gate(verb) => gate::run(&session, &verb).await,
             Verb::Context(verb) => context::run(&session, &verb),
             Verb::Trigger(verb) => trigger::run(&session, &verb).await,
@@ -308,6 +330,7 @@ impl Cli {
             Verb::Man(args) => man::run(&session, &args),
             Verb::Version(args) => version::run(&session, &args),
             Verb::Shim(args) => shim::run(&args),
+            Verb::Launch => launch::run(),
         }
     }
 }

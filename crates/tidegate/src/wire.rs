@@ -17,6 +17,7 @@ use tidegate_drivers::recordings::{self, RecordingFiles};
 use tidegate_drivers::runtime::{self, ProcessRuntime};
 use tidegate_drivers::scm::{self, GitReleases};
 use tidegate_drivers::traffic::{Embedded, ProxyProcess};
+use tidegate_drivers::work::{self, LocalSteps};
 use tidegate_engine::ports::{Anchor, Bind, Bound, Clock, Ports, Tags};
 use tidegate_journal::Sqlite;
 
@@ -75,6 +76,10 @@ pub(crate) async fn graph(dir: &StateDir, kept: recordings::Config) -> Result<Gr
         traffic: Arc::new(Embedded::new(dir.proxy_socket())),
         evidence: Arc::new(LocalEvidence::new(kept, Arc::clone(&releases))),
         releases,
+        steps: Arc::new(LocalSteps::new(work::Config {
+            state_dir: state_dir.clone(),
+            launcher: own_command(&["launch"])?,
+        })),
         checks: Arc::new(LocalChecks::new(checks::Config { state_dir })),
         metrics: Arc::new(Sources::default()),
         recordings,

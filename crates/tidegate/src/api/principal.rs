@@ -135,7 +135,7 @@ pub(crate) enum Needs {
 }
 
 /// Every route with what it needs. A route that is not here is denied.
-pub(crate) const ROUTES: [(&str, &str, Needs); 64] = [
+pub(crate) const ROUTES: &[(&str, &str, Needs)] = &[
     ("GET", "/v1/openapi.json", Needs::Nothing),
     ("GET", "/v1/errors/{code}", Needs::Nothing),
     ("GET", "/healthz", Needs::Nothing),
@@ -199,6 +199,7 @@ pub(crate) const ROUTES: [(&str, &str, Needs); 64] = [
     ("POST", "/v1/deployments/{id}/withdraw", Needs::AtTheAppend),
     ("POST", "/v1/deployments/{id}/attest", Needs::AtTheAppend),
     ("POST", "/v1/deployments/{id}/reject", Needs::AtTheAppend),
+    ("POST", "/v1/deployments/{id}/steps/{step}/settle", Needs::AtTheAppend),
     ("POST", "/v1/services/{service}/rollback", Needs::AtTheAppend),
 ];
 

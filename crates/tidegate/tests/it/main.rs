@@ -33,4 +33,5 @@ mod rights;
 mod rollback;
 mod secure;
 mod server;
+mod steps;
 mod triggers;
