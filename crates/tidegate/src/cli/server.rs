@@ -178,7 +178,7 @@ mod tests {
     use std::time::SystemTime;
 
     use clap::Parser;
-    use tidegate_core::ids::{DeploymentId, PartName, Scope};
+    use tidegate_core::ids::{DeploymentId, EnvironmentName, PartName, Scope, ServiceName};
     use tidegate_drivers::recordings::RecordingFiles;
     use tidegate_engine::ports::{RecordingName, Recordings as _};
 
@@ -198,8 +198,8 @@ mod tests {
     fn name(deployment: &str) -> RecordingName {
         RecordingName {
             scope: Scope {
-                service: "shop".parse().unwrap(),
-                environment: "production".parse().unwrap(),
+                service: ServiceName::new("shop").unwrap(),
+                environment: EnvironmentName::new("production").unwrap(),
             },
             deployment: DeploymentId::new(deployment).unwrap(),
             part: PartName::new("web").unwrap(),
