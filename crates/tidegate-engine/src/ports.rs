@@ -375,6 +375,19 @@ pub struct SlotTick {
     pub failures: u64,
     /// Counts by cell of the latency histogram: `(cell, count)`.
     pub latency: Vec<(u16, u32)>,
+    /// The same by instance, always in the same order; empty where instances are not told apart.
+    pub instances: Vec<InstanceTick>,
+}
+
+/// What one instance served in one tick.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct InstanceTick {
+    /// Requests that ended.
+    pub requests: u64,
+    /// Of those, failed.
+    pub failures: u64,
+    /// Counts by cell of the latency histogram.
+    pub latency: Vec<(u16, u32)>,
 }
 
 /// What turns a tag into bytes.
