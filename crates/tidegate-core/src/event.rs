@@ -199,6 +199,9 @@ pub enum Event {
         item: String,
         /// What they wrote.
         note: Option<String>,
+        /// Until when their word counts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires: Option<Timestamp>,
     },
     /// Who approved on the condition of a hold has looked, and lets it go on.
     ConditionConfirmed {

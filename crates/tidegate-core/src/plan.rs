@@ -11,8 +11,10 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::approval::{Approve, Change};
+use crate::checklist::Item;
 use crate::gate::Gate;
 use crate::ids::{MetricName, PartName, Scope, SlotName};
+use crate::layer::Added;
 use crate::weight::Weight;
 use crate::window::Window;
 
@@ -57,6 +59,12 @@ pub struct Plan {
     /// What the release changes and by whose hands, where approvals ask for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<Change>,
+    /// The boxes that have to be closed, each with its proof.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checklist: Vec<Item>,
+    /// What layers above the file added.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<Added>,
 }
 
 impl Plan {

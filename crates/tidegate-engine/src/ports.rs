@@ -425,6 +425,21 @@ pub struct Changed {
     pub change: Change,
     /// The touched paths themselves.
     pub paths: Vec<String>,
+    /// The newest commits since the base, newest first; without a base none.
+    pub commits: Vec<CommitLine>,
+    /// How many commits there are since the base.
+    pub commit_count: u64,
+}
+
+/// One commit as a list shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CommitLine {
+    /// Its short name.
+    pub name: String,
+    /// Who wrote it.
+    pub author: String,
+    /// Its first line.
+    pub subject: String,
 }
 
 /// What asks the application.

@@ -35,6 +35,7 @@ mod calendar;
 mod calls;
 mod changes;
 mod check;
+mod checklists;
 pub(crate) mod course;
 pub(crate) mod decisions;
 mod depict;
@@ -47,6 +48,7 @@ mod evidence;
 mod gates;
 mod health;
 mod journal;
+mod layers;
 pub(crate) mod locate;
 mod logs;
 pub(crate) mod metrics;
@@ -174,6 +176,7 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(approvals::reject))
         .routes(routes!(approvals::sheet))
         .routes(routes!(approvals::inbox))
+        .routes(routes!(checklists::show))
         .routes(routes!(people::whoami))
         .routes(routes!(people::list))
         .routes(routes!(people::set))

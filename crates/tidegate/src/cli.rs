@@ -13,6 +13,7 @@ mod approve;
 mod attest;
 mod backtest;
 mod check;
+mod checklist;
 mod completions;
 mod config;
 mod demo;
@@ -21,6 +22,7 @@ mod diff;
 mod doctor;
 mod evidence;
 mod explain;
+mod expr;
 mod freeze;
 mod gate;
 pub(crate) mod globals;
@@ -33,6 +35,7 @@ mod login;
 mod logs;
 mod man;
 mod plan;
+mod policy;
 mod probe;
 mod project;
 mod proxy;
@@ -142,6 +145,11 @@ enum Verb {
     Doctor(doctor::Args),
     /// Validate tidegate.yaml and say everything that is wrong with it
     Check(check::Args),
+    /// The boxes of the runbook, and what closed each
+    Checklist(checklist::Args),
+    /// Try the rules on a table of cases: given evidence, expected verdict
+    #[command(subcommand)]
+    Policy(policy::Verb),
     /// The configuration as it counts: show, get, diff, format, migrate
     #[command(subcommand)]
     Config(config::Verb),
@@ -196,6 +204,9 @@ enum Verb {
     /// Look after the instances of one slot (started by the server)
     #[command(hide = true)]
     Shim(shim::Args),
+    /// Evaluate one condition (started by the server)
+    #[command(hide = true)]
+    Expr(expr::Args),
 }
 
 /// Reads the command line.
@@ -272,6 +283,8 @@ impl Cli {
             Verb::Diff(args) => diff::run(&session, &args),
             Verb::Doctor(args) => doctor::run(&session, &args).await,
             Verb::Check(args) => check::run(&session, &args),
+            Verb::Policy(verb) => policy::run(&session, &verb).await,
+            Verb::Checklist(args) => checklist::run(&session, &args).await,
             Verb::Config(verb) => config::run(&session, &verb),
             Verb::Import(args) => import::run(&session, &args),
             Verb::Explain(args) => explain::run(&session, &args),
@@ -293,6 +306,7 @@ impl Cli {
             Verb::Man(args) => man::run(&session, &args),
             Verb::Version(args) => version::run(&session, &args),
             Verb::Shim(args) => shim::run(&args),
+            Verb::Expr(args) => expr::run(&args),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 use tidegate_core::approval::{Approve, Change};
+use tidegate_core::checklist::Item;
 use tidegate_core::digest::Digest;
 use tidegate_core::gate::Gate;
 use tidegate_core::ids::{DeploymentId, EnvironmentName, PartName, Scope, ServiceName, SlotName};
@@ -41,6 +42,7 @@ pub(crate) struct Shape {
     pub(crate) approve: Option<Approve>,
     pub(crate) change: Option<Change>,
     pub(crate) window: Option<Window>,
+    pub(crate) checklist: Vec<Item>,
 }
 
 impl Default for Shape {
@@ -62,6 +64,7 @@ impl Default for Shape {
             approve: None,
             change: None,
             window: None,
+            checklist: Vec::new(),
         }
     }
 }
@@ -108,6 +111,7 @@ impl Shape {
                 people::change(self.change.get_or_insert_default(), key, value);
             }
             "open" | "closed" | "overrun" => crate::windows::set(&mut self.window, key, value)?,
+            "box" => crate::checklists::set(&mut self.checklist, value)?,
             "nobody" => self.asks_nobody(),
             "attempts" => self.limits.attempts = number(value)?,
             _ => return Err(format!("a plan has no {key}={value}")),
@@ -152,6 +156,8 @@ impl Shape {
             approve: self.approve.clone(),
             change: self.change.clone(),
             window: self.window.clone(),
+            checklist: self.checklist.clone(),
+            layers: Vec::new(),
         }
     }
 

@@ -121,6 +121,8 @@ pub(crate) fn plan(repository: &str, commit: &str, build: Option<Step>) -> Plan 
         approve: None,
         change: None,
         window: None,
+        checklist: Vec::new(),
+        layers: Vec::new(),
     }
 }
 

@@ -450,5 +450,7 @@ fn plan(service: &str) -> Plan {
         approve: None,
         change: None,
         window: None,
+        checklist: Vec::new(),
+        layers: Vec::new(),
     }
 }

@@ -76,6 +76,8 @@ pub fn plan(version: &str) -> Plan {
         approve: None,
         change: None,
         window: None,
+        checklist: Vec::new(),
+        layers: Vec::new(),
     }
 }
 

@@ -18,7 +18,7 @@ use super::body::{Body, Query};
 use super::locate::Located;
 use super::principal::Principal;
 use super::reply::Reply;
-use super::{Api, changes, course, depict, locate};
+use super::{Api, changes, course, depict, layers, locate};
 use crate::problem::Problem;
 use crate::view::{self, request};
 
@@ -52,7 +52,7 @@ pub(crate) async fn create(
 ) -> Reply<request::Accepted> {
     check_key(asked.key.as_deref())?;
     check_repository(&asked.repository)?;
-    let Parsed { mut plan, notes, unserved: _ } = read_plan(&api, &asked, Purpose::Deploy).await?;
+    let Parsed { mut plan, notes, .. } = read_plan(&api, &asked, Purpose::Deploy).await?;
     changes::read(&api, &mut plan).await?;
     let scope = plan.scope.clone();
     let notes = notes.iter().map(ToString::to_string).collect();
@@ -158,12 +158,14 @@ pub(super) async fn read_plan(
         today: Some(Zoned::now().date()),
         purpose,
     };
-    tidegate_spec::read_with(source, &asked.config, &context)
-        .map_err(|found| Problem::of_diagnostics(&asked.config, found))
+    let mut parsed = tidegate_spec::read_with(source, &asked.config, &context)
+        .map_err(|found| Problem::of_diagnostics(&asked.config, found))?;
+    layers::apply(api, &mut parsed.plan).await?;
+    Ok(parsed)
 }
 
 /// A file of the commit, at most as large as a configuration.
-async fn committed(
+pub(super) async fn committed(
     api: &Api,
     repository: &str,
     commit: &str,
@@ -174,7 +176,7 @@ async fn committed(
 }
 
 /// The files that a configuration uses, from the same commit and the directory it lies in.
-async fn used(
+pub(super) async fn used(
     api: &Api,
     asked: &request::Deploy,
     commit: &str,

@@ -135,7 +135,7 @@ pub(crate) enum Needs {
 }
 
 /// Every route with what it needs. A route that is not here is denied.
-pub(crate) const ROUTES: [(&str, &str, Needs); 57] = [
+pub(crate) const ROUTES: [(&str, &str, Needs); 58] = [
     ("GET", "/v1/openapi.json", Needs::Nothing),
     ("GET", "/v1/errors/{code}", Needs::Nothing),
     ("GET", "/healthz", Needs::Nothing),
@@ -152,6 +152,7 @@ pub(crate) const ROUTES: [(&str, &str, Needs); 57] = [
     ("GET", "/v1/deployments/{id}/events", Needs::Right(Act::Read)),
     ("GET", "/v1/deployments/{id}/logs", Needs::Right(Act::Read)),
     ("GET", "/v1/deployments/{id}/approvals", Needs::Right(Act::Read)),
+    ("GET", "/v1/deployments/{id}/checklist", Needs::Right(Act::Read)),
     ("GET", "/v1/inbox", Needs::Right(Act::Read)),
     ("GET", "/v1/services", Needs::Right(Act::Read)),
     ("GET", "/v1/services/{service}/slots", Needs::Right(Act::Read)),

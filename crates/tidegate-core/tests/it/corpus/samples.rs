@@ -336,6 +336,7 @@ fn gate() -> Gate {
         },
         when: Some("risk >= high".to_owned()),
         unless: Some("hotfix".to_owned()),
+        decided: None,
     }
 }
 
@@ -374,6 +375,8 @@ fn plan() -> Plan {
         approve: None,
         change: None,
         window: None,
+        checklist: Vec::new(),
+        layers: Vec::new(),
     }
 }
 
