@@ -3,6 +3,7 @@
 //! Must never name a vendor.
 
 mod measures;
+mod trail;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -26,6 +27,7 @@ use tidegate_core::verdict::Outcome;
 use tokio::io::AsyncRead;
 
 pub use measures::{MetricSide, Metrics, RecordingName, Recordings, Sample};
+pub use trail::{Anchor, Proofs, Trail, TreeHead, Wanted, actor_text};
 
 /// The world said no.
 #[derive(Debug, Clone, thiserror::Error)]

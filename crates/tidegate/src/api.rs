@@ -10,8 +10,9 @@ use axum::http::header::ACCEPT;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
+use tidegate_audit::note::Signer;
 use tidegate_engine::Engine;
-use tidegate_engine::ports::Ports;
+use tidegate_engine::ports::{Ports, Trail};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower_http::timeout::RequestBodyTimeoutLayer;
@@ -21,6 +22,7 @@ use utoipa_axum::routes;
 
 use crate::people::Directory;
 use crate::problem::Problem;
+use crate::server::anchor::Anchored;
 use crate::server::network::Limits;
 use crate::state_dir::StateDir;
 use crate::view::service::Proxy;
@@ -28,6 +30,7 @@ use metrics::Measures;
 
 pub(crate) mod approvals;
 mod asks;
+mod audit;
 pub(crate) mod backtest;
 pub(crate) mod body;
 pub(crate) mod browser;
@@ -62,7 +65,7 @@ mod reply;
 mod server;
 pub(crate) mod services;
 mod traffic;
-mod verdicts;
+pub(crate) mod verdicts;
 
 pub(crate) use check::{context, look};
 pub(crate) use narrate::Narrator;
@@ -104,6 +107,12 @@ pub(crate) struct Parts {
     pub(crate) limits: Limits,
     /// What changes were answered.
     pub(crate) answers: once::Answers,
+    /// The journal as auditors read it.
+    pub(crate) trail: Arc<dyn Trail>,
+    /// Signs the journal's head.
+    pub(crate) signer: Arc<Signer>,
+    /// What is known of the places that get checkpoints.
+    pub(crate) anchors: watch::Receiver<Anchored>,
     /// What was counted.
     pub(crate) measures: Measures,
 }
@@ -122,6 +131,11 @@ impl Api {
     /// The world.
     pub(crate) fn ports(&self) -> &Ports {
         self.0.engine.ports()
+    }
+
+    /// The journal as auditors read it.
+    pub(crate) fn trail(&self) -> &dyn Trail {
+        &*self.0.trail
     }
 
     /// Who people are.
@@ -206,6 +220,10 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(calendar::freeze))
         .routes(routes!(calendar::thaw))
         .routes(routes!(journal::verify))
+        .routes(routes!(audit::search))
+        .routes(routes!(audit::checkpoint))
+        .routes(routes!(audit::root))
+        .routes(routes!(audit::prove))
         .routes(routes!(server::show))
         .routes(routes!(proxy::show))
         .routes(routes!(server::stop))

@@ -11,11 +11,13 @@ mod advance;
 mod api;
 mod approve;
 mod attest;
+mod audit;
 mod backtest;
 mod check;
 mod checklist;
 mod completions;
 mod config;
+mod context;
 mod demo;
 mod deploy;
 mod diff;
@@ -181,6 +183,12 @@ enum Verb {
     /// Reports that gates rest on
     #[command(subcommand)]
     Evidence(evidence::Verb),
+    /// Servers by name, and which one is asked
+    #[command(subcommand)]
+    Context(context::Verb),
+    /// The journal: search it, prove it, hand it to others
+    #[command(subcommand)]
+    Audit(audit::Verb),
     /// Sign in, set up an account, or confirm with the second factor
     Login(login::Args),
     /// End the session
@@ -295,6 +303,8 @@ impl Cli {
             Verb::Probe(verb) => probe::run(&session, &verb).await,
             Verb::Suite(verb) => suite::run(&session, &verb).await,
             Verb::Gate(verb) => gate::run(&session, &verb).await,
+            Verb::Context(verb) => context::run(&session, &verb),
+            Verb::Audit(verb) => audit::run(&session, &verb).await,
             Verb::Evidence(verb) => evidence::run(&session, &verb).await,
             Verb::Login(args) => login::run(&session, &args).await,
             Verb::Logout(args) => login::logout(&session, &args).await,

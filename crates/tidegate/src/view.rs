@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub(crate) mod approval;
+pub(crate) mod audit;
 pub(crate) mod calendar;
 pub(crate) mod checklist;
 pub(crate) mod evidence;

@@ -6,8 +6,10 @@ use std::ffi::OsString;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tidegate_audit::note::Signer;
 use tidegate_core::digest::{self, Digest};
 use tidegate_core::plan::Plan;
+use tidegate_drivers::anchor::{FolderAnchor, GitAnchor, WebhookAnchor};
 use tidegate_drivers::checks::{self, LocalChecks};
 use tidegate_drivers::evidence::{self, LocalEvidence};
 use tidegate_drivers::metrics::Sources;
@@ -15,7 +17,7 @@ use tidegate_drivers::recordings::{self, RecordingFiles};
 use tidegate_drivers::runtime::{self, ProcessRuntime};
 use tidegate_drivers::scm::{self, GitReleases};
 use tidegate_drivers::traffic::{Embedded, ProxyProcess};
-use tidegate_engine::ports::{Bind, Bound, Clock, Ports};
+use tidegate_engine::ports::{Anchor, Bind, Bound, Clock, Ports};
 use tidegate_journal::Sqlite;
 
 use crate::api::principal::user_name;
@@ -23,6 +25,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::people::Directory;
 use crate::server;
+use crate::server::settings::Place;
 use crate::server::supervisor::Supervised;
 use crate::state_dir::StateDir;
 
@@ -77,6 +80,21 @@ pub(crate) async fn graph(dir: &StateDir, kept: recordings::Config) -> Result<Gr
         people: Arc::new(directory.clone()),
     };
     Ok(Graph { ports, journal, directory, supervised: Supervised { proxy, runtime } })
+}
+
+/// The places of the settings that get checkpoints of the journal.
+pub(crate) fn anchors(dir: &StateDir, places: &[Place], signer: &Signer) -> Vec<Arc<dyn Anchor>> {
+    // The name is `tidegate/` and an id that is fit for a file and a branch.
+    let name = signer.key().name();
+    let log = name.rsplit('/').next().unwrap_or(name);
+    let anchor = |place: &Place| -> Arc<dyn Anchor> {
+        match place {
+            Place::Folder(folder) => Arc::new(FolderAnchor::new(folder, log, dir.path())),
+            Place::Git(remote) => Arc::new(GitAnchor::new(remote, log, dir.path())),
+            Place::Webhook(url) => Arc::new(WebhookAnchor::new(url, log)),
+        }
+    };
+    places.iter().map(anchor).collect()
 }
 
 /// The command line that starts the proxy of a state directory.

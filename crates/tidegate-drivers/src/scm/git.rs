@@ -7,6 +7,7 @@
 //! It must never read a work tree, take a branch for a tag, or run a program that a repository
 //! names, but for the build that the plan declares.
 
+mod anchor;
 mod change;
 mod cli;
 mod export;
@@ -29,6 +30,7 @@ use crate::once::{self, End, Once};
 use crate::text;
 
 use super::artifact;
+pub use anchor::GitAnchor;
 use cli::Repository;
 
 /// Longest version text, in bytes: it becomes part of names and messages.

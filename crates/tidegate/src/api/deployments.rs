@@ -18,7 +18,7 @@ use super::body::{Body, Query};
 use super::locate::Located;
 use super::principal::Principal;
 use super::reply::Reply;
-use super::{Api, changes, course, depict, layers, locate};
+use super::{Api, changes, course, depict, layers, locate, verdicts};
 use crate::problem::Problem;
 use crate::view::{self, request};
 
@@ -376,7 +376,15 @@ pub(crate) async fn show(
             let course = course::read(&api, &row).await?;
             let state = api.engine().state(&row.scope);
             let live = api.engine().live(&row.scope);
-            depict::deployment(&course, state.as_deref(), live.as_ref(), now)
+            let shown = depict::deployment(&course, state.as_deref(), live.as_ref(), now);
+            match shown {
+                // The judge of a deployment that ended is gone; what it heard is on record.
+                Some(shown) if shown.exposed.is_none() => {
+                    let exposed = verdicts::exposed(&api, &row, &course).await?;
+                    Some(view::Deployment { exposed, ..shown })
+                }
+                shown => shown,
+            }
         }
     };
     let shown = shown.ok_or_else(|| {

@@ -135,7 +135,7 @@ pub(crate) enum Needs {
 }
 
 /// Every route with what it needs. A route that is not here is denied.
-pub(crate) const ROUTES: [(&str, &str, Needs); 58] = [
+pub(crate) const ROUTES: [(&str, &str, Needs); 62] = [
     ("GET", "/v1/openapi.json", Needs::Nothing),
     ("GET", "/v1/errors/{code}", Needs::Nothing),
     ("GET", "/healthz", Needs::Nothing),
@@ -175,6 +175,10 @@ pub(crate) const ROUTES: [(&str, &str, Needs); 58] = [
     ("POST", "/v1/services/{service}/freezes", Needs::AtTheAppend),
     ("POST", "/v1/services/{service}/thaw", Needs::AtTheAppend),
     ("GET", "/v1/journal/verify", Needs::Right(Act::Audit)),
+    ("GET", "/v1/audit", Needs::Right(Act::Audit)),
+    ("GET", "/v1/audit/checkpoint", Needs::Right(Act::Audit)),
+    ("GET", "/v1/audit/root", Needs::Right(Act::Audit)),
+    ("GET", "/v1/deployments/{id}/proof", Needs::Right(Act::Audit)),
     ("POST", "/v1/services/{service}/probes", Needs::Right(Act::Ask)),
     ("POST", "/v1/services/{service}/suites", Needs::Right(Act::Ask)),
     ("POST", "/v1/server/stop", Needs::Right(Act::Serve)),

@@ -33,6 +33,21 @@ pub(crate) struct Settings {
     /// A reverse proxy that ends TLS in front.
     #[serde(default)]
     pub(crate) behind: Option<Behind>,
+    /// Places outside the database that get signed checkpoints of the journal.
+    #[serde(default)]
+    pub(crate) audit: Vec<Place>,
+}
+
+/// A place that gets checkpoints.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Place {
+    /// A folder, on another file system and with another owner.
+    Folder(PathBuf),
+    /// A git remote: a URL, or a path on this machine.
+    Git(String),
+    /// A URL that takes a POST.
+    Webhook(String),
 }
 
 impl Settings {
