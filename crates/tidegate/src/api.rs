@@ -39,6 +39,7 @@ mod calendar;
 mod calls;
 mod changes;
 mod check;
+mod checklists;
 pub(crate) mod course;
 pub(crate) mod decisions;
 mod depict;
@@ -52,6 +53,7 @@ mod gates;
 mod health;
 mod hooks;
 mod journal;
+mod layers;
 pub(crate) mod locate;
 mod logs;
 pub(crate) mod metrics;
@@ -195,6 +197,7 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(approvals::reject))
         .routes(routes!(approvals::sheet))
         .routes(routes!(approvals::inbox))
+        .routes(routes!(checklists::show))
         .routes(routes!(people::whoami))
         .routes(routes!(people::list))
         .routes(routes!(people::set))

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 pub(crate) mod approval;
 pub(crate) mod audit;
 pub(crate) mod calendar;
+pub(crate) mod checklist;
 pub(crate) mod evidence;
 pub(crate) mod judged;
 pub(crate) mod people;

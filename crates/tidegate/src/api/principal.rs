@@ -152,6 +152,7 @@ pub(crate) const ROUTES: &[(&str, &str, Needs)] = &[
     ("GET", "/v1/deployments/{id}/events", Needs::Right(Act::Read)),
     ("GET", "/v1/deployments/{id}/logs", Needs::Right(Act::Read)),
     ("GET", "/v1/deployments/{id}/approvals", Needs::Right(Act::Read)),
+    ("GET", "/v1/deployments/{id}/checklist", Needs::Right(Act::Read)),
     ("GET", "/v1/inbox", Needs::Right(Act::Read)),
     ("GET", "/v1/services", Needs::Right(Act::Read)),
     ("GET", "/v1/services/{service}/slots", Needs::Right(Act::Read)),
@@ -430,7 +431,7 @@ mod tests {
                 described.insert((method, path.clone()));
             }
         }
-        for (method, path, _) in ROUTES {
+        for &(method, path, _) in ROUTES {
             assert!(described.contains(&(method.to_owned(), path.to_owned())), "{method} {path}");
         }
         assert_eq!(needs_of("GET", "/v1/nowhere"), None);
@@ -441,7 +442,7 @@ mod tests {
     fn every_route_is_walked_with_every_role() {
         let machine = Grant { acts: Act::ALL.into_iter().collect(), ..Grant::default() };
         let (mut allowed, mut denied) = (0, 0);
-        for (method, path, needs) in ROUTES {
+        for &(method, path, needs) in ROUTES {
             let Needs::Right(act) = needs else { continue };
             for role in Role::ALL {
                 let grant =
