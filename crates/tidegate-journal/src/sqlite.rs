@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use sqlx::{SqliteConnection, SqlitePool};
 use tidegate_core::event::Recorded;
 use tidegate_core::ids::{DeploymentId, Scope};
-use tidegate_engine::ports::{DeploymentRow, Journal, JournalError, Snapshot, Verified};
+use tidegate_engine::ports::{DeploymentRow, Journal, JournalError, Placed, Snapshot, Verified};
 
 use crate::checkpoint::{self, Checkpoint};
 use crate::codes;
@@ -176,10 +176,21 @@ impl Journal for Sqlite {
     async fn deployments(
         &self,
         scope: Option<&Scope>,
+        before: Option<&DeploymentId>,
         limit: u32,
     ) -> Result<Vec<DeploymentRow>, JournalError> {
-        read::within(READ_WAIT, "the deployments", read::deployments(&self.readers, scope, limit))
-            .await
+        let list = read::deployments(&self.readers, scope, before, limit);
+        read::within(READ_WAIT, "the deployments", list).await
+    }
+
+    async fn recent(
+        &self,
+        scope: Option<&Scope>,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<Placed>, JournalError> {
+        let entries = read::recent(&self.readers, scope, before, limit);
+        read::within(READ_WAIT, "the newest entries", entries).await
     }
 
     async fn find(&self, id: &DeploymentId) -> Result<Option<DeploymentRow>, JournalError> {

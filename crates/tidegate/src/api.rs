@@ -26,12 +26,14 @@ use crate::state_dir::StateDir;
 use crate::view::service::Proxy;
 use metrics::Measures;
 
+pub(crate) mod ahead;
 pub(crate) mod approvals;
 mod asks;
+pub(crate) mod audit;
 pub(crate) mod backtest;
 pub(crate) mod body;
 pub(crate) mod browser;
-mod calendar;
+pub(crate) mod calendar;
 mod calls;
 mod changes;
 mod check;
@@ -43,21 +45,24 @@ mod describe;
 mod errors;
 mod etag;
 mod events;
-mod evidence;
-mod gates;
+pub(crate) mod evidence;
+pub(crate) mod gates;
 mod health;
-mod journal;
+pub(crate) mod insights;
+pub(crate) mod journal;
 pub(crate) mod locate;
 mod logs;
 pub(crate) mod metrics;
 pub(crate) mod narrate;
 pub(crate) mod once;
 pub(crate) mod people;
-mod plans;
+pub(crate) mod plans;
 pub(crate) mod principal;
-mod proxy;
+pub(crate) mod proxy;
 mod reply;
-mod server;
+pub(crate) mod report;
+pub(crate) mod search;
+pub(crate) mod server;
 pub(crate) mod services;
 mod traffic;
 pub(crate) mod verdicts;
@@ -98,12 +103,16 @@ pub(crate) struct Parts {
     pub(crate) listening: Option<std::net::SocketAddr>,
     /// The origin of its pages where that is not the address that was asked.
     pub(crate) origin: Option<String>,
+    /// Whether `/status` answers everybody.
+    pub(crate) status_page: bool,
     /// How often anybody on the network may ask.
     pub(crate) limits: Limits,
     /// What changes were answered.
     pub(crate) answers: once::Answers,
     /// What was counted.
     pub(crate) measures: Measures,
+    /// Deployments that pages look at.
+    pub(crate) looks: crate::ui::Looks,
 }
 
 impl Api {
@@ -203,6 +212,10 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(calendar::freeze))
         .routes(routes!(calendar::thaw))
         .routes(routes!(journal::verify))
+        .routes(routes!(audit::list))
+        .routes(routes!(search::search))
+        .routes(routes!(insights::show))
+        .routes(routes!(report::show))
         .routes(routes!(server::show))
         .routes(routes!(proxy::show))
         .routes(routes!(server::stop))

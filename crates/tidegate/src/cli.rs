@@ -11,6 +11,7 @@ mod advance;
 mod api;
 mod approve;
 mod attest;
+mod audit;
 mod backtest;
 mod check;
 mod completions;
@@ -37,6 +38,7 @@ mod probe;
 mod project;
 mod proxy;
 mod reject;
+mod report;
 mod resume;
 mod rollback;
 mod server;
@@ -129,6 +131,11 @@ enum Verb {
     Show(show::Args),
     /// Everything that happened to a deployment, in order
     Timeline(timeline::Args),
+    /// The report on a deployment: what was done, by whom, on what evidence, at what cost
+    Report(report::Args),
+    /// The journal: who did what, and whether any of it was changed
+    #[command(subcommand)]
+    Audit(audit::Verb),
     /// What the judge said, and the same made again from what it heard
     #[command(subcommand)]
     Verdict(verdict::Verb),
@@ -266,6 +273,8 @@ impl Cli {
             Verb::List(args) => list::run(&session, &args).await,
             Verb::Show(args) => show::run(&session, &args).await,
             Verb::Timeline(args) => timeline::run(&session, &args).await,
+            Verb::Report(args) => report::run(&session, &args).await,
+            Verb::Audit(verb) => audit::run(&session, &verb).await,
             Verb::Verdict(verb) => verdict::run(&session, &verb).await,
             Verb::Simulate(args) => simulate::run(&session, &args).await,
             Verb::Backtest(args) => backtest::run(&session, &args).await,

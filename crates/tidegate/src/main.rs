@@ -12,10 +12,13 @@ mod client;
 mod codes;
 mod exit;
 mod failure;
+mod ical;
+mod leaves;
 mod people;
 mod problem;
 #[cfg(test)]
 mod reference;
+mod report;
 mod server;
 mod state_dir;
 mod terminal;

@@ -90,9 +90,11 @@ pub(crate) async fn run(
         pages: pages.clone(),
         listening,
         origin: settings.url.clone(),
+        status_page: settings.status_page,
         limits: Limits::default(),
         answers: Answers::default(),
         measures: Measures::default(),
+        looks: ui::Looks::default(),
     });
     if let Some(pages) = &pages {
         tracing::info!(%pages, "listening");

@@ -71,7 +71,7 @@ pub(crate) async fn create(
 }
 
 /// The steps with their times, from now on, and the end of the watch.
-fn steps(plan: &Plan, rate: Option<f64>, now: Timestamp) -> (Vec<Step>, Timestamp) {
+pub(crate) fn steps(plan: &Plan, rate: Option<f64>, now: Timestamp) -> (Vec<Step>, Timestamp) {
     let mut from = now;
     let mut steps = Vec::with_capacity(plan.traffic.steps.len());
     for weight in &plan.traffic.steps {
@@ -92,7 +92,8 @@ fn steps(plan: &Plan, rate: Option<f64>, now: Timestamp) -> (Vec<Step>, Timestam
     (steps, from)
 }
 
-fn phases(plan: &Plan) -> Vec<Foreseeable> {
+/// What happens in each phase.
+pub(crate) fn phases(plan: &Plan) -> Vec<Foreseeable> {
     let required = |wanted: bool, what: &str| {
         if wanted { what.to_owned() } else { "not required".to_owned() }
     };

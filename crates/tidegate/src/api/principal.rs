@@ -135,7 +135,7 @@ pub(crate) enum Needs {
 }
 
 /// Every route with what it needs. A route that is not here is denied.
-pub(crate) const ROUTES: [(&str, &str, Needs); 57] = [
+pub(crate) const ROUTES: [(&str, &str, Needs); 61] = [
     ("GET", "/v1/openapi.json", Needs::Nothing),
     ("GET", "/v1/errors/{code}", Needs::Nothing),
     ("GET", "/healthz", Needs::Nothing),
@@ -174,6 +174,10 @@ pub(crate) const ROUTES: [(&str, &str, Needs); 57] = [
     ("POST", "/v1/services/{service}/freezes", Needs::AtTheAppend),
     ("POST", "/v1/services/{service}/thaw", Needs::AtTheAppend),
     ("GET", "/v1/journal/verify", Needs::Right(Act::Audit)),
+    ("GET", "/v1/journal/entries", Needs::Right(Act::Audit)),
+    ("GET", "/v1/search", Needs::Right(Act::Read)),
+    ("GET", "/v1/insights", Needs::Right(Act::Read)),
+    ("GET", "/v1/deployments/{id}/report", Needs::Right(Act::Read)),
     ("POST", "/v1/services/{service}/probes", Needs::Right(Act::Ask)),
     ("POST", "/v1/services/{service}/suites", Needs::Right(Act::Ask)),
     ("POST", "/v1/server/stop", Needs::Right(Act::Serve)),

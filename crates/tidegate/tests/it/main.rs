@@ -27,6 +27,7 @@ mod pages;
 mod plans;
 mod processes;
 mod proxy_alone;
+mod readings;
 mod rights;
 mod rollback;
 mod secure;
