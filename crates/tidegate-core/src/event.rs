@@ -12,9 +12,11 @@ use serde::{Deserialize, Serialize};
 use crate::approval::{Category, Credential, Facts};
 use crate::digest::{Component, Digest};
 use crate::gate::{Evidence, GateResult};
-use crate::ids::{Actor, DeploymentId, PartName, SlotName};
+use crate::ids::{Actor, DeploymentId, PartName, SlotName, StepName};
 use crate::plan::{HoldEnd, Plan};
-use crate::state::{Backend, Hold, Phase, PhaseResult, Reason, SlotObserved, TaskId, Tenant};
+use crate::state::{
+    Backend, Given, Hold, Phase, PhaseResult, Reason, SlotObserved, TaskId, Tenant,
+};
 use crate::verdict::{Outcome, Verdict};
 use crate::weight::{Split, Weight};
 
@@ -99,6 +101,56 @@ pub enum Event {
         task: TaskId,
         /// The attempt that begins.
         attempt: u32,
+    },
+    /// A custom step began.
+    TaskBegan {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// Which.
+        task: TaskId,
+        /// Where the candidate answers, by part.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        targets: BTreeMap<PartName, String>,
+    },
+    /// Nobody knows whether an attempt was done.
+    TaskLost {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// Which task.
+        task: TaskId,
+        /// Which attempt.
+        attempt: u32,
+        /// What is known.
+        why: String,
+    },
+    /// A person said what became of a lost attempt.
+    TaskSettled {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// Which task.
+        task: TaskId,
+        /// Whether it was done; else it is done anew.
+        done: bool,
+        /// How they know.
+        reason: String,
+    },
+    /// A custom step left something behind for others.
+    StepGave {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// Which step.
+        step: StepName,
+        /// What.
+        given: Given,
+    },
+    /// A custom step is not needed for this deployment.
+    StepSkipped {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// Which step.
+        step: StepName,
+        /// Why not.
+        why: String,
     },
     /// The artifact exists, and with it the digest of all that will run.
     ArtifactPinned {
@@ -378,6 +430,11 @@ impl Event {
             Self::PhaseEntered { .. } => "phase_entered",
             Self::TaskFinished { .. } => "task_finished",
             Self::TaskRetried { .. } => "task_retried",
+            Self::TaskBegan { .. } => "task_began",
+            Self::TaskLost { .. } => "task_lost",
+            Self::TaskSettled { .. } => "task_settled",
+            Self::StepGave { .. } => "step_gave",
+            Self::StepSkipped { .. } => "step_skipped",
             Self::ArtifactPinned { .. } => "artifact_pinned",
             Self::EvidenceAdded { .. } => "evidence_added",
             Self::GateWaived { .. } => "gate_waived",
@@ -412,12 +469,17 @@ impl Event {
     }
 
     /// Every kind: the corpus holds a file of each.
-    pub const KINDS: [&'static str; 35] = [
+    pub const KINDS: [&'static str; 40] = [
         "deployment_started",
         "deployment_queued",
         "phase_entered",
         "task_finished",
         "task_retried",
+        "task_began",
+        "task_lost",
+        "task_settled",
+        "step_gave",
+        "step_skipped",
         "artifact_pinned",
         "evidence_added",
         "gate_waived",

@@ -23,6 +23,7 @@ pub mod plan;
 pub mod rejection;
 pub mod rights;
 pub mod state;
+pub mod trigger;
 pub mod verdict;
 pub mod waiting;
 pub mod weight;

@@ -4,6 +4,9 @@
 
 mod measures;
 mod stored;
+mod tags;
+mod trail;
+mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -28,6 +31,9 @@ use tokio::io::AsyncRead;
 
 pub use measures::{MetricSide, Metrics, RecordingName, Recordings, Sample};
 pub use stored::{DeploymentRow, JournalError, Placed, Snapshot, Verified};
+pub use tags::Tags;
+pub use trail::{Anchor, Proofs, Trail, TreeHead, Wanted, actor_text};
+pub use work::Steps;
 
 /// The world said no.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -296,6 +302,19 @@ pub struct SlotTick {
     pub failures: u64,
     /// Counts by cell of the latency histogram: `(cell, count)`.
     pub latency: Vec<(u16, u32)>,
+    /// The same by instance, always in the same order; empty where instances are not told apart.
+    pub instances: Vec<InstanceTick>,
+}
+
+/// What one instance served in one tick.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct InstanceTick {
+    /// Requests that ended.
+    pub requests: u64,
+    /// Of those, failed.
+    pub failures: u64,
+    /// Counts by cell of the latency histogram.
+    pub latency: Vec<(u16, u32)>,
 }
 
 /// What turns a tag into bytes.
@@ -504,6 +523,8 @@ pub struct Ports {
     pub releases: Arc<dyn Releases>,
     /// What asks the application.
     pub checks: Arc<dyn Checks>,
+    /// What carries out custom steps.
+    pub steps: Arc<dyn Steps>,
     /// What other systems measure.
     pub metrics: Arc<dyn Metrics>,
     /// Where recordings of the judge are kept.

@@ -8,7 +8,8 @@ use crate::wire::{Tick, Ticks, limits};
 /// An hour of one-second ticks, and room for those that tables cut short.
 const TICKS_KEPT: usize = 4_000;
 /// Estimated bytes of the ticks of all services together. The hour of one busy service (two
-/// revisions with some 60 filled histogram cells each) is about 6 MiB, of an idle one 2 MiB.
+/// revisions with some 60 filled histogram cells each) is about 6 MiB, 16 MiB where either has six
+/// instances, of an idle one 2 MiB.
 const BYTES_KEPT: usize = 20 * 1_048_576;
 
 #[derive(Debug)]
@@ -85,7 +86,13 @@ impl Ring {
 /// An estimate of what a tick takes in memory.
 fn bytes_of(tick: &Tick) -> usize {
     let revisions = tick.revisions.iter().map(|revision| {
-        size_of_val(revision) + revision.revision.len() + size_of_val(revision.latency.as_slice())
+        let instances = revision.instances.iter();
+        let of_instances = instances
+            .map(|instance| size_of_val(instance) + size_of_val(instance.latency.as_slice()));
+        size_of_val(revision)
+            + revision.revision.len()
+            + size_of_val(revision.latency.as_slice())
+            + of_instances.sum::<usize>()
     });
     size_of::<Tick>() + tick.service.len() + revisions.sum::<usize>()
 }

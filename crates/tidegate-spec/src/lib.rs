@@ -12,6 +12,7 @@ mod check;
 mod codes;
 mod command;
 mod compose;
+mod custom;
 mod declared;
 mod detect;
 mod diagnostic;

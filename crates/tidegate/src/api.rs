@@ -10,8 +10,9 @@ use axum::http::header::ACCEPT;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
+use tidegate_audit::note::Signer;
 use tidegate_engine::Engine;
-use tidegate_engine::ports::Ports;
+use tidegate_engine::ports::{Ports, Trail};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower_http::timeout::RequestBodyTimeoutLayer;
@@ -21,7 +22,9 @@ use utoipa_axum::routes;
 
 use crate::people::Directory;
 use crate::problem::Problem;
+use crate::server::anchor::Anchored;
 use crate::server::network::Limits;
+use crate::server::triggers::Triggers;
 use crate::state_dir::StateDir;
 use crate::view::service::Proxy;
 use metrics::Measures;
@@ -42,12 +45,14 @@ pub(crate) mod decisions;
 mod depict;
 pub(crate) mod deployments;
 mod describe;
+pub(crate) mod entries;
 mod errors;
 mod etag;
 mod events;
 pub(crate) mod evidence;
 pub(crate) mod gates;
 mod health;
+mod hooks;
 pub(crate) mod insights;
 pub(crate) mod journal;
 pub(crate) mod locate;
@@ -64,7 +69,9 @@ pub(crate) mod report;
 pub(crate) mod search;
 pub(crate) mod server;
 pub(crate) mod services;
+mod steps;
 mod traffic;
+mod triggers;
 pub(crate) mod verdicts;
 
 pub(crate) use check::{context, look};
@@ -109,6 +116,14 @@ pub(crate) struct Parts {
     pub(crate) limits: Limits,
     /// What changes were answered.
     pub(crate) answers: once::Answers,
+    /// The journal as auditors read it.
+    pub(crate) trail: Arc<dyn Trail>,
+    /// Signs the journal's head.
+    pub(crate) signer: Arc<Signer>,
+    /// What is known of the places that get checkpoints.
+    pub(crate) anchors: watch::Receiver<Anchored>,
+    /// What watches repositories.
+    pub(crate) triggers: Triggers,
     /// What was counted.
     pub(crate) measures: Measures,
     /// Deployments that pages look at.
@@ -129,6 +144,11 @@ impl Api {
     /// The world.
     pub(crate) fn ports(&self) -> &Ports {
         self.0.engine.ports()
+    }
+
+    /// The journal as auditors read it.
+    pub(crate) fn trail(&self) -> &dyn Trail {
+        &*self.0.trail
     }
 
     /// Who people are.
@@ -177,6 +197,7 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(decisions::resume))
         .routes(routes!(decisions::advance))
         .routes(routes!(decisions::abort))
+        .routes(routes!(steps::settle))
         .routes(routes!(approvals::approve))
         .routes(routes!(approvals::withdraw))
         .routes(routes!(approvals::attest))
@@ -211,11 +232,18 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(calendar::show))
         .routes(routes!(calendar::freeze))
         .routes(routes!(calendar::thaw))
+        .routes(routes!(hooks::ring))
+        .routes(routes!(triggers::list))
+        .routes(routes!(triggers::look))
         .routes(routes!(journal::verify))
-        .routes(routes!(audit::list))
+        .routes(routes!(entries::list))
         .routes(routes!(search::search))
         .routes(routes!(insights::show))
         .routes(routes!(report::show))
+        .routes(routes!(audit::search))
+        .routes(routes!(audit::checkpoint))
+        .routes(routes!(audit::root))
+        .routes(routes!(audit::prove))
         .routes(routes!(server::show))
         .routes(routes!(proxy::show))
         .routes(routes!(server::stop))

@@ -16,6 +16,7 @@ mod backtest;
 mod check;
 mod completions;
 mod config;
+mod context;
 mod demo;
 mod deploy;
 mod diff;
@@ -29,6 +30,7 @@ mod hold;
 mod import;
 mod inbox;
 mod init;
+mod launch;
 mod list;
 mod login;
 mod logs;
@@ -48,10 +50,12 @@ mod show;
 mod simulate;
 mod slot;
 mod status;
+mod step;
 mod suite;
 mod timeline;
 mod traffic;
 mod tree;
+mod trigger;
 mod user;
 mod verdict;
 mod version;
@@ -133,9 +137,6 @@ enum Verb {
     Timeline(timeline::Args),
     /// The report on a deployment: what was done, by whom, on what evidence, at what cost
     Report(report::Args),
-    /// The journal: who did what, and whether any of it was changed
-    #[command(subcommand)]
-    Audit(audit::Verb),
     /// What the judge said, and the same made again from what it heard
     #[command(subcommand)]
     Verdict(verdict::Verb),
@@ -174,12 +175,24 @@ enum Verb {
     /// Run the smoke suite against a slot
     #[command(subcommand)]
     Suite(suite::Verb),
+    /// The custom steps of a deployment
+    #[command(subcommand)]
+    Step(step::Verb),
     /// How the gates of a release stand
     #[command(subcommand)]
     Gate(gate::Verb),
     /// Reports that gates rest on
     #[command(subcommand)]
     Evidence(evidence::Verb),
+    /// What watches repositories for releases
+    #[command(subcommand)]
+    Trigger(trigger::Verb),
+    /// Servers by name, and which one is asked
+    #[command(subcommand)]
+    Context(context::Verb),
+    /// The journal: search it, prove it, hand it to others
+    #[command(subcommand)]
+    Audit(audit::Verb),
     /// Sign in, set up an account, or confirm with the second factor
     Login(login::Args),
     /// End the session
@@ -203,6 +216,9 @@ enum Verb {
     /// Look after the instances of one slot (started by the server)
     #[command(hide = true)]
     Shim(shim::Args),
+    /// Become the program of a custom step (started by the server)
+    #[command(hide = true)]
+    Launch,
 }
 
 /// Reads the command line.
@@ -221,12 +237,25 @@ pub(crate) fn run_shim(args: &shim::Args) -> Result<Exit, Failure> {
     shim::run(args)
 }
 
+/// Becomes the program of a custom step; outside of any async runtime.
+///
+/// # Errors
+/// [`Failure`] when it could not.
+pub(crate) fn run_launch() -> Result<Exit, Failure> {
+    launch::run()
+}
+
 /// The command line's own description, for manual pages and completion.
 pub(crate) fn command() -> clap::Command {
     Cli::command()
 }
 
 impl Cli {
+    /// Whether this process is to become another program, which takes no async runtime along.
+    pub(crate) fn launches(&self) -> bool {
+        matches!(self.verb, Verb::Launch)
+    }
+
     /// Whether this process is a shim, which runs outside of any async runtime.
     pub(crate) fn as_shim(&self) -> Option<&shim::Args> {
         match &self.verb {
@@ -274,7 +303,6 @@ impl Cli {
             Verb::Show(args) => show::run(&session, &args).await,
             Verb::Timeline(args) => timeline::run(&session, &args).await,
             Verb::Report(args) => report::run(&session, &args).await,
-            Verb::Audit(verb) => audit::run(&session, &verb).await,
             Verb::Verdict(verb) => verdict::run(&session, &verb).await,
             Verb::Simulate(args) => simulate::run(&session, &args).await,
             Verb::Backtest(args) => backtest::run(&session, &args).await,
@@ -290,7 +318,11 @@ impl Cli {
             Verb::Traffic(verb) => traffic::run(&session, &verb).await,
             Verb::Probe(verb) => probe::run(&session, &verb).await,
             Verb::Suite(verb) => suite::run(&session, &verb).await,
+            Verb::Step(verb) => step::run(&session, &verb).await,
             Verb::Gate(verb) => gate::run(&session, &verb).await,
+            Verb::Context(verb) => context::run(&session, &verb),
+            Verb::Trigger(verb) => trigger::run(&session, &verb).await,
+            Verb::Audit(verb) => audit::run(&session, &verb).await,
             Verb::Evidence(verb) => evidence::run(&session, &verb).await,
             Verb::Login(args) => login::run(&session, &args).await,
             Verb::Logout(args) => login::logout(&session, &args).await,
@@ -302,6 +334,7 @@ impl Cli {
             Verb::Man(args) => man::run(&session, &args),
             Verb::Version(args) => version::run(&session, &args),
             Verb::Shim(args) => shim::run(&args),
+            Verb::Launch => launch::run(),
         }
     }
 }

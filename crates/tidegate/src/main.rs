@@ -58,6 +58,9 @@ fn run(cli: cli::Cli) -> Result<Exit, Failure> {
     if let Some(shim) = cli.as_shim() {
         return cli::run_shim(shim);
     }
+    if cli.launches() {
+        return cli::run_launch();
+    }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::local)?;
     let ended = runtime.block_on(cli.run());

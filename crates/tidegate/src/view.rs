@@ -12,6 +12,7 @@ pub(crate) mod approval;
 pub(crate) mod audit;
 pub(crate) mod calendar;
 pub(crate) mod evidence;
+pub(crate) mod history;
 pub(crate) mod judged;
 pub(crate) mod people;
 pub(crate) mod plan;
@@ -21,6 +22,7 @@ pub(crate) mod request;
 #[cfg(test)]
 pub(crate) mod sample;
 pub(crate) mod service;
+pub(crate) mod trigger;
 
 /// One deployment, whole.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -75,6 +77,9 @@ pub(crate) struct Deployment {
     /// How the gates stood when they were weighed; empty before, and without gates.
     #[serde(default)]
     pub(crate) gates: Vec<evidence::Gate>,
+    /// Its custom steps, in the order of the plan.
+    #[serde(default)]
+    pub(crate) custom: Vec<CustomStep>,
     /// The judge's newest word.
     pub(crate) verdict: Option<Verdict>,
     /// Set while nothing may go forward.
@@ -123,6 +128,32 @@ pub(crate) struct Steps {
     /// How long the rules stay armed at 100 %, milliseconds.
     #[serde(default)]
     pub(crate) watch_ms: i64,
+}
+
+/// A custom step.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct CustomStep {
+    /// Its name.
+    pub(crate) name: String,
+    /// When it runs: `plan`, `before-deploy`, `after-deploy`, `before-traffic`, `bake`, `finish`
+    /// or `rollback`.
+    pub(crate) at: String,
+    /// Steps that come before it.
+    pub(crate) needs: Vec<String>,
+    /// `pending`, `running`, `lost`, `skipped`, `pass`, `fail` or `no-data`.
+    pub(crate) state: String,
+    /// What it said last.
+    pub(crate) summary: String,
+    /// The attempt that runs, or ran last; 0 before the first.
+    pub(crate) attempt: u32,
+    /// When it began.
+    pub(crate) since: Option<Timestamp>,
+    /// When it ended.
+    pub(crate) until: Option<Timestamp>,
+    /// Values that it left, by name.
+    pub(crate) outputs: BTreeMap<String, String>,
+    /// Digests of the files that it left, by path.
+    pub(crate) artifacts: BTreeMap<String, String>,
 }
 
 /// A phase of the rail.

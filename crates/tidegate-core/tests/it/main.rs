@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod custom;
+#[cfg(test)]
 mod gates;
 #[cfg(test)]
 mod machine;

@@ -490,6 +490,8 @@ fn plan(service: &str) -> Plan {
         gates: Vec::new(),
         approve: None,
         change: None,
+        backup: None,
+        custom: Vec::new(),
         window: None,
     }
 }

@@ -21,7 +21,8 @@ use crate::ticks::Ring;
 use crate::upgrade::{Heirloom, Residue};
 use crate::upstream::{Endpoint, Endpoints};
 use crate::wire::{
-    Override, OverrideKind, RevisionStatus, RevisionTick, Share, Status, Table, Tick,
+    InstanceTick, Override, OverrideKind, RevisionStatus, RevisionTick, Share, Status, Table, Tick,
+    limits,
 };
 
 #[derive(Debug)]
@@ -54,6 +55,20 @@ pub(super) struct Held {
 struct Live {
     stats: Arc<RevisionStats>,
     endpoints: BTreeMap<SocketAddr, Arc<Endpoint>>,
+}
+
+impl Live {
+    /// Takes what the revision and its instances counted since the last call.
+    fn take(&self) -> RevisionTick {
+        let endpoints = self.endpoints.iter();
+        let mut instances: Vec<InstanceTick> =
+            endpoints.map(|(address, endpoint)| endpoint.stats.take(*address)).collect();
+        // One instance is the whole.
+        if !(2..=limits::INSTANCES_TOLD).contains(&instances.len()) {
+            instances.clear();
+        }
+        RevisionTick { instances, ..self.stats.take() }
+    }
 }
 
 impl Held {
@@ -236,10 +251,9 @@ impl Held {
         for tick in revisions.iter().filter(|tick| tick.started + tick.requests > 0) {
             self.totals.entry(tick.revision.clone()).or_default().add(tick, &cells);
         }
-        let told = revisions.into_iter().filter(|tick| {
-            let idle = RevisionTick { revision: tick.revision.clone(), ..RevisionTick::default() };
-            table.backend(&tick.revision).is_some() || *tick != idle
-        });
+        let told = revisions
+            .into_iter()
+            .filter(|tick| table.backend(&tick.revision).is_some() || !tick.is_idle());
         self.ring.push(Tick {
             service: self.record.service.clone(),
             seq: 0,
@@ -380,8 +394,13 @@ impl Held {
                 backend.endpoints.contains(address) && endpoint.protocol() == backend.protocol
             });
             let list = backend.endpoints.iter().map(|address| {
-                let new = || Arc::new(Endpoint::new(*address, backend.protocol, self.workers));
-                Arc::clone(live.endpoints.entry(*address).or_insert_with(new))
+                let new = || {
+                    let protocol = backend.protocol;
+                    Arc::new(Endpoint::new(*address, protocol, &table.limits_ms, self.workers))
+                };
+                let endpoint = live.endpoints.entry(*address).or_insert_with(new);
+                endpoint.stats.set_limits(&table.limits_ms);
+                Arc::clone(endpoint)
             });
             let endpoints = Arc::new(Endpoints::new(list.collect()));
             let stats = Arc::clone(&live.stats);
@@ -398,7 +417,7 @@ fn take_counts(
     elder: &mut BTreeMap<String, RevisionTick>,
 ) -> Vec<RevisionTick> {
     let mut counts: BTreeMap<&str, RevisionTick> =
-        live.iter().map(|(name, live)| (name.as_str(), live.stats.take())).collect();
+        live.iter().map(|(name, live)| (name.as_str(), live.take())).collect();
     for (name, said) in elder.iter_mut() {
         let (in_flight, tunnels) = (said.in_flight, said.tunnels);
         let said = std::mem::replace(

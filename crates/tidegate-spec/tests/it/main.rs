@@ -18,6 +18,7 @@ mod lints;
 mod processes;
 mod reference;
 mod runbooks;
+mod steps;
 
 use tidegate_core::plan::{Plan, Release};
 use tidegate_spec::{Diagnostics, Parsed, parse};

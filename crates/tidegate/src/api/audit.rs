@@ -1,189 +1,268 @@
-//! The journal as those read it who ask who did what: newest first, narrowed, page by page.
-//! Must never leave a damaged entry out: it stands where it is and says so.
+//! The journal for auditors: search, the signed head, and what proves a deployment's entries.
+//! Must never give a proof that it has not held against the root it signs.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use jiff::Timestamp;
 use serde::Deserialize;
-use tidegate_core::ids::Scope;
-use tidegate_engine::ports::Placed;
+use tidegate_audit::Entry;
+use tidegate_audit::bundle::{FORM, Manifest, Proven};
+use tidegate_audit::merkle::hex;
+use tidegate_audit::proof;
+use tidegate_core::event::{Event, Recorded};
+use tidegate_core::gate::Evidence;
+use tidegate_core::ids::{EnvironmentName, Scope, ServiceName};
+use tidegate_engine::ports::{DeploymentRow, Wanted};
 use utoipa::IntoParams;
 
+use super::Api;
 use super::body::Query;
+use super::locate;
 use super::reply::Reply;
-use super::{Api, Narrator};
 use crate::problem::Problem;
-use crate::view::audit::{Entries, Entry};
+use crate::view::audit::{Checkpoint, Entries, Entry as Shown, Named, Proof, Root};
 
-/// Entries of an answer that does not say how many.
-const ENTRIES_DEFAULT: u32 = 100;
-/// Most entries of one answer.
+/// Entries of one answer, unless asked for fewer.
 const ENTRIES_MAX: u32 = 1_000;
-/// Entries looked at for one answer: about a second of the slowest machine. What is older comes
-/// with the next page.
-const SEARCHED_MAX: u64 = 20_000;
-/// Entries in one read of the journal.
-const BATCH: u32 = 500;
+/// Entries of one answer when no number is asked for.
+const ENTRIES: u32 = 100;
+/// Most entries of one deployment that are proven; it has some hundred.
+const PROVEN_MAX: u64 = 100_000;
 
-/// How entries are narrowed.
-#[derive(Debug, Default, Deserialize, IntoParams)]
+/// Which entries.
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Asked {
-    /// Only of this service.
-    pub(crate) service: Option<String>,
-    /// Only of this environment.
-    pub(crate) environment: Option<String>,
-    /// Only of this deployment.
-    pub(crate) deployment: Option<String>,
-    /// Only by whom this is a part of the name.
-    pub(crate) actor: Option<String>,
-    /// Only of this kind, `approval_given`.
-    pub(crate) kind: Option<String>,
-    /// Only with this in their words, in any case.
-    pub(crate) text: Option<String>,
-    /// Only since then.
+    /// From this position on; an answer's `next`.
+    from: Option<u64>,
+    /// At most so many, 1 to 1000; 100 when absent.
+    limit: Option<u32>,
+    /// Of this service; with `environment`.
+    service: Option<String>,
+    /// Of this environment; with `service`.
+    environment: Option<String>,
+    /// Of this kind, `approval_given`.
+    kind: Option<String>,
+    /// Caused by this actor: `person:ada`, `robot:ci`, `tidegate`, `proxy:main`.
+    actor: Option<String>,
+    /// Not before this time.
     #[param(value_type = Option<String>)]
-    pub(crate) since: Option<Timestamp>,
-    /// Only until then.
+    since: Option<Timestamp>,
+    /// Before this time.
     #[param(value_type = Option<String>)]
-    pub(crate) until: Option<Timestamp>,
-    /// Only those below this position: `next` of the page before.
-    pub(crate) before: Option<u64>,
-    /// At most so many, 100 by default, 1,000 at most.
-    pub(crate) limit: Option<u32>,
+    until: Option<Timestamp>,
 }
 
-/// Entries of the journal, newest first.
+/// Entries of the journal, oldest first.
 #[utoipa::path(
     get,
-    path = "/v1/journal/entries",
-    tag = "server",
+    path = "/v1/audit",
+    tag = "audit",
     params(Asked),
     responses(
         (status = 200, body = Entries),
         (status = 400, body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn list(State(api): State<Api>, Query(asked): Query<Asked>) -> Reply<Entries> {
-    let limit = asked.limit.unwrap_or(ENTRIES_DEFAULT).clamp(1, ENTRIES_MAX);
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let scopes = api.engine().scopes();
-    let mut of = scopes.iter().filter(|scope| asked.names(scope));
-    let narrowed = asked.service.is_some() || asked.environment.is_some();
-    // One service is read alone; of several, what does not fit is passed over.
-    let only = match (narrowed, of.next(), of.next()) {
-        (true, None, _) => return Ok(axum::Json(nothing())),
-        (true, Some(one), None) => Some(one),
-        _ => None,
+pub(crate) async fn search(State(api): State<Api>, Query(asked): Query<Asked>) -> Reply<Entries> {
+    let limit = asked.limit.unwrap_or(ENTRIES);
+    if !(1..=ENTRIES_MAX).contains(&limit) {
+        return Err(Problem::bad_request(format!("`limit` is 1 to {ENTRIES_MAX}")));
+    }
+    let wanted = wanted(asked)?;
+    // One more than asked for says whether there are more, and where they begin.
+    let mut found = api.trail().entries(&wanted, limit + 1).await?;
+    let next = found.get(limit as usize).map(|(position, _)| *position);
+    found.truncate(limit as usize);
+    let entries = found.into_iter().map(|(position, entry)| shown(position, &entry)).collect();
+    Ok(axum::Json(Entries { entries, next }))
+}
+
+fn wanted(asked: Asked) -> Result<Wanted, Problem> {
+    let stream = match (&asked.service, &asked.environment) {
+        (None, None) => None,
+        (Some(service), Some(environment)) => {
+            let named = ServiceName::new(service.clone())
+                .and_then(|s| Ok((s, EnvironmentName::new(environment.clone())?)));
+            let (service, environment) =
+                named.map_err(|invalid| Problem::bad_request(invalid.to_string()))?;
+            Some(Scope { service, environment })
+        }
+        _ => return Err(Problem::bad_request("`service` and `environment` go together")),
     };
-    let mut found = nothing();
-    let mut before = asked.before;
+    Ok(Wanted {
+        from: asked.from.unwrap_or(0),
+        stream,
+        kind: asked.kind,
+        actor: asked.actor,
+        since: asked.since,
+        until: asked.until,
+    })
+}
+
+fn shown(position: u64, entry: &Entry) -> Shown {
+    let payload: Option<serde_json::Value> = serde_json::from_str(&entry.payload).ok();
+    Shown {
+        position,
+        stream: entry.stream.clone(),
+        seq: entry.seq,
+        at: Timestamp::from_microsecond(entry.at_us).unwrap_or_default(),
+        actor: entry.actor.clone(),
+        kind: entry.kind.clone(),
+        event: payload
+            .and_then(|mut payload| payload.get_mut("event").map(serde_json::Value::take))
+            .unwrap_or_default(),
+        leaf: hex(&entry.leaf()),
+    }
+}
+
+/// The journal's head, signed.
+#[utoipa::path(
+    get,
+    path = "/v1/audit/checkpoint",
+    tag = "audit",
+    responses(
+        (status = 200, body = Checkpoint),
+        (status = 500, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn checkpoint(State(api): State<Api>) -> Reply<Checkpoint> {
+    let head = api.trail().head().await?;
+    let seen = api.parts().anchors.borrow().clone();
+    Ok(axum::Json(Checkpoint {
+        note: api.parts().signer.sign(head.size, head.root),
+        key: api.parts().signer.key().to_string(),
+        anchored: seen.anchored(),
+        sentence: seen.sentence(),
+        places: seen.places,
+    }))
+}
+
+/// Of how many entries.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Size {
+    /// Entries, from the first.
+    size: u64,
+}
+
+/// The root over the first entries, made of the leaves again.
+#[utoipa::path(
+    get,
+    path = "/v1/audit/root",
+    tag = "audit",
+    params(Size),
+    responses(
+        (status = 200, body = Root),
+        (status = 500, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn root(State(api): State<Api>, Query(asked): Query<Size>) -> Reply<Root> {
+    let proofs = api.trail().prove(asked.size, &BTreeSet::new()).await?;
+    let root = proofs.map(|proofs| hex(&proofs.head.root));
+    Ok(axum::Json(Root { size: asked.size, root }))
+}
+
+/// What a bundle of a deployment is made of: its entries, proven against the signed head.
+#[utoipa::path(
+    get,
+    path = "/v1/deployments/{id}/proof",
+    tag = "audit",
+    params(("id" = String, Path, description = "The deployment")),
+    responses(
+        (status = 200, body = Proof),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn prove(State(api): State<Api>, Path(id): Path<String>) -> Reply<Proof> {
+    let row = locate::begun(&api, &id).await?;
+    let (entries, reports) = entries_of(&api, &row).await?;
+    let positions: BTreeSet<u64> = entries.iter().map(|(position, _)| *position).collect();
+    let size = api.trail().head().await?.size;
+    let proofs = api.trail().prove(size, &positions).await?.ok_or_else(gone)?;
+    let mut proven = Vec::with_capacity(entries.len());
+    for (position, entry) in entries {
+        let path = proofs.paths.get(&position).ok_or_else(gone)?;
+        proof::check(&entry, position, path, size, &proofs.head.root).map_err(|_why| gone())?;
+        proven.push(Proven::new(position, entry, path));
+    }
+    let manifest = Manifest {
+        form: FORM.to_owned(),
+        deployment: row.deployment.to_string(),
+        stream: row.scope.to_string(),
+        version: row.version,
+        first_seq: row.first_seq,
+        last_seq: row.last_seq,
+    };
+    let checkpoint = api.parts().signer.sign(size, proofs.head.root);
+    Ok(axum::Json(Proof { manifest, checkpoint, entries: proven, reports }))
+}
+
+fn gone() -> Problem {
+    Problem::new(500, "TG6010", "the journal does not prove what it holds")
+        .safe("nothing was changed")
+        .help("`tidegate audit verify` names the entry")
+}
+
+/// The deployment's entries, after those of the reports that its gates may have weighed.
+async fn entries_of(
+    api: &Api,
+    row: &DeploymentRow,
+) -> Result<(Vec<(u64, Entry)>, Vec<Named>), Problem> {
+    let mut reports = Vec::new();
+    let evidence = Wanted {
+        stream: Some(row.scope.clone()),
+        kind: Some("evidence_added".to_owned()),
+        ..Wanted::default()
+    };
+    let mut entries = all(api, evidence, |entry| entry.seq < row.first_seq).await?;
+    entries.retain(|(_, entry)| {
+        evidence_of(entry).is_some_and(|evidence| evidence.version == row.version)
+    });
+    let own = Wanted { stream: Some(row.scope.clone()), ..Wanted::default() };
+    let last = row.last_seq.unwrap_or(u64::MAX);
+    let mut own = all(api, own, |entry| entry.seq <= last).await?;
+    own.retain(|(_, entry)| entry.seq >= row.first_seq);
+    entries.append(&mut own);
+    for evidence in entries.iter().filter_map(|(_, entry)| evidence_of(entry)) {
+        reports.push(Named { digest: evidence.digest.to_string(), name: evidence.name });
+    }
+    Ok((entries, reports))
+}
+
+/// Every wanted entry up to the first that is past the end.
+async fn all(
+    api: &Api,
+    mut wanted: Wanted,
+    before_the_end: impl Fn(&Entry) -> bool,
+) -> Result<Vec<(u64, Entry)>, Problem> {
+    let mut entries = Vec::new();
     loop {
-        let batch = api.ports().journal.recent(only, before, BATCH).await?;
-        let whole = batch.len() < usize::try_from(BATCH).unwrap_or(usize::MAX);
-        for entry in narrated(batch) {
-            before = Some(entry.position);
-            found.searched += 1;
-            found.back_to = entry.at.or(found.back_to);
-            if asked.since.is_some_and(|since| entry.at.is_some_and(|at| at < since)) {
-                return Ok(axum::Json(found));
+        let page = api.trail().entries(&wanted, ENTRIES_MAX).await?;
+        let full = page.len() == ENTRIES_MAX as usize;
+        for (position, entry) in page {
+            wanted.from = position + 1;
+            if !before_the_end(&entry) || entries.len() as u64 >= PROVEN_MAX {
+                return Ok(entries);
             }
-            if asked.fits(&entry) {
-                found.entries.push(entry);
-            }
-            if found.entries.len() >= limit || found.searched >= SEARCHED_MAX {
-                found.next = before;
-                return Ok(axum::Json(found));
-            }
+            entries.push((position, entry));
         }
-        if whole {
-            return Ok(axum::Json(found));
+        if !full {
+            return Ok(entries);
         }
     }
 }
 
-fn nothing() -> Entries {
-    Entries { entries: Vec::new(), searched: 0, back_to: None, next: None }
-}
-
-/// A batch in words. They are made in the order of time, since a phase names the one before it.
-fn narrated(batch: Vec<Placed>) -> Vec<Entry> {
-    let mut narrators: BTreeMap<Option<Scope>, Narrator> = BTreeMap::new();
-    let mut entries: Vec<Entry> = batch
-        .into_iter()
-        .rev()
-        .map(|placed| {
-            let narrator = narrators.entry(placed.scope.clone()).or_default();
-            entry(placed, narrator)
-        })
-        .collect();
-    entries.reverse();
-    entries
-}
-
-fn entry(placed: Placed, narrator: &mut Narrator) -> Entry {
-    let Placed { position, scope, recorded } = placed;
-    let service = scope.as_ref().map(|scope| scope.service.to_string());
-    let environment = scope.as_ref().map(|scope| scope.environment.to_string());
-    match recorded {
-        Ok(recorded) => {
-            let line = narrator.line(&recorded);
-            let about = line.event.get("deployment").and_then(|id| id.as_str());
-            Entry {
-                position,
-                service,
-                environment,
-                deployment: about.map(str::to_owned),
-                seq: Some(line.seq),
-                at: Some(line.at),
-                actor: Some(line.actor),
-                kind: line.kind,
-                text: line.text,
-                event: Some(line.event),
-            }
-        }
-        Err(error) => Entry {
-            position,
-            service,
-            environment,
-            deployment: None,
-            seq: None,
-            at: None,
-            actor: None,
-            kind: "damaged".to_owned(),
-            text: error.to_string(),
-            event: None,
-        },
+fn evidence_of(entry: &Entry) -> Option<Evidence> {
+    if entry.kind != "evidence_added" {
+        return None;
     }
-}
-
-impl Asked {
-    fn names(&self, scope: &Scope) -> bool {
-        self.service.as_deref().is_none_or(|name| scope.service.as_str() == name)
-            && self.environment.as_deref().is_none_or(|name| scope.environment.as_str() == name)
-    }
-
-    /// Whether an entry fits. A damaged one fits everything: it may be what is looked for.
-    fn fits(&self, entry: &Entry) -> bool {
-        let is = |wanted: &Option<String>, found: &Option<String>| {
-            wanted.is_none() || found.is_none() || wanted == found
-        };
-        let within = |wanted: &Option<String>, found: &str| {
-            let wanted = wanted.as_deref().unwrap_or_default().to_lowercase();
-            found.to_lowercase().contains(&wanted)
-        };
-        if !is(&self.service, &entry.service) || !is(&self.environment, &entry.environment) {
-            return false;
-        }
-        if entry.event.is_none() {
-            return true;
-        }
-        (self.deployment.is_none() || self.deployment == entry.deployment)
-            && self.kind.as_ref().is_none_or(|kind| *kind == entry.kind)
-            && within(&self.actor, entry.actor.as_deref().unwrap_or_default())
-            && within(&self.text, &entry.text)
-            && self.until.is_none_or(|until| entry.at.is_none_or(|at| at <= until))
+    let recorded: Recorded = serde_json::from_str(&entry.payload).ok()?;
+    match recorded.event {
+        Event::EvidenceAdded { evidence } => Some(evidence),
+        _ => None,
     }
 }

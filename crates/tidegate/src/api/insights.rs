@@ -18,7 +18,7 @@ use super::reply::Reply;
 use super::{Api, course, depict};
 use crate::problem::Problem;
 use crate::text::{count, number, span};
-use crate::view::audit::{Approvals, Back, Figure, GateUse, Insights, PerService, Weighed};
+use crate::view::history::{Approvals, Back, Figure, GateUse, Insights, PerService, Weighed};
 
 /// Days that are counted when nobody says how many.
 const DAYS_DEFAULT: u16 = 30;

@@ -15,7 +15,7 @@ use super::reply::Reply;
 use super::{Api, course, deployments, locate};
 use crate::problem::Problem;
 use crate::view::Row;
-use crate::view::audit::Found;
+use crate::view::history::Found;
 use crate::words;
 
 /// Deployments of one answer.

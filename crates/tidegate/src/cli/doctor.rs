@@ -192,7 +192,7 @@ async fn server(session: &Session) -> Vec<Finding> {
     let shown = match ask_server(session).await {
         Ok(shown) => shown,
         Err(failure) if failure.exit == Exit::Unreachable => {
-            let why = if UnixStream::connect(session.client.socket()).is_ok() {
+            let why = if session.client.socket().is_some_and(|at| UnixStream::connect(at).is_ok()) {
                 return vec![Finding::fail(
                     "server",
                     "it accepts connections and does not answer",

@@ -1,196 +1,103 @@
-//! What is asked of the journal as a whole: entries, searches, numbers of delivery.
-//! Must never hold a number without saying what it was counted from.
+//! The audit as the API answers. Must never show an entry otherwise than it was hashed.
 
-use std::collections::BTreeMap;
-
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tidegate_audit::bundle::{Manifest, Proven};
 use utoipa::ToSchema;
 
-use super::Row;
+/// One entry of the journal.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Entry {
+    /// Its place among all entries, from 0.
+    pub(crate) position: u64,
+    /// The stream, `service/environment`.
+    pub(crate) stream: String,
+    /// Its number in the stream.
+    pub(crate) seq: u64,
+    /// When.
+    pub(crate) at: jiff::Timestamp,
+    /// Who caused it: `person:ada`, `robot:ci`, `tidegate`, `proxy:main`.
+    pub(crate) actor: String,
+    /// What kind of event.
+    pub(crate) kind: String,
+    /// The event as it was recorded.
+    pub(crate) event: serde_json::Value,
+    /// The leaf of the tree that it is, lower-case hex.
+    pub(crate) leaf: String,
+}
 
-/// Entries of the journal, newest first.
+/// Entries in the order in which they were written.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Entries {
-    /// The entries that fit.
+    /// Some of them.
     pub(crate) entries: Vec<Entry>,
-    /// How many were looked at for them.
-    pub(crate) searched: u64,
-    /// The time of the oldest that was looked at.
-    pub(crate) back_to: Option<Timestamp>,
-    /// `before` of the page behind this one; absent at the beginning of the journal.
+    /// Where the next ones begin (`from`); absent when these are the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) next: Option<u64>,
 }
 
-/// One entry.
+/// The journal's signed head.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[schema(as = JournalEntry)]
-pub(crate) struct Entry {
-    /// Its place among the entries of all services.
-    pub(crate) position: u64,
-    /// Its service; absent when that cannot be read.
-    pub(crate) service: Option<String>,
-    /// Where that runs.
-    pub(crate) environment: Option<String>,
-    /// The deployment that it is about, where it is about one.
-    pub(crate) deployment: Option<String>,
-    /// Position in its stream; absent when it cannot be read.
-    pub(crate) seq: Option<u64>,
-    /// When it was decided.
-    pub(crate) at: Option<Timestamp>,
-    /// Who caused it.
-    pub(crate) actor: Option<String>,
-    /// The kind, `phase_entered`; `damaged` when it cannot be read.
-    pub(crate) kind: String,
-    /// What happened in words, with the values; what is wrong with it when it is damaged.
-    pub(crate) text: String,
-    /// The event as it stands in the journal.
-    #[schema(value_type = Option<Object>)]
-    pub(crate) event: Option<serde_json::Value>,
+pub(crate) struct Checkpoint {
+    /// A signed note of C2SP: origin, entries, root, signature.
+    pub(crate) note: String,
+    /// The public key that it is signed with.
+    pub(crate) key: String,
+    /// Whether two places or more outside have a checkpoint.
+    pub(crate) anchored: bool,
+    /// One sentence about that.
+    pub(crate) sentence: String,
+    /// The places that get checkpoints.
+    pub(crate) places: Vec<Place>,
 }
 
-/// What a search found.
+/// A place outside the database that gets checkpoints.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[schema(as = SearchResult)]
-pub(crate) struct Found {
-    /// The deployments that fit, newest first.
-    pub(crate) deployments: Vec<Row>,
-    /// How many were looked at for them.
-    pub(crate) searched: u64,
-    /// `before` of the page behind this one; absent at the end.
-    pub(crate) next: Option<String>,
-}
-
-/// Numbers of delivery over a time.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub(crate) struct Insights {
-    /// From when.
-    pub(crate) from: Timestamp,
-    /// Until when.
-    pub(crate) to: Timestamp,
-    /// Deployments that ended in it and were counted.
-    pub(crate) deployments: u64,
-    /// Whether there were more than are counted: the oldest are left out then.
-    pub(crate) cut: bool,
-    /// The delivery numbers, each with its definition.
-    pub(crate) dora: Vec<Figure>,
-    /// By service and environment.
-    pub(crate) services: Vec<PerService>,
-    /// Ways back, newest first.
-    pub(crate) rollbacks: Vec<Back>,
-    /// How long people took.
-    pub(crate) approvals: Approvals,
-    /// How often each gate said what, by `service/gate`.
-    pub(crate) gates: BTreeMap<String, GateUse>,
-}
-
-/// One number with what it means.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub(crate) struct Figure {
-    /// Its name.
+pub(crate) struct Place {
+    /// Which.
     pub(crate) name: String,
-    /// The value in words with its unit; absent when there is nothing to count.
-    pub(crate) value: Option<String>,
-    /// The bare number, in `unit`.
-    pub(crate) number: Option<f64>,
-    /// Its unit.
-    pub(crate) unit: String,
-    /// What is counted, and what is not.
-    pub(crate) definition: String,
+    /// Whether it is outside: not on the journal's file system or with its owner.
+    pub(crate) outside: bool,
+    /// Entries of the last checkpoint that it took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) size: Option<u64>,
+    /// When it took it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) at: Option<jiff::Timestamp>,
+    /// Why it did not take the newest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) problem: Option<String>,
 }
 
-/// A service in those numbers.
+/// The root over the first entries.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub(crate) struct PerService {
-    /// The service.
-    pub(crate) service: String,
-    /// Where it runs.
-    pub(crate) environment: String,
-    /// Deployments that ended with the new version live.
-    pub(crate) succeeded: u64,
-    /// Deployments that users had met and that went back.
-    pub(crate) failed: u64,
-    /// Deployments that ended before any user met them.
-    pub(crate) stopped: u64,
-    /// Median length of those that succeeded, milliseconds.
-    pub(crate) median_ms: Option<i64>,
-    /// Median time from the decision to go back until users were safe, milliseconds.
-    pub(crate) safe_ms: Option<i64>,
+pub(crate) struct Root {
+    /// Entries.
+    pub(crate) size: u64,
+    /// The root, lower-case hex; absent when the journal has fewer entries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) root: Option<String>,
 }
 
-/// A way back.
+/// What a bundle of a deployment is made of, all but the reports' bytes.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub(crate) struct Back {
-    /// The deployment.
-    pub(crate) deployment: String,
-    /// The service.
-    pub(crate) service: String,
-    /// Where it runs.
-    pub(crate) environment: String,
-    /// The version that went back.
-    pub(crate) version: String,
-    /// When it was decided.
-    pub(crate) at: Timestamp,
-    /// Who decided.
-    pub(crate) by: String,
-    /// Why, in one line.
-    pub(crate) why: String,
-    /// From the first user's request to the decision, milliseconds; absent when none met it.
-    pub(crate) decided_ms: Option<i64>,
-    /// From the decision until users were safe, milliseconds; absent when none met it.
-    pub(crate) safe_ms: Option<i64>,
-    /// How it ended.
-    pub(crate) ending: String,
+pub(crate) struct Proof {
+    /// What it is about.
+    #[schema(value_type = Object)]
+    pub(crate) manifest: Manifest,
+    /// A signed note of C2SP.
+    pub(crate) checkpoint: String,
+    /// The entries with their proofs.
+    #[schema(value_type = Vec<Object>)]
+    pub(crate) entries: Vec<Proven>,
+    /// The reports that the entries name.
+    pub(crate) reports: Vec<Named>,
 }
 
-/// How long people took.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
-#[schema(as = ApprovalTimes)]
-pub(crate) struct Approvals {
-    /// Deployments that waited for people.
-    pub(crate) asked: u64,
-    /// Approvals that were given.
-    pub(crate) given: u64,
-    /// Given within ten seconds of the question.
-    pub(crate) hasty: u64,
-    /// Refusals.
-    pub(crate) refused: u64,
-    /// Median time from the question to an approval, milliseconds.
-    pub(crate) median_ms: Option<i64>,
-    /// Nine of ten came within this, milliseconds.
-    pub(crate) p90_ms: Option<i64>,
-}
-
-/// How often a gate said what.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
-pub(crate) struct GateUse {
-    /// Times it was weighed.
-    pub(crate) weighed: u64,
-    /// Times it passed.
-    pub(crate) passed: u64,
-    /// Times it failed.
-    pub(crate) failed: u64,
-    /// Times there was no data.
-    pub(crate) no_data: u64,
-    /// Times it was set aside.
-    pub(crate) waived: u64,
-    /// What follows from that, in one sentence.
-    pub(crate) sentence: String,
-    /// The newest times, newest first.
-    pub(crate) newest: Vec<Weighed>,
-}
-
-/// One time that a gate was weighed.
+/// A report that entries name.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub(crate) struct Weighed {
-    /// For which deployment.
-    pub(crate) deployment: String,
-    /// Of which version.
-    pub(crate) version: String,
-    /// When.
-    pub(crate) at: Timestamp,
-    /// `pass`, `fail`, `no-data`, `waived`, or `not-needed`.
-    pub(crate) result: String,
-    /// One line with the values.
-    pub(crate) sentence: String,
+pub(crate) struct Named {
+    /// SHA-256 of its bytes.
+    pub(crate) digest: String,
+    /// The name under which it was added.
+    pub(crate) name: String,
 }

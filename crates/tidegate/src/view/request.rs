@@ -335,3 +335,16 @@ impl Backtest {
         Trials { shams: self.shams.min(1_000), faults: self.faults.min(200), seed: self.seed }
     }
 }
+
+/// What a person says of a custom step whose end nobody saw.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Settle {
+    /// Whether it was done; else it is done anew.
+    pub(crate) done: bool,
+    /// How they know.
+    pub(crate) reason: String,
+    /// A repeat with the same key changes nothing.
+    #[serde(default)]
+    pub(crate) key: Option<String>,
+}

@@ -176,11 +176,13 @@ fn lists_have_pages_and_reports_are_the_same_everywhere() {
     let entries = world.get("/v1/journal/entries?kind=rollback_began");
     assert_eq!(entries["entries"][0]["deployment"], json!(bad), "{entries:#}");
     assert!(entries["searched"].as_u64().unwrap() > 50);
-    let said = world.expect(0, &["audit", "search", "--kind", "rollback_began", "--json"]).json();
-    assert_eq!(said["entries"], entries["entries"]);
-    let lines = world.expect(0, &["audit", "export"]).ndjson();
-    assert_eq!(lines.len() as u64, entries["searched"].as_u64().unwrap());
-    assert!(world.expect(0, &["audit", "verify"]).stdout.contains("verified"));
+    // The same entry is the chain's, at the same place.
+    let position = entries["entries"][0]["position"].as_u64().unwrap();
+    let chain = world.get(&format!("/v1/audit?from={position}&limit=1"));
+    assert_eq!(chain["entries"][0]["event"], entries["entries"][0]["event"], "{chain:#}");
+    let whole = world.get("/v1/journal/entries?limit=1000");
+    let exported = world.expect(0, &["audit", "export"]).ndjson();
+    assert_eq!(whole["entries"].as_array().unwrap().len(), exported.len());
 
     let numbers = world.get("/v1/insights?days=1");
     assert_eq!(numbers["deployments"], 3, "{numbers:#}");

@@ -11,11 +11,11 @@ use tidegate_core::rights::Act;
 
 use super::show;
 use crate::api::body::Query;
-use crate::api::{Api, audit, journal, search};
+use crate::api::{Api, audit, entries, journal, search};
 use crate::client::encode;
 use crate::problem::Problem;
 use crate::ui::{Refusal, Shell, Viewer, page};
-use crate::view::audit::Entries;
+use crate::view::history::Entries;
 use crate::view::service::Verified;
 
 /// Entries on the page.
@@ -28,6 +28,9 @@ struct AuditPage {
     asked: Asked,
     kinds: [&'static str; Event::KINDS.len()],
     found: Entries,
+    /// Whether places outside have a signed head of it.
+    anchored: bool,
+    anchors: String,
     /// What the verification said, when it was asked for.
     verified: Option<Result<Verified, Problem>>,
     /// The query of the next page without its position.
@@ -61,7 +64,7 @@ pub(crate) async fn show(
     viewer.needs(&api, Act::Audit)?;
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let since = some(&asked.since).map(|text| search::since(&text, api.now())).transpose()?;
-    let narrowed = audit::Asked {
+    let narrowed = entries::Asked {
         service: some(&asked.service),
         actor: some(&asked.actor),
         kind: some(&asked.kind),
@@ -69,9 +72,10 @@ pub(crate) async fn show(
         since,
         before: asked.before,
         limit: Some(ROWS),
-        ..audit::Asked::default()
+        ..entries::Asked::default()
     };
-    let found = audit::list(State(api.clone()), Query(narrowed)).await?;
+    let found = entries::list(State(api.clone()), Query(narrowed)).await?;
+    let head = audit::checkpoint(State(api.clone())).await?.0;
     let verified = match &asked.verify {
         Some(_) => Some(journal::verify(State(api.clone())).await.map(|found| found.0)),
         None => None,
@@ -88,6 +92,8 @@ pub(crate) async fn show(
     let shown = AuditPage {
         shell: super::shell(&api, &viewer, "Audit"),
         kinds: Event::KINDS,
+        anchored: head.anchored,
+        anchors: crate::text::plain(&head.sentence),
         found: show::plain(found.0),
         verified,
         query: pairs.collect::<Vec<_>>().join("&"),

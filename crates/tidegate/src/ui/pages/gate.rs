@@ -21,8 +21,8 @@ use crate::leaves::{self, Leaf};
 use crate::problem::Problem;
 use crate::ui::{Refusal, Shell, Viewer, page};
 use crate::view::Deployment;
-use crate::view::audit::GateUse;
 use crate::view::evidence::{Gate, Report};
+use crate::view::history::GateUse;
 
 /// Days of a gate's history.
 const DAYS: u16 = 90;

@@ -10,7 +10,7 @@ use super::show;
 use crate::api::body::Query;
 use crate::api::{Api, insights};
 use crate::ui::{Refusal, Shell, Viewer, page};
-use crate::view::audit::Insights;
+use crate::view::history::Insights;
 
 /// Spans that the page offers, in days.
 const SPANS: [u16; 4] = [7, 30, 90, 365];

@@ -11,7 +11,7 @@ use super::show;
 use crate::api::body::Query;
 use crate::api::{Api, insights, search};
 use crate::ui::{Refusal, Shell, Viewer, page};
-use crate::view::audit::Back;
+use crate::view::history::Back;
 
 /// Days of incidents.
 const DAYS: u16 = 90;
