@@ -92,6 +92,8 @@ pub enum Command {
         item: String,
         /// What they write.
         note: Option<String>,
+        /// Until when their word counts; `None` for as long as the deployment is in flight.
+        expires: Option<Timestamp>,
         /// What is known of the account.
         facts: Facts,
     },

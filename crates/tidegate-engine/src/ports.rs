@@ -3,6 +3,7 @@
 //! Must never name a vendor.
 
 mod measures;
+mod releases;
 mod stored;
 mod tags;
 mod trail;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use tidegate_core::approval::{Change, Facts};
+use tidegate_core::approval::Facts;
 use tidegate_core::digest::{Component, Digest};
 use tidegate_core::effect::{ProbeTarget, Question, RouteTable};
 use tidegate_core::event::Recorded;
@@ -23,13 +24,14 @@ use tidegate_core::fact::Format;
 use tidegate_core::gate::{self, Found};
 use tidegate_core::ids::{Actor, DeploymentId, PartName, Scope, SlotName};
 use tidegate_core::input::SplitRead;
-use tidegate_core::plan::{Part, Plan, Release};
+use tidegate_core::plan::{Part, Plan};
 use tidegate_core::rights::Grant;
 use tidegate_core::state::{SlotObserved, Tenant};
 use tidegate_core::verdict::Outcome;
 use tokio::io::AsyncRead;
 
 pub use measures::{MetricSide, Metrics, RecordingName, Recordings, Sample};
+pub use releases::{Changed, CommitLine, Releases};
 pub use stored::{DeploymentRow, JournalError, Placed, Snapshot, Verified};
 pub use tags::Tags;
 pub use trail::{Anchor, Proofs, Trail, TreeHead, Wanted, actor_text};
@@ -315,62 +317,6 @@ pub struct InstanceTick {
     pub failures: u64,
     /// Counts by cell of the latency histogram.
     pub latency: Vec<(u16, u32)>,
-}
-
-/// What turns a tag into bytes.
-#[async_trait]
-pub trait Releases: Send + Sync + fmt::Debug {
-    /// The commit that a tag names.
-    ///
-    /// # Errors
-    /// [`Failure`] with the tags that are near when it does not exist.
-    async fn resolve(&self, repository: &str, version: &str) -> Result<String, Failure>;
-
-    /// A file as it stands in a commit; `None` when it is not there. Never the work tree.
-    ///
-    /// # Errors
-    /// [`Failure`] when the repository cannot be read or the file is larger than `bytes_max`.
-    async fn file(
-        &self,
-        repository: &str,
-        commit: &str,
-        path: &str,
-        bytes_max: u64,
-    ) -> Result<Option<Vec<u8>>, Failure>;
-
-    /// What a commit changes against another, by whose hands, and who owns what it touches as the
-    /// base commit says. Without a base everything is touched, and the commit says itself.
-    ///
-    /// # Errors
-    /// [`Failure`] when the repository cannot be read, or the change is larger than what is read.
-    async fn change(
-        &self,
-        repository: &str,
-        base: Option<&str>,
-        release: &Release,
-    ) -> Result<Changed, Failure>;
-
-    /// Exports the commit, runs the build, and keeps the result under its digest.
-    /// Output goes to the deployment's log.
-    ///
-    /// # Errors
-    /// [`Failure`] with the last lines of the build.
-    async fn prepare(&self, deployment: &DeploymentId, plan: &Plan) -> Result<Digest, Failure>;
-
-    /// The last bytes of a deployment's build and suite logs, at most `bytes_max`.
-    ///
-    /// # Errors
-    /// [`Failure`] when there are none.
-    async fn logs(&self, deployment: &DeploymentId, bytes_max: u64) -> Result<Vec<u8>, Failure>;
-}
-
-/// What a release changes.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Changed {
-    /// By whom, and whose it is.
-    pub change: Change,
-    /// The touched paths themselves.
-    pub paths: Vec<String>,
 }
 
 /// What asks the application.

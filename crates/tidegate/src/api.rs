@@ -40,6 +40,7 @@ pub(crate) mod calendar;
 mod calls;
 mod changes;
 mod check;
+mod checklists;
 pub(crate) mod course;
 pub(crate) mod decisions;
 mod depict;
@@ -55,6 +56,7 @@ mod health;
 mod hooks;
 pub(crate) mod insights;
 pub(crate) mod journal;
+mod layers;
 pub(crate) mod locate;
 mod logs;
 pub(crate) mod metrics;
@@ -204,6 +206,7 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(approvals::reject))
         .routes(routes!(approvals::sheet))
         .routes(routes!(approvals::inbox))
+        .routes(routes!(checklists::show))
         .routes(routes!(people::whoami))
         .routes(routes!(people::list))
         .routes(routes!(people::set))

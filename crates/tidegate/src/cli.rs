@@ -14,6 +14,7 @@ mod attest;
 mod audit;
 mod backtest;
 mod check;
+mod checklist;
 mod completions;
 mod config;
 mod context;
@@ -23,6 +24,7 @@ mod diff;
 mod doctor;
 mod evidence;
 mod explain;
+mod expr;
 mod freeze;
 mod gate;
 pub(crate) mod globals;
@@ -36,6 +38,7 @@ mod login;
 mod logs;
 mod man;
 mod plan;
+mod policy;
 mod probe;
 mod project;
 mod proxy;
@@ -150,6 +153,11 @@ enum Verb {
     Doctor(doctor::Args),
     /// Validate tidegate.yaml and say everything that is wrong with it
     Check(check::Args),
+    /// The boxes of the runbook, and what closed each
+    Checklist(checklist::Args),
+    /// Try the rules on a table of cases: given evidence, expected verdict
+    #[command(subcommand)]
+    Policy(policy::Verb),
     /// The configuration as it counts: show, get, diff, format, migrate
     #[command(subcommand)]
     Config(config::Verb),
@@ -219,6 +227,9 @@ enum Verb {
     /// Become the program of a custom step (started by the server)
     #[command(hide = true)]
     Launch,
+    /// Evaluate one condition (started by the server)
+    #[command(hide = true)]
+    Expr(expr::Args),
 }
 
 /// Reads the command line.
@@ -309,6 +320,8 @@ impl Cli {
             Verb::Diff(args) => diff::run(&session, &args),
             Verb::Doctor(args) => doctor::run(&session, &args).await,
             Verb::Check(args) => check::run(&session, &args),
+            Verb::Policy(verb) => policy::run(&session, &verb).await,
+            Verb::Checklist(args) => checklist::run(&session, &args).await,
             Verb::Config(verb) => config::run(&session, &verb),
             Verb::Import(args) => import::run(&session, &args),
             Verb::Explain(args) => explain::run(&session, &args),
@@ -335,6 +348,7 @@ impl Cli {
             Verb::Version(args) => version::run(&session, &args),
             Verb::Shim(args) => shim::run(&args),
             Verb::Launch => launch::run(),
+            Verb::Expr(args) => expr::run(&args),
         }
     }
 }

@@ -10,6 +10,7 @@ mod api;
 mod cli;
 mod client;
 mod codes;
+mod conditions;
 mod exit;
 mod failure;
 mod ical;

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 pub(crate) mod approval;
 pub(crate) mod audit;
 pub(crate) mod calendar;
+pub(crate) mod checklist;
 pub(crate) mod evidence;
 pub(crate) mod history;
 pub(crate) mod judged;
@@ -384,6 +385,7 @@ pub(crate) struct Readiness {
 
 /// A way back that was gone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = MeasuredRollback)]
 pub(crate) struct Measured {
     /// The deployment that went back.
     pub(crate) deployment: String,

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 use tidegate_core::approval::{Approve, Change};
+use tidegate_core::checklist::Item;
 use tidegate_core::digest::Digest;
 use tidegate_core::gate::Gate;
 use tidegate_core::ids::{DeploymentId, EnvironmentName, PartName, Scope, ServiceName, SlotName};
@@ -42,6 +43,7 @@ pub(crate) struct Shape {
     pub(crate) change: Option<Change>,
     pub(crate) window: Option<Window>,
     pub(crate) custom: Vec<CustomStep>,
+    pub(crate) checklist: Vec<Item>,
 }
 
 impl Default for Shape {
@@ -64,6 +66,7 @@ impl Default for Shape {
             change: None,
             window: None,
             custom: Vec::new(),
+            checklist: Vec::new(),
         }
     }
 }
@@ -110,6 +113,7 @@ impl Shape {
                 people::change(self.change.get_or_insert_default(), key, value);
             }
             "open" | "closed" | "overrun" => crate::windows::set(&mut self.window, key, value)?,
+            "box" => crate::checklists::set(&mut self.checklist, value)?,
             "nobody" => self.asks_nobody(),
             "custom" => self.custom = crate::custom::steps(value)?,
             "attempts" => self.limits.attempts = number(value)?,
@@ -157,6 +161,8 @@ impl Shape {
             backup: None,
             custom: self.custom.clone(),
             window: self.window.clone(),
+            checklist: self.checklist.clone(),
+            layers: Vec::new(),
         }
     }
 

@@ -493,5 +493,7 @@ fn plan(service: &str) -> Plan {
         backup: None,
         custom: Vec::new(),
         window: None,
+        checklist: Vec::new(),
+        layers: Vec::new(),
     }
 }

@@ -120,8 +120,8 @@ pub(crate) const APPROVE: Shape = Shape::Map(&[
             key("name", &Shape::Text, "what it is called"),
             key("not", &Shape::Word(&["author"]), "said for the reader: the author never counts"),
             declared("owners", &Shape::Count, "how many of them own the code that changed"),
-            declared("when", &Shape::Text, "a condition; without it always"),
-            declared("unless", &Shape::Text, "a condition under which it is not asked"),
+            key("when", &Shape::Text, "a condition, `risk >= high`; without it always"),
+            key("unless", &Shape::Text, "a condition under which it is not asked"),
             declared(
                 "final",
                 &Shape::Flag,

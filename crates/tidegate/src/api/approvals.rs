@@ -4,7 +4,7 @@
 mod sheet;
 
 use axum::extract::{Path, State};
-use tidegate_core::approval::{Category, gate};
+use tidegate_core::approval::{Category, VOUCHED_MAX, gate};
 use tidegate_core::digest::Digest;
 use tidegate_core::input::{Approval, Command};
 use tidegate_core::state::State as ServiceState;
@@ -106,10 +106,12 @@ pub(crate) async fn attest(
     Body(asked): Body<request::Attest>,
 ) -> Reply<Accepted> {
     let (item, note, facts) = (asked.item, comment(asked.comment)?, principal.facts.clone());
+    let expires = asked.lasts_ms.map(|lasts| until(api.now(), lasts)).transpose()?;
     give(&api, &principal, &id, asked.key, |deployment| Command::Attest {
         deployment,
         item,
         note,
+        expires,
         facts,
     })
     .await
@@ -217,6 +219,15 @@ pub(crate) fn waiting(api: &Api) -> usize {
     let scopes = api.engine().scopes();
     let states = scopes.iter().filter_map(|scope| api.engine().state(scope));
     states.map(|state| sheet::items(&state, now).len()).sum()
+}
+
+/// When a word that lasts so long counts no more.
+fn until(now: jiff::Timestamp, lasts_ms: u64) -> Result<jiff::Timestamp, Problem> {
+    let lasts = i64::try_from(lasts_ms).map(jiff::SignedDuration::from_millis);
+    let lasts = lasts.ok().filter(|lasts| lasts.is_positive() && *lasts <= VOUCHED_MAX);
+    lasts.and_then(|lasts| now.checked_add(lasts).ok()).ok_or_else(|| {
+        Problem::bad_request(format!("somebody can vouch for at most {VOUCHED_MAX:#}"))
+    })
 }
 
 fn comment(given: Option<String>) -> Result<Option<String>, Problem> {

@@ -18,7 +18,7 @@ use super::body::{Body, Query};
 use super::locate::Located;
 use super::principal::Principal;
 use super::reply::Reply;
-use super::{Api, changes, course, depict, locate, verdicts};
+use super::{Api, changes, course, depict, layers, locate, verdicts};
 use crate::problem::Problem;
 use crate::view::{self, request};
 
@@ -66,7 +66,7 @@ pub(crate) async fn begin(
 ) -> Result<request::Accepted, Problem> {
     check_key(asked.key.as_deref())?;
     check_repository(&asked.repository)?;
-    let Parsed { mut plan, notes, unserved: _ } = read_plan(api, &asked, Purpose::Deploy).await?;
+    let Parsed { mut plan, notes, .. } = read_plan(api, &asked, Purpose::Deploy).await?;
     changes::read(api, &mut plan).await?;
     let scope = plan.scope.clone();
     let notes = notes.iter().map(ToString::to_string).collect();
@@ -172,12 +172,14 @@ pub(super) async fn read_plan(
         today: Some(Zoned::now().date()),
         purpose,
     };
-    tidegate_spec::read_with(source, &asked.config, &context)
-        .map_err(|found| Problem::of_diagnostics(&asked.config, found))
+    let mut parsed = tidegate_spec::read_with(source, &asked.config, &context)
+        .map_err(|found| Problem::of_diagnostics(&asked.config, found))?;
+    layers::apply(api, &mut parsed.plan).await?;
+    Ok(parsed)
 }
 
 /// A file of the commit, at most as large as a configuration.
-async fn committed(
+pub(super) async fn committed(
     api: &Api,
     repository: &str,
     commit: &str,
@@ -188,7 +190,7 @@ async fn committed(
 }
 
 /// The files that a configuration uses, from the same commit and the directory it lies in.
-async fn used(
+pub(super) async fn used(
     api: &Api,
     asked: &request::Deploy,
     commit: &str,

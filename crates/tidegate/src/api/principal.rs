@@ -152,6 +152,7 @@ pub(crate) const ROUTES: &[(&str, &str, Needs)] = &[
     ("GET", "/v1/deployments/{id}/events", Needs::Right(Act::Read)),
     ("GET", "/v1/deployments/{id}/logs", Needs::Right(Act::Read)),
     ("GET", "/v1/deployments/{id}/approvals", Needs::Right(Act::Read)),
+    ("GET", "/v1/deployments/{id}/checklist", Needs::Right(Act::Read)),
     ("GET", "/v1/inbox", Needs::Right(Act::Read)),
     ("GET", "/v1/services", Needs::Right(Act::Read)),
     ("GET", "/v1/services/{service}/slots", Needs::Right(Act::Read)),

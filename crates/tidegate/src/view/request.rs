@@ -233,11 +233,15 @@ pub(crate) struct Reject {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Attest {
-    /// What, as the policy words it.
+    /// What, as the policy or the checklist words it, or a box by its name, `before.3`.
     pub(crate) item: String,
     /// What they write.
     #[serde(default)]
     pub(crate) comment: Option<String>,
+    /// For how long their word counts, milliseconds, at most 30 days; without it, as long as the
+    /// deployment is in flight.
+    #[serde(default)]
+    pub(crate) lasts_ms: Option<u64>,
     /// The same key takes effect once.
     #[serde(default)]
     pub(crate) key: Option<String>,

@@ -341,6 +341,7 @@ fn gate() -> Gate {
         },
         when: Some("risk >= high".to_owned()),
         unless: Some("hotfix".to_owned()),
+        decided: None,
     }
 }
 
@@ -381,6 +382,8 @@ fn plan() -> Plan {
         backup: None,
         custom: Vec::new(),
         window: None,
+        checklist: Vec::new(),
+        layers: Vec::new(),
     }
 }
 

@@ -8,6 +8,7 @@ use axum::response::Response;
 use jiff::Timestamp;
 use serde_json::Value;
 use tidegate_core::plan::Plan;
+use tidegate_core::weight::Weight;
 use tidegate_engine::ports::DeploymentRow;
 
 use super::deployment::read;
@@ -70,13 +71,25 @@ pub(crate) async fn show(
         shell: super::shell(&api, &viewer, "Plan"),
         light: show::headline(&d),
         phases: show::plain(plans::phases(&plan)),
-        steps: plans::steps(&plan, None, from).0,
+        steps: steps(&plan, from),
         groups: groups(&plan),
         from,
         before,
         d,
     };
     Ok(page(StatusCode::OK, &shown))
+}
+
+/// The steps with their earliest times.
+fn steps(plan: &Plan, mut from: Timestamp) -> Vec<Step> {
+    let step = |weight: &Weight| {
+        // At 100 % the watch takes the place of the dwell.
+        let lasts = if *weight == Weight::WHOLE { plan.bake.watch } else { plan.traffic.dwell };
+        let to = from.checked_add(lasts).unwrap_or(from);
+        let percent = f64::from(weight.bp()) / 100.0;
+        Step { percent, from: std::mem::replace(&mut from, to), to, exposed: None }
+    };
+    plan.traffic.steps.iter().map(step).collect()
 }
 
 /// The plan that a deployment carries out.
