@@ -15,6 +15,7 @@ mod idle;
 mod journal;
 mod load;
 mod machine;
+mod pages;
 mod plane;
 mod product;
 mod proxy;
@@ -76,12 +77,14 @@ enum Which {
     Idle,
     /// Start of a server with ten thousand past deployments.
     Start,
+    /// What a browser needs for the pages of such a server; Chromium must be installed.
+    Pages,
     /// The data plane beside HAProxy, nginx and Envoy, which must be installed.
     Proxy,
     /// How soon bad releases are noticed and how seldom good ones are blamed, beside other judges.
     /// Not part of `all`: it takes hours, or two minutes with `--quick`.
     TimeToSafe,
-    /// All of them but `proxy`, which needs programs of others, and `time-to-safe`.
+    /// All of them but `proxy` and `pages`, which need programs of others, and `time-to-safe`.
     All,
 }
 
@@ -160,6 +163,7 @@ fn measure(which: Which, bench: &Bench) -> anyhow::Result<Report> {
         Which::Rollback => rollback::measure(bench, &machine),
         Which::Proxy => proxy::measure(bench, &machine),
         Which::Idle => idle::measure(bench, &machine),
+        Which::Pages => pages::measure(bench, &machine),
         Which::Start | Which::TimeToSafe | Which::All => start::measure(bench, &machine),
     }
 }

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod fuzz;
+mod screenshots;
 mod sim;
 mod soak;
 mod tidy;
@@ -26,6 +27,8 @@ enum Chore {
     Bench(bench::Args),
     /// Make input up for what reads the bytes of strangers.
     Fuzz(fuzz::Args),
+    /// Take the pictures of the documentation anew, in a real browser.
+    Screenshots(screenshots::Args),
     /// Run the seeded simulation over many seeds, or replay one.
     Sim(sim::Args),
     /// Users, weight changes and upgrades of the proxy for minutes on end.
@@ -38,6 +41,7 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
     match Arguments::parse().chore {
         Chore::Bench(args) => bench::run(&args),
         Chore::Fuzz(args) => fuzz::run(&args),
+        Chore::Screenshots(args) => screenshots::run(&args),
         Chore::Sim(args) => sim::run(&args),
         Chore::Soak(args) => soak::run(&args),
         Chore::Tidy(args) => tidy::run(&args),

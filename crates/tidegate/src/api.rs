@@ -29,13 +29,14 @@ use crate::state_dir::StateDir;
 use crate::view::service::Proxy;
 use metrics::Measures;
 
+pub(crate) mod ahead;
 pub(crate) mod approvals;
 mod asks;
-mod audit;
+pub(crate) mod audit;
 pub(crate) mod backtest;
 pub(crate) mod body;
 pub(crate) mod browser;
-mod calendar;
+pub(crate) mod calendar;
 mod calls;
 mod changes;
 mod check;
@@ -45,14 +46,16 @@ pub(crate) mod decisions;
 mod depict;
 pub(crate) mod deployments;
 mod describe;
+pub(crate) mod entries;
 mod errors;
 mod etag;
 mod events;
-mod evidence;
-mod gates;
+pub(crate) mod evidence;
+pub(crate) mod gates;
 mod health;
 mod hooks;
-mod journal;
+pub(crate) mod insights;
+pub(crate) mod journal;
 mod layers;
 pub(crate) mod locate;
 mod logs;
@@ -60,11 +63,13 @@ pub(crate) mod metrics;
 pub(crate) mod narrate;
 pub(crate) mod once;
 pub(crate) mod people;
-mod plans;
+pub(crate) mod plans;
 pub(crate) mod principal;
-mod proxy;
+pub(crate) mod proxy;
 mod reply;
-mod server;
+pub(crate) mod report;
+pub(crate) mod search;
+pub(crate) mod server;
 pub(crate) mod services;
 mod steps;
 mod traffic;
@@ -107,6 +112,8 @@ pub(crate) struct Parts {
     pub(crate) listening: Option<std::net::SocketAddr>,
     /// The origin of its pages where that is not the address that was asked.
     pub(crate) origin: Option<String>,
+    /// Whether `/status` answers everybody.
+    pub(crate) status_page: bool,
     /// How often anybody on the network may ask.
     pub(crate) limits: Limits,
     /// What changes were answered.
@@ -121,6 +128,8 @@ pub(crate) struct Parts {
     pub(crate) triggers: Triggers,
     /// What was counted.
     pub(crate) measures: Measures,
+    /// Deployments that pages look at.
+    pub(crate) looks: crate::ui::Looks,
 }
 
 impl Api {
@@ -230,6 +239,10 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(triggers::list))
         .routes(routes!(triggers::look))
         .routes(routes!(journal::verify))
+        .routes(routes!(entries::list))
+        .routes(routes!(search::search))
+        .routes(routes!(insights::show))
+        .routes(routes!(report::show))
         .routes(routes!(audit::search))
         .routes(routes!(audit::checkpoint))
         .routes(routes!(audit::root))

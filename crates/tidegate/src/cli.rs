@@ -43,6 +43,7 @@ mod probe;
 mod project;
 mod proxy;
 mod reject;
+mod report;
 mod resume;
 mod rollback;
 mod server;
@@ -137,6 +138,8 @@ enum Verb {
     Show(show::Args),
     /// Everything that happened to a deployment, in order
     Timeline(timeline::Args),
+    /// The report on a deployment: what was done, by whom, on what evidence, at what cost
+    Report(report::Args),
     /// What the judge said, and the same made again from what it heard
     #[command(subcommand)]
     Verdict(verdict::Verb),
@@ -310,6 +313,7 @@ impl Cli {
             Verb::List(args) => list::run(&session, &args).await,
             Verb::Show(args) => show::run(&session, &args).await,
             Verb::Timeline(args) => timeline::run(&session, &args).await,
+            Verb::Report(args) => report::run(&session, &args).await,
             Verb::Verdict(verb) => verdict::run(&session, &verb).await,
             Verb::Simulate(args) => simulate::run(&session, &args).await,
             Verb::Backtest(args) => backtest::run(&session, &args).await,

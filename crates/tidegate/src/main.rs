@@ -13,10 +13,13 @@ mod codes;
 mod conditions;
 mod exit;
 mod failure;
+mod ical;
+mod leaves;
 mod people;
 mod problem;
 #[cfg(test)]
 mod reference;
+mod report;
 mod server;
 mod state_dir;
 mod terminal;

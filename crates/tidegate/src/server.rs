@@ -88,6 +88,7 @@ pub(crate) async fn run(
         pages: pages.clone(),
         listening,
         origin: settings.url.clone(),
+        status_page: settings.status_page,
         limits: Limits::default(),
         answers: Answers::default(),
         trail: graph.journal.clone(),
@@ -95,6 +96,7 @@ pub(crate) async fn run(
         signer,
         anchors: anchored,
         measures: Measures::default(),
+        looks: ui::Looks::default(),
     });
     triggers.run(&api, &graph.tags, &stop);
     if let Some(pages) = &pages {

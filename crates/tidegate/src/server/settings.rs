@@ -47,6 +47,9 @@ pub(crate) struct Settings {
     /// A reverse proxy that ends TLS in front.
     #[serde(default)]
     pub(crate) behind: Option<Behind>,
+    /// Whether `/status` says to everybody how the services are; nobody has to sign in for it.
+    #[serde(default)]
+    pub(crate) status_page: bool,
     /// Places outside the database that get signed checkpoints of the journal.
     #[serde(default)]
     pub(crate) audit: Vec<Place>,

@@ -255,6 +255,6 @@ fn live_version(api: &Api, scope: &Scope) -> Option<String> {
 }
 
 async fn begun(api: &Api, scope: &Scope, version: &str) -> Result<bool, Problem> {
-    let rows = api.ports().journal.deployments(Some(scope), ROWS_LOOKED_AT).await?;
+    let rows = api.ports().journal.deployments(Some(scope), None, ROWS_LOOKED_AT).await?;
     Ok(rows.iter().any(|row| row.version == version))
 }

@@ -28,6 +28,7 @@ mod pages;
 mod plans;
 mod processes;
 mod proxy_alone;
+mod readings;
 mod remote;
 mod rights;
 mod rollback;
