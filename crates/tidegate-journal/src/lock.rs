@@ -63,7 +63,7 @@ impl Drop for StateLock {
     /// that is being started has one until its `exec`.
     fn drop(&mut self) {
         // What cannot be unlocked is closed next, which unlocks it where nobody has a copy.
-        let _ = self.file.unlock();
+        let _closed_next = self.file.unlock();
     }
 }
 
