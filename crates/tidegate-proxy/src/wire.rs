@@ -262,6 +262,23 @@ pub struct RevisionTick {
 }
 
 impl RevisionTick {
+    /// Nothing happened, and nothing is in progress.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let Self {
+            revision: _,
+            started,
+            requests,
+            abandoned,
+            failures,
+            in_flight,
+            tunnels,
+            latency,
+        } = self;
+        let counted = started + requests + abandoned + failures.total() + in_flight + tunnels;
+        counted == 0 && latency.is_empty()
+    }
+
     /// Adds the counts of another process for the same revision; the gauges become the other's.
     /// Both histograms must have the same cells.
     pub fn add(&mut self, other: Self) {
