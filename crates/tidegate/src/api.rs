@@ -45,6 +45,7 @@ mod etag;
 mod events;
 mod evidence;
 mod gates;
+mod gc;
 mod health;
 mod journal;
 pub(crate) mod locate;
@@ -206,6 +207,7 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(server::show))
         .routes(routes!(proxy::show))
         .routes(routes!(server::stop))
+        .routes(routes!(gc::collect))
         .routes(routes!(check::check))
         .routes(routes!(errors::page))
         .routes(routes!(health::alive))

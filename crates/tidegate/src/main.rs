@@ -7,6 +7,7 @@ use exit::Exit;
 use failure::Failure;
 
 mod api;
+mod backup;
 mod cli;
 mod client;
 mod codes;
@@ -14,6 +15,7 @@ mod exit;
 mod failure;
 mod people;
 mod problem;
+mod redact;
 #[cfg(test)]
 mod reference;
 mod server;

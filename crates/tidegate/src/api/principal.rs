@@ -135,7 +135,7 @@ pub(crate) enum Needs {
 }
 
 /// Every route with what it needs. A route that is not here is denied.
-pub(crate) const ROUTES: [(&str, &str, Needs); 57] = [
+pub(crate) const ROUTES: [(&str, &str, Needs); 58] = [
     ("GET", "/v1/openapi.json", Needs::Nothing),
     ("GET", "/v1/errors/{code}", Needs::Nothing),
     ("GET", "/healthz", Needs::Nothing),
@@ -177,6 +177,7 @@ pub(crate) const ROUTES: [(&str, &str, Needs); 57] = [
     ("POST", "/v1/services/{service}/probes", Needs::Right(Act::Ask)),
     ("POST", "/v1/services/{service}/suites", Needs::Right(Act::Ask)),
     ("POST", "/v1/server/stop", Needs::Right(Act::Serve)),
+    ("POST", "/v1/server/gc", Needs::Right(Act::Serve)),
     ("GET", "/v1/people", Needs::Right(Act::People)),
     ("POST", "/v1/people/{name}", Needs::Right(Act::People)),
     ("POST", "/v1/people/{name}/invite", Needs::Right(Act::People)),
