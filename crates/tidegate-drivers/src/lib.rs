@@ -4,11 +4,13 @@
 //! and says what it saw. It must never decide about a release, never retry on its own account
 //! and never report success without having seen it.
 //!
-//! Where to look: [`runtime`] runs applications, [`scm`] turns tags into artifacts, [`checks`]
+//! Where to look: [`anchor`] brings checkpoints out, [`runtime`] runs applications, [`scm`] turns tags into artifacts, [`checks`]
 //! asks probes and smoke suites, [`evidence`] keeps reports and asks repositories, [`traffic`] talks
 //! to the data plane, [`metrics`] asks other systems for numbers, [`recordings`] keeps what the
-//! judge was told, [`retention`] removes what nobody needs any more.
+//! judge was told, [`retention`] removes what nobody needs any more, [`work`] carries out custom
+//! steps.
 
+pub mod anchor;
 pub mod checks;
 pub mod evidence;
 pub mod metrics;
@@ -17,8 +19,10 @@ pub mod retention;
 pub mod runtime;
 pub mod scm;
 pub mod traffic;
+pub mod work;
 
 mod files;
+mod hidden;
 mod once;
 mod probe;
 mod proc;

@@ -4,4 +4,4 @@ pub(crate) mod artifact;
 mod git;
 mod owners;
 
-pub use git::{Config, GitReleases};
+pub use git::{Config, GitAnchor, GitReleases};

@@ -3,6 +3,10 @@
 //! Must never name a vendor.
 
 mod measures;
+mod releases;
+mod tags;
+mod trail;
+mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,7 +15,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use tidegate_core::approval::{Change, Facts};
+use tidegate_core::approval::Facts;
 use tidegate_core::digest::{Component, Digest};
 use tidegate_core::effect::{ProbeTarget, Question, RouteTable};
 use tidegate_core::event::{Ending, Recorded};
@@ -19,13 +23,17 @@ use tidegate_core::fact::Format;
 use tidegate_core::gate::{self, Found};
 use tidegate_core::ids::{Actor, DeploymentId, PartName, Scope, SlotName};
 use tidegate_core::input::SplitRead;
-use tidegate_core::plan::{Part, Plan, Release};
+use tidegate_core::plan::{Part, Plan};
 use tidegate_core::rights::Grant;
 use tidegate_core::state::{SlotObserved, Tenant};
 use tidegate_core::verdict::Outcome;
 use tokio::io::AsyncRead;
 
 pub use measures::{MetricSide, Metrics, RecordingName, Recordings, Sample};
+pub use releases::{Changed, CommitLine, Releases};
+pub use tags::Tags;
+pub use trail::{Anchor, Proofs, Trail, TreeHead, Wanted, actor_text};
+pub use work::Steps;
 
 /// The world said no.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -369,62 +377,19 @@ pub struct SlotTick {
     pub failures: u64,
     /// Counts by cell of the latency histogram: `(cell, count)`.
     pub latency: Vec<(u16, u32)>,
+    /// The same by instance, always in the same order; empty where instances are not told apart.
+    pub instances: Vec<InstanceTick>,
 }
 
-/// What turns a tag into bytes.
-#[async_trait]
-pub trait Releases: Send + Sync + fmt::Debug {
-    /// The commit that a tag names.
-    ///
-    /// # Errors
-    /// [`Failure`] with the tags that are near when it does not exist.
-    async fn resolve(&self, repository: &str, version: &str) -> Result<String, Failure>;
-
-    /// A file as it stands in a commit; `None` when it is not there. Never the work tree.
-    ///
-    /// # Errors
-    /// [`Failure`] when the repository cannot be read or the file is larger than `bytes_max`.
-    async fn file(
-        &self,
-        repository: &str,
-        commit: &str,
-        path: &str,
-        bytes_max: u64,
-    ) -> Result<Option<Vec<u8>>, Failure>;
-
-    /// What a commit changes against another, by whose hands, and who owns what it touches as the
-    /// base commit says. Without a base everything is touched, and the commit says itself.
-    ///
-    /// # Errors
-    /// [`Failure`] when the repository cannot be read, or the change is larger than what is read.
-    async fn change(
-        &self,
-        repository: &str,
-        base: Option<&str>,
-        release: &Release,
-    ) -> Result<Changed, Failure>;
-
-    /// Exports the commit, runs the build, and keeps the result under its digest.
-    /// Output goes to the deployment's log.
-    ///
-    /// # Errors
-    /// [`Failure`] with the last lines of the build.
-    async fn prepare(&self, deployment: &DeploymentId, plan: &Plan) -> Result<Digest, Failure>;
-
-    /// The last bytes of a deployment's build and suite logs, at most `bytes_max`.
-    ///
-    /// # Errors
-    /// [`Failure`] when there are none.
-    async fn logs(&self, deployment: &DeploymentId, bytes_max: u64) -> Result<Vec<u8>, Failure>;
-}
-
-/// What a release changes.
+/// What one instance served in one tick.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Changed {
-    /// By whom, and whose it is.
-    pub change: Change,
-    /// The touched paths themselves.
-    pub paths: Vec<String>,
+pub struct InstanceTick {
+    /// Requests that ended.
+    pub requests: u64,
+    /// Of those, failed.
+    pub failures: u64,
+    /// Counts by cell of the latency histogram.
+    pub latency: Vec<(u16, u32)>,
 }
 
 /// What asks the application.
@@ -577,6 +542,8 @@ pub struct Ports {
     pub releases: Arc<dyn Releases>,
     /// What asks the application.
     pub checks: Arc<dyn Checks>,
+    /// What carries out custom steps.
+    pub steps: Arc<dyn Steps>,
     /// What other systems measure.
     pub metrics: Arc<dyn Metrics>,
     /// Where recordings of the judge are kept.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use tidegate_engine::ports::JournalError;
 
 use crate::codes;
-use crate::merkle::{Hash, hash_from_hex, hex};
+use tidegate_audit::merkle::{Hash, hash_from_hex, hex};
 
 /// First line of the file.
 const TITLE: &str = "tidegate journal checkpoint v1";

@@ -1,13 +1,12 @@
-//! One event as it is written: its columns, its canonical bytes, its leaf.
-//! Must never write what cannot be read back, nor leave a column out of the leaf.
+//! Between events and entries. Must never write what cannot be read back.
 
 use jiff::Timestamp;
+use tidegate_audit::Entry;
 use tidegate_core::event::{EVENT_SCHEMA, Recorded};
 use tidegate_core::ids::{Actor, EnvironmentName, Scope, ServiceName};
-use tidegate_engine::ports::JournalError;
+use tidegate_engine::ports::{JournalError, actor_text};
 
 use crate::codes;
-use crate::merkle::{Hash, leaf_hash};
 use crate::upcast::decode;
 
 /// Most bytes of one event: a plan of 16 parts with full environments stays below a tenth of it.
@@ -17,103 +16,66 @@ pub const APPEND_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Most events of one append: one decision gives a handful.
 pub const APPEND_EVENTS_MAX: usize = 1024;
 
-/// An event with everything that its row holds but the position.
-#[derive(Debug, Clone)]
-pub(crate) struct Entry {
-    pub(crate) stream: String,
-    pub(crate) seq: u64,
-    pub(crate) epoch: u64,
-    pub(crate) at_us: i64,
-    pub(crate) kind: String,
-    pub(crate) schema: u32,
-    pub(crate) actor: String,
-    pub(crate) payload: String,
+/// Encodes an event.
+///
+/// # Errors
+/// [`JournalError::Unavailable`] with nothing written, when it is too large or would not come back
+/// as it is: a number that JSON has no word for.
+pub(crate) fn encoded(scope: &Scope, epoch: u64, event: &Recorded) -> Result<Entry, JournalError> {
+    let kind = event.event.kind();
+    let named = || format!("{scope} entry {} ({kind})", event.seq);
+    let payload = serde_json::to_string(event)
+        .map_err(|error| refused(&format!("{} cannot be encoded: {error}", named())))?;
+    if payload.len() > PAYLOAD_BYTES_MAX {
+        return Err(JournalError::Unavailable {
+            code: codes::TOO_LARGE,
+            what: format!(
+                "{} has {} bytes, more than {PAYLOAD_BYTES_MAX}; nothing was written",
+                named(),
+                payload.len()
+            ),
+        });
+    }
+    if decode(kind, EVENT_SCHEMA, &payload).ok().as_ref() != Some(event) {
+        return Err(refused(&format!("{} does not read back as it was given", named())));
+    }
+    Ok(Entry {
+        stream: stream_of(scope),
+        seq: event.seq,
+        epoch,
+        at_us: event.at.as_microsecond(),
+        kind: kind.to_owned(),
+        schema: EVENT_SCHEMA,
+        actor: actor_text(&event.actor),
+        payload,
+    })
 }
 
-impl Entry {
-    /// Encodes an event.
-    ///
-    /// # Errors
-    /// [`JournalError::Unavailable`] with nothing written, when it is too large or would not come
-    /// back as it is: a number that JSON has no word for.
-    pub(crate) fn of(scope: &Scope, epoch: u64, event: &Recorded) -> Result<Self, JournalError> {
-        let kind = event.event.kind();
-        let named = || format!("{scope} entry {} ({kind})", event.seq);
-        let payload = serde_json::to_string(event)
-            .map_err(|error| refused(&format!("{} cannot be encoded: {error}", named())))?;
-        if payload.len() > PAYLOAD_BYTES_MAX {
-            return Err(JournalError::Unavailable {
-                code: codes::TOO_LARGE,
-                what: format!(
-                    "{} has {} bytes, more than {PAYLOAD_BYTES_MAX}; nothing was written",
-                    named(),
-                    payload.len()
-                ),
-            });
+/// The event of an entry.
+///
+/// # Errors
+/// [`JournalError::Damaged`], naming the stream and the sequence, when this build cannot read it
+/// or when it is not the event that its columns speak of.
+pub(crate) fn recorded(entry: &Entry) -> Result<Recorded, JournalError> {
+    let event = decode(&entry.kind, entry.schema, &entry.payload).map_err(|unreadable| {
+        JournalError::Damaged {
+            code: unreadable.code(),
+            what: format!("{} entry {}: {unreadable}", entry.stream, entry.seq),
         }
-        if decode(kind, EVENT_SCHEMA, &payload).ok().as_ref() != Some(event) {
-            return Err(refused(&format!("{} does not read back as it was given", named())));
-        }
-        Ok(Self {
-            stream: stream_of(scope),
-            seq: event.seq,
-            epoch,
-            at_us: event.at.as_microsecond(),
-            kind: kind.to_owned(),
-            schema: EVENT_SCHEMA,
-            actor: actor_text(&event.actor),
-            payload,
-        })
+    })?;
+    if event.seq != entry.seq || event.event.kind() != entry.kind {
+        return Err(JournalError::Damaged {
+            code: codes::CHANGED,
+            what: format!(
+                "{} entry {}: its content is entry {}, {}",
+                entry.stream,
+                entry.seq,
+                event.seq,
+                event.event.kind()
+            ),
+        });
     }
-
-    /// The leaf: SHA-256 over a zero byte (RFC 6962), `tidegate.event.v1` with a zero byte, then
-    /// stream, seq, epoch, at_us, kind, schema, actor and payload. Before each stands its length
-    /// in 8 bytes; numbers have 8 bytes, the schema 4; all are big-endian.
-    pub(crate) fn leaf(&self) -> Hash {
-        let mut bytes = Vec::with_capacity(self.payload.len() + 128);
-        bytes.extend_from_slice(b"tidegate.event.v1\0");
-        let mut field = |value: &[u8]| {
-            // Length first, so that a byte cannot move into the neighbour.
-            bytes.extend_from_slice(&(value.len() as u64).to_be_bytes());
-            bytes.extend_from_slice(value);
-        };
-        field(self.stream.as_bytes());
-        field(&self.seq.to_be_bytes());
-        field(&self.epoch.to_be_bytes());
-        field(&self.at_us.to_be_bytes());
-        field(self.kind.as_bytes());
-        field(&self.schema.to_be_bytes());
-        field(self.actor.as_bytes());
-        field(self.payload.as_bytes());
-        leaf_hash(&bytes)
-    }
-
-    /// The event.
-    ///
-    /// # Errors
-    /// [`JournalError::Damaged`], naming the stream and the sequence, when this build cannot
-    /// read it or when it is not the event that its columns speak of.
-    pub(crate) fn recorded(&self) -> Result<Recorded, JournalError> {
-        let event = decode(&self.kind, self.schema, &self.payload).map_err(|unreadable| {
-            JournalError::Damaged {
-                code: unreadable.code(),
-                what: format!("{} entry {}: {unreadable}", self.stream, self.seq),
-            }
-        })?;
-        if event.seq != self.seq || event.event.kind() != self.kind {
-            return Err(JournalError::Damaged {
-                code: codes::CHANGED,
-                what: format!(
-                    "{} entry {}: its content is entry {}, {}",
-                    self.stream,
-                    self.seq,
-                    event.seq,
-                    event.event.kind()
-                ),
-            });
-        }
-        Ok(event)
-    }
+    Ok(event)
 }
 
 fn refused(what: &str) -> JournalError {
@@ -151,7 +113,7 @@ pub(crate) fn entries(
                 event.seq
             )));
         }
-        let entry = Entry::of(scope, epoch, event)?;
+        let entry = encoded(scope, epoch, event)?;
         bytes += entry.payload.len();
         entries.push(entry);
     }
@@ -187,16 +149,6 @@ pub(crate) fn scope_of(stream: &str) -> Result<Scope, JournalError> {
         code: codes::CHANGED,
         what: format!("`{}` names no stream", stream.escape_debug()),
     })
-}
-
-/// An actor as a column: `person:ada`, `tidegate`, `proxy:main`.
-pub(crate) fn actor_text(actor: &Actor) -> String {
-    match actor {
-        Actor::Person(name) => format!("person:{name}"),
-        Actor::Robot(name) => format!("robot:{name}"),
-        Actor::Tidegate => "tidegate".to_owned(),
-        Actor::Proxy(name) => format!("proxy:{name}"),
-    }
 }
 
 /// Reads [`actor_text`].

@@ -11,7 +11,6 @@ pub mod codes;
 mod checkpoint;
 mod entry;
 mod lock;
-mod merkle;
 mod projection;
 mod sqlite;
 mod upcast;

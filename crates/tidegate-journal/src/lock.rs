@@ -62,8 +62,10 @@ impl Drop for StateLock {
     /// Unlocks by itself: closing leaves the lock with every copy of the descriptor, and a child
     /// that is being started has one until its `exec`.
     fn drop(&mut self) {
-        // What cannot be unlocked is closed next, which unlocks it where nobody has a copy.
-        let _closed_next = self.file.unlock();
+        if let Err(error) = self.file.unlock() {
+            // It is closed next, which unlocks it where nobody has a copy.
+            tracing::debug!(%error, "the lock was left to the end of its descriptor");
+        }
     }
 }
 

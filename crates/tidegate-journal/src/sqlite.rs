@@ -7,18 +7,23 @@ mod failure;
 mod open;
 mod read;
 mod sql;
+mod trail;
 mod verify;
 mod writer;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::{SqliteConnection, SqlitePool};
+use tidegate_audit::Entry;
 use tidegate_core::event::Recorded;
 use tidegate_core::ids::{DeploymentId, Scope};
-use tidegate_engine::ports::{DeploymentRow, Journal, JournalError, Snapshot, Verified};
+use tidegate_engine::ports::{
+    DeploymentRow, Journal, JournalError, Proofs, Snapshot, Trail, TreeHead, Verified, Wanted,
+};
 
 use crate::checkpoint::{self, Checkpoint};
 use crate::codes;
@@ -192,5 +197,29 @@ impl Journal for Sqlite {
     async fn verify(&self) -> Result<Verified, JournalError> {
         let verified = verify::verify(&self.readers, &self.checkpoint_path);
         read::within(VERIFY_WAIT, "the verification", verified).await
+    }
+}
+
+#[async_trait]
+impl Trail for Sqlite {
+    async fn head(&self) -> Result<TreeHead, JournalError> {
+        read::within(READ_WAIT, "the tree", trail::head(&self.readers)).await
+    }
+
+    async fn entries(
+        &self,
+        wanted: &Wanted,
+        limit: u32,
+    ) -> Result<Vec<(u64, Entry)>, JournalError> {
+        read::within(READ_WAIT, "entries", trail::entries(&self.readers, wanted, limit)).await
+    }
+
+    async fn prove(
+        &self,
+        size: u64,
+        positions: &BTreeSet<u64>,
+    ) -> Result<Option<Proofs>, JournalError> {
+        let proven = trail::prove(&self.readers, size, positions);
+        read::within(VERIFY_WAIT, "the proofs", proven).await
     }
 }

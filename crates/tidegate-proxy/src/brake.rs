@@ -9,11 +9,14 @@ use tidegate_judge::evidence::EvidencePolicy;
 use tidegate_judge::histogram::{Cells, Histogram};
 use tidegate_judge::policy::{Floor, Policy};
 use tidegate_judge::rule::{Metric, Op, Rule};
+use tidegate_judge::tick::Stream;
 use tidegate_judge::verdict::Alarm;
 use tidegate_judge::{Arm, Judge, tick};
 
 use crate::ticks::Ring;
-use crate::wire::{BrakeEvidence, BrakeJudge, BrakeRule, RevisionTick, Table, Tick, Weight};
+use crate::wire::{
+    BrakeEvidence, BrakeJudge, BrakeRule, InstanceTick, RevisionTick, Table, Tick, Weight,
+};
 
 /// For how long the judge's word stands before the proxy acts on it, milliseconds: ten answers that
 /// a control plane would have given, less than any lease.
@@ -145,6 +148,7 @@ impl Brake {
         let mut live = Arm { latency: Histogram::new(&self.cells), ..Arm::default() };
         for counted in tick.revisions.iter().filter(|counted| !ours(counted)) {
             live.absorb(&self.arm(counted));
+            live.streams.extend(counted.instances.iter().map(|told| self.stream(told)));
         }
         self.judge.feed(&tick::Tick {
             at_ms: tick.at_ms,
@@ -155,18 +159,31 @@ impl Brake {
     }
 
     fn arm(&self, counted: &RevisionTick) -> Arm {
+        Arm {
+            requests: counted.requests,
+            failures: counted.failures.total(),
+            latency: self.histogram(&counted.latency),
+            ..Arm::default()
+        }
+    }
+
+    fn stream(&self, told: &InstanceTick) -> Stream {
+        Stream {
+            requests: told.requests,
+            failures: told.failures,
+            latency: self.histogram(&told.latency),
+            ..Stream::default()
+        }
+    }
+
+    fn histogram(&self, counts: &[(u16, u32)]) -> Histogram {
         let mut cells = vec![0_u32; self.cells.len()];
-        for (cell, count) in &counted.latency {
+        for (cell, count) in counts {
             if let Some(sum) = cells.get_mut(usize::from(*cell)) {
                 *sum = sum.saturating_add(*count);
             }
         }
-        Arm {
-            requests: counted.requests,
-            failures: counted.failures.total(),
-            latency: Histogram::from_counts(cells),
-            ..Arm::default()
-        }
+        Histogram::from_counts(cells)
     }
 
     fn reason(&self) -> String {

@@ -1,6 +1,7 @@
 //! What requests leave behind: counters per revision and worker, one [`Flight`] a request.
 //! Nothing here takes a lock on the path of a request, and a request is never counted twice.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -57,6 +58,50 @@ impl Latency {
     }
 }
 
+/// What one instance of a revision answered. Its counts are part of its revision's.
+#[derive(Debug)]
+pub(crate) struct InstanceStats {
+    counters: Sharded<2>,
+    shards: usize,
+    latency: ArcSwap<Latency>,
+}
+
+const ENDED: usize = 0;
+const FAILED: usize = 1;
+
+impl InstanceStats {
+    pub(crate) fn new(limits_ms: &[f64], shards: usize) -> Self {
+        let latency = ArcSwap::from_pointee(Latency::new(limits_ms, shards));
+        Self { counters: Sharded::new(shards), shards, latency }
+    }
+
+    /// As [`RevisionStats::set_limits`].
+    pub(crate) fn set_limits(&self, limits_ms: &[f64]) {
+        if self.latency.load().limits_ms != limits_ms {
+            self.latency.store(Arc::new(Latency::new(limits_ms, self.shards)));
+        }
+    }
+
+    /// Whether the next call of [`InstanceStats::take`] has nothing to say. It may follow its
+    /// revision by a moment.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.counters.is_quiet(FAILED + 1)
+    }
+
+    /// Takes what has been counted since the last call.
+    pub(crate) fn take(&self, address: SocketAddr) -> wire::InstanceTick {
+        // Read in this order a request that ends meanwhile is at worst counted as good.
+        let failures = self.counters.take(FAILED);
+        let requests = self.counters.take(ENDED).max(failures);
+        wire::InstanceTick {
+            address,
+            requests,
+            failures,
+            latency: self.latency.load().tally.take(),
+        }
+    }
+}
+
 /// The counters of one revision. They live as long as a table names the revision or a request
 /// or tunnel is still on it.
 #[derive(Debug)]
@@ -102,6 +147,7 @@ impl RevisionStats {
             in_flight: self.in_flight(),
             tunnels: self.tunnels(),
             latency: self.latency.load().tally.take(),
+            instances: Vec::new(),
         }
     }
 
@@ -148,6 +194,8 @@ pub(crate) struct Flight {
     counted: bool,
     has_head: bool,
     settled: bool,
+    /// The instance that answered, or did not.
+    instance: Option<Arc<InstanceStats>>,
     note: Option<Box<Note>>,
 }
 
@@ -165,12 +213,17 @@ impl Flight {
             stats.count(STARTED);
             stats.count(STARTED_TOTAL);
         }
-        Self { stats, begun, counted, has_head: false, settled: false, note: None }
+        Self { stats, begun, counted, has_head: false, settled: false, instance: None, note: None }
     }
 
     /// Has this request in the access log when it is over.
     pub(crate) fn remember(&mut self, note: Note) {
         self.note = Some(Box::new(note));
+    }
+
+    /// Which instance the request was sent to.
+    pub(crate) fn sent_to(&mut self, instance: Arc<InstanceStats>) {
+        self.instance = Some(instance);
     }
 
     /// What the client is answered with.
@@ -195,6 +248,12 @@ impl Flight {
         self.settle(failure as usize);
     }
 
+    /// Nobody answered; `asked` is the instance that did not.
+    pub(crate) fn lost(&mut self, failure: Failure, asked: Option<Arc<InstanceStats>>) {
+        self.instance = asked;
+        self.fail(failure);
+    }
+
     /// The response was complete, or as complete as its client wanted it.
     pub(crate) fn succeed(&mut self) {
         self.settle(SUCCEEDED);
@@ -212,6 +271,10 @@ impl Flight {
     fn settle(&mut self, counter: usize) {
         if self.counted && !self.settled {
             self.stats.count(counter);
+            if let Some(instance) = self.instance.as_ref().filter(|_| counter != ABANDONED) {
+                instance.counters.add(shard(), ENDED, 1);
+                instance.counters.add(shard(), FAILED, u64::from(counter < FAILURES));
+            }
         }
         self.settled = true;
     }
@@ -220,6 +283,9 @@ impl Flight {
         if self.counted {
             let elapsed_ms = self.begun.elapsed().as_secs_f64() * 1_000.0;
             self.stats.latency.load().record(shard(), elapsed_ms);
+            if let Some(instance) = &self.instance {
+                instance.latency.load().record(shard(), elapsed_ms);
+            }
         }
     }
 }

@@ -11,8 +11,8 @@ use crate::wire::{RevisionTick, Tick, Ticks, limits};
 /// An hour of one-second ticks, and room for those that tables cut short.
 const TICKS_KEPT: usize = 4_000;
 /// Estimated bytes of the ticks of all services together, as they are told. The hour of one busy
-/// service (two revisions with some 60 filled histogram cells each) is about 6 MiB, of an idle one
-/// 2 MiB.
+/// service (two revisions with some 60 filled histogram cells each) is about 6 MiB, 16 MiB where
+/// either has six instances, of an idle one 2 MiB.
 const BYTES_KEPT: usize = 20 * 1_048_576;
 
 #[derive(Debug)]
@@ -56,8 +56,11 @@ impl What {
     /// An estimate of what a tick that says this takes where it is told.
     fn bytes(&self) -> usize {
         let revisions = self.revisions.iter().map(|revision| {
+            let instances = revision.instances.iter();
+            let of_instances = instances
+                .map(|instance| size_of_val(instance) + size_of_val(instance.latency.as_slice()));
             let latency = size_of_val(revision.latency.as_slice());
-            size_of_val(revision) + revision.revision.len() + latency
+            size_of_val(revision) + revision.revision.len() + latency + of_instances.sum::<usize>()
         });
         size_of::<Tick>() + revisions.sum::<usize>()
     }

@@ -78,8 +78,13 @@ pub(crate) const BAD_DATE: &str = "TG1036";
 pub(crate) const NO_VALUE: &str = "TG1037";
 /// A question that is still open.
 pub(crate) const OPEN_QUESTION: &str = "TG1038";
+/// A condition that is none.
+pub(crate) const BAD_CONDITION: &str = "TG1039";
 /// Approvals that nobody can give.
 pub(crate) const BAD_APPROVE: &str = "TG1060";
+
+/// A variable that decides what a step runs.
+pub(crate) const STEERING: &str = "TG6602";
 
 /// A command that moves traffic with an option that does not exist.
 pub(crate) const NO_SUCH_OPTION: &str = "TG2001";

@@ -12,9 +12,11 @@ use tidegate_core::plan::{Limits, Part, Plan, Release, Required, Source};
 use crate::accept;
 use crate::approve;
 use crate::check;
+use crate::checklist;
 use crate::codes;
 use crate::command;
 use crate::compose;
+use crate::custom;
 use crate::declared;
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::environments;
@@ -35,21 +37,9 @@ use crate::window;
 /// The version of the format that is read here.
 const SCHEMA: &str = "1";
 /// Keys that the format knows and this version does not serve.
-const LATER: [&str; 14] = [
-    "alerts",
-    "backup",
-    "before",
-    "checklist",
-    "duties",
-    "flags",
-    "gates",
-    "incident",
-    "monitors",
-    "plan",
-    "roles",
-    "secrets",
-    "systems",
-    "tell",
+const LATER: [&str; 13] = [
+    "alerts", "backup", "before", "duties", "flags", "gates", "incident", "monitors", "plan",
+    "roles", "secrets", "systems", "tell",
 ];
 /// Most open questions of one file.
 const ASKS_MAX: usize = 256;
@@ -63,6 +53,8 @@ pub struct Parsed {
     pub notes: Vec<Diagnostic>,
     /// What it declares and this version does not carry out; empty for a deployment.
     pub unserved: Vec<Unserved>,
+    /// Requests a second that users make, as declared under `load`.
+    pub load: Option<f64>,
 }
 
 /// What a file is read with.
@@ -125,11 +117,13 @@ pub fn read_with(source: &str, name: &str, context: &Context<'_>) -> Result<Pars
     if let Some(resolved) = &resolved {
         accept::accept(&resolved.root, &mut report);
     }
+    let load = resolved.as_ref().and_then(|resolved| resolved.root.get("load"));
+    let load = load.and_then(lint::load);
     let refused = report.has_errors();
     let unserved = report.take_unserved();
     let findings = report.finish();
     match plan {
-        Some(plan) if !refused => Ok(Parsed { plan, notes: findings.0, unserved }),
+        Some(plan) if !refused => Ok(Parsed { plan, notes: findings.0, unserved, load }),
         _ => Err(findings),
     }
 }
@@ -177,7 +171,9 @@ fn plan(resolved: &Resolved, context: &Context<'_>, report: &mut Report<'_>) -> 
     let gates = check::gates(fields.get("check"), report);
     let window = window::window(fields.get("window"), context.files, report);
     let targets = targets::targets(fields.get("targets"), report);
+    let steps = custom::steps(fields.get("steps"), report);
     let approve = approve::approve(fields.get("approve"), fields.get("people"), report);
+    let checklist = checklist::checklist(fields.get("checklist"), report);
     fields.finish(&LATER, report);
 
     let limits = Limits {
@@ -201,6 +197,10 @@ fn plan(resolved: &Resolved, context: &Context<'_>, report: &mut Report<'_>) -> 
         gates,
         approve,
         change: None,
+        backup: None,
+        custom: steps,
+        checklist,
+        layers: Vec::new(),
         window,
     };
     if plan.parts.is_empty() || report.has_errors() {
@@ -264,7 +264,7 @@ fn asks(field: &Field<'_>, report: &mut Report<'_>) {
 }
 
 /// `tidegate: 1`.
-fn schema(fields: &mut Fields<'_>, report: &mut Report<'_>) -> bool {
+pub(crate) fn schema(fields: &mut Fields<'_>, report: &mut Report<'_>) -> bool {
     let Some(field) = fields.need("tidegate", SCHEMA, report) else {
         // Everything else is still worth checking: the header is easily forgotten.
         return true;

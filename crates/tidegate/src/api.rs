@@ -10,8 +10,9 @@ use axum::http::header::ACCEPT;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
+use tidegate_audit::note::Signer;
 use tidegate_engine::Engine;
-use tidegate_engine::ports::Ports;
+use tidegate_engine::ports::{Ports, Trail};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower_http::timeout::RequestBodyTimeoutLayer;
@@ -21,13 +22,16 @@ use utoipa_axum::routes;
 
 use crate::people::Directory;
 use crate::problem::Problem;
+use crate::server::anchor::Anchored;
 use crate::server::network::Limits;
+use crate::server::triggers::Triggers;
 use crate::state_dir::StateDir;
 use crate::view::service::Proxy;
 use metrics::Measures;
 
 pub(crate) mod approvals;
 mod asks;
+mod audit;
 pub(crate) mod backtest;
 pub(crate) mod body;
 pub(crate) mod browser;
@@ -35,6 +39,7 @@ mod calendar;
 mod calls;
 mod changes;
 mod check;
+mod checklists;
 pub(crate) mod course;
 pub(crate) mod decisions;
 mod depict;
@@ -47,7 +52,9 @@ mod evidence;
 mod gates;
 mod gc;
 mod health;
+mod hooks;
 mod journal;
+mod layers;
 pub(crate) mod locate;
 mod logs;
 pub(crate) mod metrics;
@@ -60,8 +67,10 @@ mod proxy;
 mod reply;
 mod server;
 pub(crate) mod services;
+mod steps;
 mod traffic;
-mod verdicts;
+mod triggers;
+pub(crate) mod verdicts;
 
 pub(crate) use check::{context, look};
 pub(crate) use narrate::Narrator;
@@ -103,6 +112,14 @@ pub(crate) struct Parts {
     pub(crate) limits: Limits,
     /// What changes were answered.
     pub(crate) answers: once::Answers,
+    /// The journal as auditors read it.
+    pub(crate) trail: Arc<dyn Trail>,
+    /// Signs the journal's head.
+    pub(crate) signer: Arc<Signer>,
+    /// What is known of the places that get checkpoints.
+    pub(crate) anchors: watch::Receiver<Anchored>,
+    /// What watches repositories.
+    pub(crate) triggers: Triggers,
     /// What was counted.
     pub(crate) measures: Measures,
 }
@@ -121,6 +138,11 @@ impl Api {
     /// The world.
     pub(crate) fn ports(&self) -> &Ports {
         self.0.engine.ports()
+    }
+
+    /// The journal as auditors read it.
+    pub(crate) fn trail(&self) -> &dyn Trail {
+        &*self.0.trail
     }
 
     /// Who people are.
@@ -169,12 +191,14 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(decisions::resume))
         .routes(routes!(decisions::advance))
         .routes(routes!(decisions::abort))
+        .routes(routes!(steps::settle))
         .routes(routes!(approvals::approve))
         .routes(routes!(approvals::withdraw))
         .routes(routes!(approvals::attest))
         .routes(routes!(approvals::reject))
         .routes(routes!(approvals::sheet))
         .routes(routes!(approvals::inbox))
+        .routes(routes!(checklists::show))
         .routes(routes!(people::whoami))
         .routes(routes!(people::list))
         .routes(routes!(people::set))
@@ -203,7 +227,14 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(calendar::show))
         .routes(routes!(calendar::freeze))
         .routes(routes!(calendar::thaw))
+        .routes(routes!(hooks::ring))
+        .routes(routes!(triggers::list))
+        .routes(routes!(triggers::look))
         .routes(routes!(journal::verify))
+        .routes(routes!(audit::search))
+        .routes(routes!(audit::checkpoint))
+        .routes(routes!(audit::root))
+        .routes(routes!(audit::prove))
         .routes(routes!(server::show))
         .routes(routes!(proxy::show))
         .routes(routes!(server::stop))

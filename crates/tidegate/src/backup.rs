@@ -28,9 +28,16 @@ const MANIFEST_BYTES_MAX: u64 = 64 << 20;
 /// The journal and what it is held against.
 const JOURNAL: [&str; 2] = ["journal.sqlite", "journal.checkpoint"];
 /// Files that cannot be made again from the journal.
-const FILES: [&str; 4] = ["people.json", "server.yaml", "allowed_signers", "proxy/cohort.key"];
+const FILES: [&str; 6] = [
+    "people.json",
+    "server.yaml",
+    "policy.yaml",
+    "allowed_signers",
+    "audit.key",
+    "proxy/cohort.key",
+];
 /// Directories of such files.
-const TREES: [&str; 2] = ["evidence", "proxy/acme"];
+const TREES: [&str; 5] = ["evidence", "steps", "secrets", "audit.git", "proxy/acme"];
 /// Sealed releases; they are built anew where they are missing.
 const ARTIFACTS: &str = "artifacts";
 

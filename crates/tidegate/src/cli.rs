@@ -12,16 +12,20 @@ mod advance;
 mod api;
 mod approve;
 mod attest;
+mod audit;
 mod backtest;
 mod check;
+mod checklist;
 mod completions;
 mod config;
+mod context;
 mod demo;
 mod deploy;
 mod diff;
 mod doctor;
 mod evidence;
 mod explain;
+mod expr;
 mod freeze;
 mod gate;
 pub(crate) mod globals;
@@ -29,11 +33,13 @@ mod hold;
 mod import;
 mod inbox;
 mod init;
+mod launch;
 mod list;
 mod login;
 mod logs;
 mod man;
 mod plan;
+mod policy;
 mod probe;
 mod project;
 mod proxy;
@@ -48,11 +54,13 @@ mod show;
 mod simulate;
 mod slot;
 mod status;
+mod step;
 mod suite;
 mod support;
 mod timeline;
 mod traffic;
 mod tree;
+mod trigger;
 mod user;
 mod verdict;
 mod version;
@@ -145,6 +153,11 @@ enum Verb {
     Doctor(doctor::Args),
     /// Validate tidegate.yaml and say everything that is wrong with it
     Check(check::Args),
+    /// The boxes of the runbook, and what closed each
+    Checklist(checklist::Args),
+    /// Try the rules on a table of cases: given evidence, expected verdict
+    #[command(subcommand)]
+    Policy(policy::Verb),
     /// The configuration as it counts: show, get, diff, format, migrate
     #[command(subcommand)]
     Config(config::Verb),
@@ -170,12 +183,24 @@ enum Verb {
     /// Run the smoke suite against a slot
     #[command(subcommand)]
     Suite(suite::Verb),
+    /// The custom steps of a deployment
+    #[command(subcommand)]
+    Step(step::Verb),
     /// How the gates of a release stand
     #[command(subcommand)]
     Gate(gate::Verb),
     /// Reports that gates rest on
     #[command(subcommand)]
     Evidence(evidence::Verb),
+    /// What watches repositories for releases
+    #[command(subcommand)]
+    Trigger(trigger::Verb),
+    /// Servers by name, and which one is asked
+    #[command(subcommand)]
+    Context(context::Verb),
+    /// The journal: search it, prove it, hand it to others
+    #[command(subcommand)]
+    Audit(audit::Verb),
     /// Sign in, set up an account, or confirm with the second factor
     Login(login::Args),
     /// End the session
@@ -207,6 +232,12 @@ enum Verb {
     /// Look after the instances of one slot (started by the server)
     #[command(hide = true)]
     Shim(shim::Args),
+    /// Become the program of a custom step (started by the server)
+    #[command(hide = true)]
+    Launch,
+    /// Evaluate one condition (started by the server)
+    #[command(hide = true)]
+    Expr(expr::Args),
 }
 
 /// Reads the command line.
@@ -225,12 +256,25 @@ pub(crate) fn run_shim(args: &shim::Args) -> Result<Exit, Failure> {
     shim::run(args)
 }
 
+/// Becomes the program of a custom step; outside of any async runtime.
+///
+/// # Errors
+/// [`Failure`] when it could not.
+pub(crate) fn run_launch() -> Result<Exit, Failure> {
+    launch::run()
+}
+
 /// The command line's own description, for manual pages and completion.
 pub(crate) fn command() -> clap::Command {
     Cli::command()
 }
 
 impl Cli {
+    /// Whether this process is to become another program, which takes no async runtime along.
+    pub(crate) fn launches(&self) -> bool {
+        matches!(self.verb, Verb::Launch)
+    }
+
     /// Whether this process is a shim, which runs outside of any async runtime.
     pub(crate) fn as_shim(&self) -> Option<&shim::Args> {
         match &self.verb {
@@ -284,6 +328,8 @@ impl Cli {
             Verb::Diff(args) => diff::run(&session, &args),
             Verb::Doctor(args) => doctor::run(&session, &args).await,
             Verb::Check(args) => check::run(&session, &args),
+            Verb::Policy(verb) => policy::run(&session, &verb).await,
+            Verb::Checklist(args) => checklist::run(&session, &args).await,
             Verb::Config(verb) => config::run(&session, &verb),
             Verb::Import(args) => import::run(&session, &args),
             Verb::Explain(args) => explain::run(&session, &args),
@@ -293,7 +339,11 @@ impl Cli {
             Verb::Traffic(verb) => traffic::run(&session, &verb).await,
             Verb::Probe(verb) => probe::run(&session, &verb).await,
             Verb::Suite(verb) => suite::run(&session, &verb).await,
+            Verb::Step(verb) => step::run(&session, &verb).await,
             Verb::Gate(verb) => gate::run(&session, &verb).await,
+            Verb::Context(verb) => context::run(&session, &verb),
+            Verb::Trigger(verb) => trigger::run(&session, &verb).await,
+            Verb::Audit(verb) => audit::run(&session, &verb).await,
             Verb::Evidence(verb) => evidence::run(&session, &verb).await,
             Verb::Login(args) => login::run(&session, &args).await,
             Verb::Logout(args) => login::logout(&session, &args).await,
@@ -307,6 +357,8 @@ impl Cli {
             Verb::Man(args) => man::run(&session, &args),
             Verb::Version(args) => version::run(&session, &args),
             Verb::Shim(args) => shim::run(&args),
+            Verb::Launch => launch::run(),
+            Verb::Expr(args) => expr::run(&args),
         }
     }
 }

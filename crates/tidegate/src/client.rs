@@ -1,8 +1,8 @@
-//! The command line's way to the server: HTTP over its unix socket, and nothing else.
+//! The command line's way to the server: HTTP over its unix socket or the network, nothing else.
 //! Must never open the journal, the proxy's socket or a slot.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +14,6 @@ use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::net::UnixStream;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -22,12 +21,12 @@ use crate::problem::Problem;
 use crate::state_dir::StateDir;
 
 pub(crate) mod credentials;
+mod door;
 mod stream;
 
+pub(crate) use door::Door;
 pub(crate) use stream::{Events, Frame};
 
-/// A server on the same machine accepts at once, or is not there.
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// An answer takes at most this long; the server ends a request earlier.
 const ANSWER_WITHIN: Duration = Duration::from_mins(12);
 /// Whether a server answers is known in this time.
@@ -35,40 +34,45 @@ const PING_WITHIN: Duration = Duration::from_secs(2);
 /// Largest answer that is read, bytes: a report is the largest, 128 MiB.
 const ANSWER_BYTES_MAX: usize = 129 * 1024 * 1024;
 
-/// A server by its socket.
+/// A server by its place.
 #[derive(Clone)]
 pub(crate) struct Client {
-    socket: PathBuf,
+    door: Door,
     token: Option<String>,
 }
 
 impl std::fmt::Debug for Client {
     /// Without the token: it is a secret.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Client").field("socket", &self.socket).finish_non_exhaustive()
+        f.debug_struct("Client").field("door", &self.door).finish_non_exhaustive()
     }
 }
 
 impl Client {
-    /// The server of a socket. Connects on each request.
-    pub(crate) fn new(socket: PathBuf) -> Self {
-        let token = credentials::of(&socket);
-        Self { socket, token }
+    /// The server of a place. Connects on each request.
+    pub(crate) fn new(door: Door) -> Self {
+        let token = credentials::of(&door);
+        Self { door, token }
     }
 
     /// The same server, asked without a token: to sign in.
     pub(crate) fn without_token(&self) -> Self {
-        Self { socket: self.socket.clone(), token: None }
+        Self { door: self.door.clone(), token: None }
     }
 
     /// The server of a state directory.
     pub(crate) fn of(dir: &StateDir) -> Self {
-        Self::new(dir.server_socket())
+        Self::new(Door::Socket(dir.server_socket()))
     }
 
-    /// Its socket.
-    pub(crate) fn socket(&self) -> &Path {
-        &self.socket
+    /// Its place.
+    pub(crate) fn door(&self) -> &Door {
+        &self.door
+    }
+
+    /// Its socket, when it is on this machine.
+    pub(crate) fn socket(&self) -> Option<&Path> {
+        self.door.socket()
     }
 
     /// Whether a server answers.
@@ -110,7 +114,7 @@ impl Client {
         path: &str,
         body: Option<Bytes>,
     ) -> Result<Bytes, Failure> {
-        let request = request(method, path, body, None)?;
+        let request = request(&self.door, method, path, body, None)?;
         let asked = async {
             let response = self.send(request).await?;
             let status = response.status();
@@ -146,7 +150,7 @@ impl Client {
     /// [`Failure`] when no server answers, or what it answered with a problem.
     pub(crate) async fn events(&self, id: &str, after: u64) -> Result<Events, Failure> {
         let path = format!("/v1/deployments/{}/events", encode(id));
-        let request = request(Method::GET, &path, None, Some(after))?;
+        let request = request(&self.door, Method::GET, &path, None, Some(after))?;
         let response = self.send(request).await?;
         let status = response.status();
         if !status.is_success() {
@@ -162,12 +166,7 @@ impl Client {
             })?;
             request.headers_mut().insert(AUTHORIZATION, bearer);
         }
-        let stream =
-            match tokio::time::timeout(CONNECT_WITHIN, UnixStream::connect(&self.socket)).await {
-                Ok(Ok(stream)) => stream,
-                Ok(Err(error)) => return Err(self.unreachable(&error)),
-                Err(_elapsed) => return Err(self.unreachable(&io::ErrorKind::TimedOut.into())),
-            };
+        let stream = self.door.connect().await.map_err(|error| self.unreachable(&error))?;
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
         tokio::spawn(async move {
@@ -179,18 +178,27 @@ impl Client {
     }
 
     fn unreachable(&self, error: &io::Error) -> Failure {
-        let socket = self.socket.display();
-        match error.kind() {
-            io::ErrorKind::PermissionDenied => Failure::new(
-                Exit::NotAllowed,
-                "TG7012",
-                format!("{socket} belongs to another user"),
+        let door = &self.door;
+        if door.socket().is_none() {
+            return Failure::new(
+                Exit::Unreachable,
+                "TG7001",
+                format!("no server answers at {door} ({error})"),
             )
-            .help("ask as the user who runs the server, or name your own with `--state-dir`"),
+            .safe("nothing was changed; applications go on, with the traffic as it is")
+            .help("`tidegate context list` shows which servers you know");
+        }
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => {
+                Failure::new(Exit::NotAllowed, "TG7012", format!("{door} belongs to another user"))
+                    .help(
+                        "ask as the user who runs the server, or name your own with `--state-dir`",
+                    )
+            }
             _ => Failure::new(
                 Exit::Unreachable,
                 "TG7001",
-                format!("no server answers at {socket} ({error})"),
+                format!("no server answers at {door} ({error})"),
             )
             .safe("applications and proxy go on without it, with the traffic as it is")
             .help("start it with `tidegate server run`; `tidegate deploy` starts one by itself"),
@@ -199,12 +207,13 @@ impl Client {
 }
 
 fn request(
+    door: &Door,
     method: Method,
     path: &str,
     body: Option<Bytes>,
     stream_after: Option<u64>,
 ) -> Result<Request<Full<Bytes>>, Failure> {
-    let mut builder = Request::builder().method(method).uri(path).header(HOST, "tidegate");
+    let mut builder = Request::builder().method(method).uri(path).header(HOST, door.host());
     if body.is_some() {
         builder = builder.header(CONTENT_TYPE, "application/json");
     }

@@ -11,6 +11,7 @@ mod backup;
 mod cli;
 mod client;
 mod codes;
+mod conditions;
 mod exit;
 mod failure;
 mod people;
@@ -56,6 +57,9 @@ fn main() -> ExitCode {
 fn run(cli: cli::Cli) -> Result<Exit, Failure> {
     if let Some(shim) = cli.as_shim() {
         return cli::run_shim(shim);
+    }
+    if cli.launches() {
+        return cli::run_launch();
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::local)?;

@@ -6,6 +6,7 @@ use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::middleware;
@@ -30,13 +31,16 @@ use crate::wire;
 use network::Limits;
 use settings::Settings;
 
+pub(crate) mod anchor;
 pub(crate) mod background;
 mod listen;
 pub(crate) mod logging;
 pub(crate) mod network;
 pub(crate) mod settings;
+mod signing;
 pub(crate) mod supervisor;
 mod tls;
+pub(crate) mod triggers;
 
 /// Requests in progress get this long when the server stops; streams of events are cut.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -52,22 +56,13 @@ pub(crate) async fn run(
     kept: recordings::Config,
     terminal: Option<&Terminal>,
 ) -> Result<(), Failure> {
-    dir.create().map_err(|error| refused_dir(&error))?;
-    if !dir.sockets_fit() {
-        return Err(Failure::new(
-            Exit::Usage,
-            "TG6113",
-            format!("{} is too long for a socket", dir.server_socket().display()),
-        )
-        .safe("nothing was started")
-        .help("choose a shorter --state-dir"));
-    }
-    logging::start(&dir, terminal.is_some_and(|terminal| !terminal.quiet)).map_err(|error| {
-        Failure::new(Exit::Unexpected, "TG6111", format!("the log cannot be written: {error}"))
-    })?;
-    refuse_second(&dir).await?;
-    refuse_to_forget(&dir)?;
+    prepare(&dir, terminal).await?;
     let graph = wire::graph(&dir, kept).await?;
+    let signer = Arc::new(signing::signer(&dir)?);
+    let places = wire::anchors(&dir, &settings.audit, &signer);
+    let (mut anchors, anchored) =
+        anchor::Anchors::new(graph.journal.clone(), Arc::clone(&signer), places);
+    anchors.compare().await?;
     let holder = format!("pid {}", std::process::id());
     let engine = Engine::start(graph.ports.clone(), &holder).await.map_err(|error| {
         let StartError::Journal(error) = error;
@@ -78,8 +73,11 @@ pub(crate) async fn run(
     let listening = network.as_ref().map(|door| door.address);
     let listener = open_socket(&dir.server_socket())?;
     let stop = CancellationToken::new();
+    graph.directory.entitle_triggers(settings.triggers.iter().map(|it| it.name.as_str()));
+    let triggers = triggers::Triggers::new(settings.triggers.clone());
     let (proxy, proxy_seen) = watch::channel(Proxy::default());
     let supervisor = tokio::spawn(supervisor::run(graph.supervised, proxy, stop.clone()));
+    let anchoring = tokio::spawn(anchors.run(stop.clone()));
     let api = Api::new(Parts {
         engine: engine.clone(),
         dir: dir.clone(),
@@ -92,8 +90,13 @@ pub(crate) async fn run(
         origin: settings.url.clone(),
         limits: Limits::default(),
         answers: Answers::default(),
+        trail: graph.journal.clone(),
+        triggers: triggers.clone(),
+        signer,
+        anchors: anchored,
         measures: Measures::default(),
     });
+    triggers.run(&api, &graph.tags, &stop);
     if let Some(pages) = &pages {
         tracing::info!(%pages, "listening");
         invite_the_first(&api, pages, terminal);
@@ -107,11 +110,31 @@ pub(crate) async fn run(
     engine.stop().await;
     // The supervisor has seen the same token; what it does is cut short without harm.
     supervisor.abort();
+    anchoring.abort();
     remove_socket(&dir.server_socket());
     if let Err(error) = graph.journal.close().await {
         tracing::warn!(%error, "the journal did not close; every answered event is on disk");
     }
     ended
+}
+
+/// Everything that can be refused before the journal is opened.
+async fn prepare(dir: &StateDir, terminal: Option<&Terminal>) -> Result<(), Failure> {
+    dir.create().map_err(|error| refused_dir(&error))?;
+    if !dir.sockets_fit() {
+        return Err(Failure::new(
+            Exit::Usage,
+            "TG6113",
+            format!("{} is too long for a socket", dir.server_socket().display()),
+        )
+        .safe("nothing was started")
+        .help("choose a shorter --state-dir"));
+    }
+    logging::start(dir, terminal.is_some_and(|terminal| !terminal.quiet)).map_err(|error| {
+        Failure::new(Exit::Unexpected, "TG6111", format!("the log cannot be written: {error}"))
+    })?;
+    refuse_second(dir).await?;
+    refuse_to_forget(dir)
 }
 
 /// A server that answers is in charge; the lock of the journal would refuse us as well.

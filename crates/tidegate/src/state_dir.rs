@@ -133,6 +133,11 @@ impl StateDir {
         self.0.join("people.json")
     }
 
+    /// The key that signs checkpoints of the journal.
+    pub(crate) fn audit_key(&self) -> PathBuf {
+        self.0.join("audit.key")
+    }
+
     /// The settings of the server, if there are any.
     pub(crate) fn settings(&self) -> PathBuf {
         self.0.join("server.yaml")

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub(crate) mod approval;
+pub(crate) mod audit;
 pub(crate) mod calendar;
+pub(crate) mod checklist;
 pub(crate) mod evidence;
 pub(crate) mod judged;
 pub(crate) mod people;
@@ -17,6 +19,7 @@ pub(crate) mod plan;
 pub(crate) mod proxy;
 pub(crate) mod request;
 pub(crate) mod service;
+pub(crate) mod trigger;
 
 /// One deployment, whole.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -71,6 +74,9 @@ pub(crate) struct Deployment {
     /// How the gates stood when they were weighed; empty before, and without gates.
     #[serde(default)]
     pub(crate) gates: Vec<evidence::Gate>,
+    /// Its custom steps, in the order of the plan.
+    #[serde(default)]
+    pub(crate) custom: Vec<CustomStep>,
     /// The judge's newest word.
     pub(crate) verdict: Option<Verdict>,
     /// Set while nothing may go forward.
@@ -110,6 +116,32 @@ pub(crate) struct Steps {
     pub(crate) converged_at: Option<Timestamp>,
     /// How long each step lasts at least, milliseconds.
     pub(crate) dwell_ms: i64,
+}
+
+/// A custom step.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct CustomStep {
+    /// Its name.
+    pub(crate) name: String,
+    /// When it runs: `plan`, `before-deploy`, `after-deploy`, `before-traffic`, `bake`, `finish`
+    /// or `rollback`.
+    pub(crate) at: String,
+    /// Steps that come before it.
+    pub(crate) needs: Vec<String>,
+    /// `pending`, `running`, `lost`, `skipped`, `pass`, `fail` or `no-data`.
+    pub(crate) state: String,
+    /// What it said last.
+    pub(crate) summary: String,
+    /// The attempt that runs, or ran last; 0 before the first.
+    pub(crate) attempt: u32,
+    /// When it began.
+    pub(crate) since: Option<Timestamp>,
+    /// When it ended.
+    pub(crate) until: Option<Timestamp>,
+    /// Values that it left, by name.
+    pub(crate) outputs: BTreeMap<String, String>,
+    /// Digests of the files that it left, by path.
+    pub(crate) artifacts: BTreeMap<String, String>,
 }
 
 /// A phase of the rail.

@@ -6,8 +6,10 @@ use std::ffi::OsString;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tidegate_audit::note::Signer;
 use tidegate_core::digest::{self, Digest};
 use tidegate_core::plan::Plan;
+use tidegate_drivers::anchor::{FolderAnchor, GitAnchor, WebhookAnchor};
 use tidegate_drivers::checks::{self, LocalChecks};
 use tidegate_drivers::evidence::{self, LocalEvidence};
 use tidegate_drivers::metrics::Sources;
@@ -15,7 +17,8 @@ use tidegate_drivers::recordings::{self, RecordingFiles};
 use tidegate_drivers::runtime::{self, ProcessRuntime};
 use tidegate_drivers::scm::{self, GitReleases};
 use tidegate_drivers::traffic::{Embedded, ProxyProcess};
-use tidegate_engine::ports::{Bind, Bound, Clock, Ports};
+use tidegate_drivers::work::{self, LocalSteps};
+use tidegate_engine::ports::{Anchor, Bind, Bound, Clock, Ports, Tags};
 use tidegate_journal::Sqlite;
 
 use crate::api::principal::user_name;
@@ -23,6 +26,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::people::Directory;
 use crate::server;
+use crate::server::settings::Place;
 use crate::server::supervisor::Supervised;
 use crate::state_dir::StateDir;
 
@@ -32,6 +36,8 @@ pub(crate) struct Graph {
     pub(crate) ports: Ports,
     /// The journal again, to close it.
     pub(crate) journal: Arc<Sqlite>,
+    /// What lists the tags of a repository.
+    pub(crate) tags: Arc<dyn Tags>,
     /// Who people are.
     pub(crate) directory: Directory,
     /// What the supervisor looks after.
@@ -53,6 +59,7 @@ pub(crate) async fn graph(dir: &StateDir, kept: recordings::Config) -> Result<Gr
     let proxy = ProxyProcess::new(dir.proxy_socket(), proxy_command(dir)?, &state_dir);
     let recordings = Arc::new(RecordingFiles::new(kept));
     let releases = Arc::new(GitReleases::new(scm::Config { state_dir: state_dir.clone() }));
+    let tags: Arc<dyn Tags> = releases.clone();
     let kept = evidence::Config { state_dir: state_dir.clone() };
     let owner = user_name(rustix::process::geteuid().as_raw());
     let directory = Directory::open(dir.people(), owner).map_err(|error| {
@@ -69,6 +76,10 @@ pub(crate) async fn graph(dir: &StateDir, kept: recordings::Config) -> Result<Gr
         traffic: Arc::new(Embedded::new(dir.proxy_socket())),
         evidence: Arc::new(LocalEvidence::new(kept, Arc::clone(&releases))),
         releases,
+        steps: Arc::new(LocalSteps::new(work::Config {
+            state_dir: state_dir.clone(),
+            launcher: own_command(&["launch"])?,
+        })),
         checks: Arc::new(LocalChecks::new(checks::Config { state_dir })),
         metrics: Arc::new(Sources::default()),
         recordings,
@@ -76,7 +87,22 @@ pub(crate) async fn graph(dir: &StateDir, kept: recordings::Config) -> Result<Gr
         bind: Arc::new(Declared),
         people: Arc::new(directory.clone()),
     };
-    Ok(Graph { ports, journal, directory, supervised: Supervised { proxy, runtime } })
+    Ok(Graph { ports, journal, tags, directory, supervised: Supervised { proxy, runtime } })
+}
+
+/// The places of the settings that get checkpoints of the journal.
+pub(crate) fn anchors(dir: &StateDir, places: &[Place], signer: &Signer) -> Vec<Arc<dyn Anchor>> {
+    // The name is `tidegate/` and an id that is fit for a file and a branch.
+    let name = signer.key().name();
+    let log = name.rsplit('/').next().unwrap_or(name);
+    let anchor = |place: &Place| -> Arc<dyn Anchor> {
+        match place {
+            Place::Folder(folder) => Arc::new(FolderAnchor::new(folder, log, dir.path())),
+            Place::Git(remote) => Arc::new(GitAnchor::new(remote, log, dir.path())),
+            Place::Webhook(url) => Arc::new(WebhookAnchor::new(url, log)),
+        }
+    };
+    places.iter().map(anchor).collect()
 }
 
 /// The command line that starts the proxy of a state directory.

@@ -11,12 +11,13 @@ use super::finding::Finding;
 
 /// Importer, then what it may import.
 const ALLOWED: &[(&str, &[&str])] = &[
+    ("tidegate-audit", &[]),
     ("tidegate-core", &[]),
     ("tidegate-judge", &[]),
     ("tidegate-spec", &["tidegate-core"]),
     ("tidegate-evidence", &["tidegate-core"]),
-    ("tidegate-engine", &["tidegate-core", "tidegate-judge"]),
-    ("tidegate-journal", &["tidegate-core", "tidegate-engine"]),
+    ("tidegate-engine", &["tidegate-audit", "tidegate-core", "tidegate-judge"]),
+    ("tidegate-journal", &["tidegate-audit", "tidegate-core", "tidegate-engine"]),
     (
         "tidegate-drivers",
         &["tidegate-core", "tidegate-engine", "tidegate-evidence", "tidegate-proxy"],
@@ -25,6 +26,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "tidegate",
         &[
+            "tidegate-audit",
             "tidegate-core",
             "tidegate-drivers",
             "tidegate-engine",

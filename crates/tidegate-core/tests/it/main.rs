@@ -3,9 +3,15 @@
 //! files of this folder.
 
 #[cfg(test)]
+mod checklists;
+#[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod custom;
+#[cfg(test)]
 mod gates;
+#[cfg(test)]
+mod layers;
 #[cfg(test)]
 mod machine;
 #[cfg(test)]
@@ -16,6 +22,8 @@ mod properties;
 mod quorum;
 #[cfg(test)]
 mod render;
+#[cfg(test)]
+mod risk;
 #[cfg(test)]
 mod sample;
 #[cfg(test)]

@@ -7,10 +7,12 @@
 //! It must never read a work tree, take a branch for a tag, or run a program that a repository
 //! names, but for the build that the plan declares.
 
+mod anchor;
 mod change;
 mod cli;
 mod export;
 mod history;
+mod tags;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -25,10 +27,12 @@ use tidegate_engine::ports::{Changed, Failure, Releases};
 use tokio::sync::Mutex;
 
 use crate::files;
+use crate::hidden::Hidden;
 use crate::once::{self, End, Once};
 use crate::text;
 
 use super::artifact;
+pub use anchor::GitAnchor;
 use cli::Repository;
 
 /// Longest version text, in bytes: it becomes part of names and messages.
@@ -116,6 +120,9 @@ impl GitReleases {
             timeout: step.timeout.unsigned_abs(),
             log: Some(&log),
             thorough: true,
+            mark: None,
+            input: None,
+            hidden: Hidden::default(),
         })
         .await
         .map_err(|error| Failure::permanent("TG3009", format!("the build: {error}")))?;

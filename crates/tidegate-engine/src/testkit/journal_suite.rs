@@ -449,6 +449,10 @@ fn plan(service: &str) -> Plan {
         gates: Vec::new(),
         approve: None,
         change: None,
+        backup: None,
+        custom: Vec::new(),
         window: None,
+        checklist: Vec::new(),
+        layers: Vec::new(),
     }
 }

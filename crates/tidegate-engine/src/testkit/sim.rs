@@ -110,6 +110,7 @@ impl Sim {
                 traffic: Arc::clone(&world) as _,
                 releases: Arc::clone(&world) as _,
                 checks: Arc::clone(&world) as _,
+                steps: Arc::clone(&world) as _,
                 metrics: Arc::clone(&world) as _,
                 recordings: Arc::clone(&world) as _,
                 evidence: Arc::clone(&world) as _,

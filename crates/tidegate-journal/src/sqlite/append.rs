@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 
 use sqlx::query_builder::Separated;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
-use tidegate_engine::ports::JournalError;
+use tidegate_audit::Entry;
+use tidegate_audit::merkle::{Frontier, Hash};
+use tidegate_engine::ports::{JournalError, actor_text};
 
 use super::{failure, sql};
 use crate::checkpoint::Checkpoint;
 use crate::codes;
-use crate::entry::{Entry, actor_text, stream_of};
-use crate::merkle::{Frontier, Hash};
+use crate::entry::stream_of;
 use crate::projection::{Change, ending_text};
 
 /// Entries between two roots that are kept for ever.

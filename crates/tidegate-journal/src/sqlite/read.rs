@@ -6,6 +6,8 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqlitePool};
+use tidegate_audit::Entry;
+use tidegate_audit::merkle::Hash;
 use tidegate_core::event::Recorded;
 use tidegate_core::ids::{DeploymentId, Scope};
 use tidegate_engine::ports::{DeploymentRow, JournalError, Snapshot};
@@ -14,8 +16,7 @@ use tokio::time::timeout;
 use super::append::{read_head, unsigned};
 use super::{SNAPSHOT_BYTES_MAX, failure, sql};
 use crate::codes;
-use crate::entry::{Entry, PAYLOAD_BYTES_MAX, actor_of, scope_of, stream_of, time_of};
-use crate::merkle::Hash;
+use crate::entry::{PAYLOAD_BYTES_MAX, actor_of, recorded, scope_of, stream_of, time_of};
 use crate::projection::ending_of;
 
 /// For one reading of a stream or a list. They take milliseconds.
@@ -119,7 +120,7 @@ pub(super) async fn events(
         if stored.entry.seq != due {
             return Err(missing(&stream, due));
         }
-        events.push(stored.entry.recorded()?);
+        events.push(recorded(&stored.entry)?);
     }
     let last = after.saturating_add(events.len() as u64);
     if events.len() < limit as usize && last < head {

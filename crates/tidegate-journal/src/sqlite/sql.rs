@@ -49,6 +49,22 @@ pub(super) const ALL_EVENTS: &str = "\
     CASE WHEN octet_length(payload) <= $3 THEN payload END AS payload, leaf \
     FROM events WHERE position >= $1 ORDER BY position LIMIT $2";
 
+/// Followed by most bytes of a payload, [`ENTRIES_FROM`] with a position, conditions, and
+/// [`IN_ORDER_AT_MOST`] with a number.
+pub(super) const ENTRIES_PAYLOAD: &str = "\
+    SELECT position, stream, seq, epoch, at_us, kind, schema, actor, leaf, \
+    CASE WHEN octet_length(payload) <= ";
+pub(super) const ENTRIES_FROM: &str = " \
+    THEN payload END AS payload FROM events WHERE position >= ";
+pub(super) const AND_STREAM: &str = " AND stream = ";
+pub(super) const AND_KIND: &str = " AND kind = ";
+pub(super) const AND_ACTOR: &str = " AND actor = ";
+pub(super) const AND_SINCE: &str = " AND at_us >= ";
+pub(super) const AND_UNTIL: &str = " AND at_us < ";
+pub(super) const IN_ORDER_AT_MOST: &str = " ORDER BY position LIMIT ";
+pub(super) const LEAVES: &str = "\
+    SELECT position, leaf FROM events WHERE position >= $1 ORDER BY position LIMIT $2";
+
 pub(super) const PUT_SNAPSHOT: &str = "\
     INSERT INTO snapshots (stream, seq, schema, bytes, digest) VALUES ($1, $2, $3, $4, $5) \
     ON CONFLICT (stream) DO UPDATE SET seq = excluded.seq, schema = excluded.schema, \

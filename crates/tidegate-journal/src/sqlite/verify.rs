@@ -9,6 +9,7 @@ use std::path::Path;
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Connection as _, SqliteConnection, SqlitePool};
+use tidegate_audit::merkle::{Frontier, Hash, hex};
 use tidegate_core::ids::DeploymentId;
 use tidegate_engine::ports::{DeploymentRow, JournalError, Verified};
 
@@ -17,8 +18,7 @@ use super::read::{Stored, missing};
 use super::{failure, read, sql};
 use crate::checkpoint::Checkpoint;
 use crate::codes;
-use crate::entry::{PAYLOAD_BYTES_MAX, scope_of};
-use crate::merkle::{Frontier, Hash, hex};
+use crate::entry::{PAYLOAD_BYTES_MAX, recorded, scope_of};
 use crate::projection::Change;
 
 /// Rows that are in memory at the same time.
@@ -140,7 +140,7 @@ impl Replay {
         if !matches!(stored.entry.kind.as_str(), "deployment_started" | "deployment_ended") {
             return Ok(());
         }
-        let Ok(recorded) = stored.entry.recorded() else { return Ok(()) };
+        let Ok(recorded) = recorded(&stored.entry) else { return Ok(()) };
         match Change::of(&scope_of(&stored.entry.stream)?, &recorded)? {
             Some(Change::Started(row)) => {
                 self.deployments.insert(row.deployment.clone(), *row);

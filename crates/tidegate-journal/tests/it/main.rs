@@ -14,3 +14,4 @@ mod groups;
 mod refusals;
 #[cfg(test)]
 mod scale;
+mod trail;

@@ -218,14 +218,43 @@ fn safety_scores_are_expected_to_be_at_most_one_for_a_slower_candidate() {
 
 #[test]
 fn latency_scores_by_hand() {
-    let scores = Scores::slower(&[0.8, 0.2], &[0.4, 0.6], 0.5, 0, f64::INFINITY);
-    near(scores.candidate[0].exp(), 0.4 / 0.6, 1e-12);
-    near(scores.candidate[1].exp(), 0.6 / 0.4, 1e-12);
-    near(scores.live[0].exp(), 0.8 / 0.6, 1e-12);
-    near(scores.live[1].exp(), 0.2 / 0.4, 1e-12);
+    let scores = Scores::slower(&[0.5, 0.5], &[0.2, 0.8], 0.5, 0, f64::INFINITY);
+    near(scores.candidate[0].exp(), 2.0 / 3.0, 1e-9);
+    near(scores.candidate[1].exp(), 4.0 / 3.0, 1e-9);
+    near(scores.live[0].exp(), 4.0 / 3.0, 1e-9);
+    near(scores.live[1].exp(), 2.0 / 3.0, 1e-9);
     let mut gains = [0.0];
     Table::of(&[scores]).add(&[(1, 2)], &[(0, 1)], &mut gains);
-    near(gains[0], 2.0 * 1.5_f64.ln() + (4.0_f64 / 3.0).ln(), 1e-12);
+    near(gains[0], 2.0 * (4.0_f64 / 3.0).ln() + (4.0_f64 / 3.0).ln(), 1e-9);
+}
+
+#[test]
+fn cells_that_fall_are_taken_together_and_empty_ones_lift_nobody() {
+    // The first two have 0.6 of 0.8 together: one score for both, below the third's.
+    let scores = Scores::slower(&[0.2, 0.6, 0.2], &[0.2, 0.4, 0.4], 0.5, 0, f64::INFINITY);
+    near(scores.candidate[0], scores.candidate[1], 1e-12);
+    assert!(scores.candidate[1] < 0.0 && 0.0 < scores.candidate[2]);
+    let guess = bell();
+    let most_likely = (0..CELLS).max_by(|a, b| guess[*a].total_cmp(&guess[*b])).unwrap();
+    let scores = Scores::slower(&guess, &shifted(&guess, 7.0), 0.05, 1, 2.0);
+    let fast = scores.candidate[most_likely - 5];
+    assert!(fast < -0.5, "a fast request speaks for the candidate: {fast}");
+}
+
+#[test]
+fn how_many_requests_a_release_got_is_no_evidence_of_slowness() {
+    let guess = bell();
+    for share in [0.05, 0.5, 0.95] {
+        for (factor, most) in [(1.1, 2.0), (1.5, 2.0), (10.0, 2.0), (2.0, f64::INFINITY)] {
+            let other = shifted(&guess, cells_of(factor));
+            let scores = Scores::slower(&guess, &other, share, 0, most);
+            let mean = |scores: &[f64]| -> f64 {
+                guess.iter().zip(scores).map(|(p, score)| p * score.exp()).sum()
+            };
+            near(mean(&scores.candidate), 1.0, 1e-9);
+            near(mean(&scores.live), 1.0, 1e-9);
+        }
+    }
 }
 
 #[test]

@@ -21,7 +21,8 @@ use crate::ticks::{Ring, Under};
 use crate::upgrade::{Heirloom, Residue};
 use crate::upstream::{Endpoint, Endpoints};
 use crate::wire::{
-    Override, OverrideKind, RevisionStatus, RevisionTick, Share, Status, Table, Tick,
+    InstanceTick, Override, OverrideKind, RevisionStatus, RevisionTick, Share, Status, Table, Tick,
+    limits,
 };
 
 #[derive(Debug)]
@@ -58,6 +59,25 @@ pub(super) struct Held {
 struct Live {
     stats: Arc<RevisionStats>,
     endpoints: BTreeMap<SocketAddr, Arc<Endpoint>>,
+}
+
+impl Live {
+    /// Takes what the revision and its instances counted since the last call.
+    fn take(&self) -> RevisionTick {
+        let endpoints = self.endpoints.iter();
+        let mut instances: Vec<InstanceTick> =
+            endpoints.map(|(address, endpoint)| endpoint.stats.take(*address)).collect();
+        // One instance is the whole.
+        if !(2..=limits::INSTANCES_TOLD).contains(&instances.len()) {
+            instances.clear();
+        }
+        RevisionTick { instances, ..self.stats.take() }
+    }
+
+    /// Nothing has happened since the last call of [`Live::take`], and nothing is in progress.
+    fn is_quiet(&self) -> bool {
+        self.stats.is_quiet() && self.endpoints.values().all(|endpoint| endpoint.stats.is_quiet())
+    }
 }
 
 impl Held {
@@ -270,7 +290,7 @@ impl Held {
     fn is_quiet(&self) -> bool {
         self.elder.is_empty()
             && self.counts.no_backend.load(Ordering::Relaxed) == 0
-            && self.live.values().all(|live| live.stats.is_quiet())
+            && self.live.values().all(Live::is_quiet)
     }
 
     /// Seats the judge over the trial of the table in force. What ended with an override has been
@@ -409,8 +429,13 @@ impl Held {
                 backend.endpoints.contains(address) && endpoint.protocol() == backend.protocol
             });
             let list = backend.endpoints.iter().map(|address| {
-                let new = || Arc::new(Endpoint::new(*address, backend.protocol, self.workers));
-                Arc::clone(live.endpoints.entry(*address).or_insert_with(new))
+                let new = || {
+                    let protocol = backend.protocol;
+                    Arc::new(Endpoint::new(*address, protocol, &table.limits_ms, self.workers))
+                };
+                let endpoint = live.endpoints.entry(*address).or_insert_with(new);
+                endpoint.stats.set_limits(&table.limits_ms);
+                Arc::clone(endpoint)
             });
             let endpoints = Arc::new(Endpoints::new(list.collect()));
             let stats = Arc::clone(&live.stats);
@@ -427,7 +452,7 @@ fn take_counts(
     elder: &mut BTreeMap<String, RevisionTick>,
 ) -> Vec<RevisionTick> {
     let mut counts: BTreeMap<&str, RevisionTick> =
-        live.iter().map(|(name, live)| (name.as_str(), live.stats.take())).collect();
+        live.iter().map(|(name, live)| (name.as_str(), live.take())).collect();
     for (name, said) in elder.iter_mut() {
         let (in_flight, tunnels) = (said.in_flight, said.tunnels);
         let said = std::mem::replace(

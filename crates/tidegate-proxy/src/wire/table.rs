@@ -46,6 +46,8 @@ pub mod limits {
     pub const SERVICES: usize = 1_024;
     /// Ticks in one answer: five minutes of a busy service stay well under a megabyte.
     pub const TICKS_IN_ANSWER: usize = 600;
+    /// Instances of a revision that a tick tells apart; of more, only the whole is told.
+    pub const INSTANCES_TOLD: usize = 64;
     /// Largest request body on the control socket: a full table needs about 100 kB.
     pub const CONTROL_BYTES: usize = 1_048_576;
 }

@@ -65,6 +65,7 @@ pub(crate) fn deployment(
         phases: phases(course, current),
         parts: parts(whole, Some(current), live),
         gates: current.gates.iter().map(super::gates::shown).collect(),
+        custom: custom(current),
         verdict: word(course, current, live)
             .map(|verdict| verdict_view(verdict, &current.plan.traffic)),
         hold: current.hold.as_ref().filter(|_| end.is_none()).map(hold_view),
@@ -81,6 +82,28 @@ pub(crate) fn deployment(
         seq: course.seq.max(state.map_or(0, |state| state.seq)),
         now,
     })
+}
+
+/// The custom steps of a plan, with what became of each.
+fn custom(current: &Deployment) -> Vec<view::CustomStep> {
+    let steps = current.plan.custom.iter().map(|step| {
+        let record = current.steps.get(&step.name);
+        let given = record.map(|record| record.given.clone()).unwrap_or_default();
+        let digests = given.artifacts.into_iter();
+        view::CustomStep {
+            name: step.name.to_string(),
+            at: step.at.word().to_owned(),
+            needs: step.needs.iter().map(ToString::to_string).collect(),
+            state: record.map_or("pending", |record| record.stands.word()).to_owned(),
+            summary: record.map(|record| record.summary.clone()).unwrap_or_default(),
+            attempt: record.map_or(0, |record| record.attempt),
+            since: record.map(|record| record.since),
+            until: record.and_then(|record| record.until),
+            outputs: given.outputs,
+            artifacts: digests.map(|(path, digest)| (path, digest.to_string())).collect(),
+        }
+    });
+    steps.collect()
 }
 
 /// The judge's newest word; once it goes back, the last one before that.
@@ -423,6 +446,7 @@ fn hold_view(hold: &tidegate_core::state::Hold) -> view::Hold {
             HoldCause::Unconfirmed => "unconfirmed",
             HoldCause::Condition => "condition",
             HoldCause::Window => "window",
+            HoldCause::Lost => "lost",
         }
         .to_owned(),
         why: hold.why.clone(),
@@ -514,6 +538,7 @@ pub(crate) fn queued(state: &State, now: Timestamp) -> Option<view::Deployment> 
         phases: Vec::new(),
         parts: Vec::new(),
         gates: Vec::new(),
+        custom: Vec::new(),
         verdict: None,
         hold: None,
         waiting_on: None,

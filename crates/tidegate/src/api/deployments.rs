@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use jiff::{Timestamp, Zoned};
 use serde::Deserialize;
 use tidegate_core::event::Ending;
-use tidegate_core::ids::{DeploymentId, Scope};
+use tidegate_core::ids::{Actor, DeploymentId, Scope};
 use tidegate_core::input::Command;
 use tidegate_core::plan::{Plan, Release};
 use tidegate_engine::ports::DeploymentRow;
@@ -18,7 +18,7 @@ use super::body::{Body, Query};
 use super::locate::Located;
 use super::principal::Principal;
 use super::reply::Reply;
-use super::{Api, changes, course, depict, locate};
+use super::{Api, changes, course, depict, layers, locate, verdicts};
 use crate::problem::Problem;
 use crate::view::{self, request};
 
@@ -50,14 +50,28 @@ pub(crate) async fn create(
     principal: Principal,
     Body(asked): Body<request::Deploy>,
 ) -> Reply<request::Accepted> {
+    begin(&api, asked, principal.actor()).await.map(axum::Json)
+}
+
+/// The service that a release is for, as the file in its commit says.
+pub(crate) async fn scope_of_release(api: &Api, asked: &request::Deploy) -> Result<Scope, Problem> {
+    read_plan(api, asked, Purpose::Deploy).await.map(|parsed| parsed.plan.scope)
+}
+
+/// Begins a deployment, or finds the one that was begun with the same key.
+pub(crate) async fn begin(
+    api: &Api,
+    asked: request::Deploy,
+    actor: Actor,
+) -> Result<request::Accepted, Problem> {
     check_key(asked.key.as_deref())?;
     check_repository(&asked.repository)?;
-    let Parsed { mut plan, notes, unserved: _ } = read_plan(&api, &asked, Purpose::Deploy).await?;
-    changes::read(&api, &mut plan).await?;
+    let Parsed { mut plan, notes, .. } = read_plan(api, &asked, Purpose::Deploy).await?;
+    changes::read(api, &mut plan).await?;
     let scope = plan.scope.clone();
     let notes = notes.iter().map(ToString::to_string).collect();
-    let accepted = |id: DeploymentId, version: String, seq: u64, repeated: bool| {
-        axum::Json(request::Accepted {
+    let accepted =
+        |id: DeploymentId, version: String, seq: u64, repeated: bool| request::Accepted {
             id: id.to_string(),
             service: scope.service.to_string(),
             environment: scope.environment.to_string(),
@@ -65,14 +79,13 @@ pub(crate) async fn create(
             seq,
             repeated,
             notes,
-        })
-    };
+        };
     if let Some(key) = &asked.key
-        && let Some(row) = begun_with(&api, &scope, key).await?
+        && let Some(row) = begun_with(api, &scope, key).await?
     {
         return Ok(accepted(row.deployment, row.version, row.first_seq, true));
     }
-    let id = new_id(&api).await?;
+    let id = new_id(api).await?;
     let version = plan.release.version.clone();
     let command = Command::Deploy {
         deployment: id.clone(),
@@ -81,15 +94,16 @@ pub(crate) async fn create(
         despite_quarantine: asked.despite_quarantine,
     };
     let key = asked.key.clone();
-    let receipt = api.engine().command(&scope, principal.actor(), asked.key, command).await?;
+    let by = actor.to_string();
+    let receipt = api.engine().command(&scope, actor, asked.key, command).await?;
     // Two requests with one key at the same moment: the one that came second changed nothing.
     if let Some(key) = key
         && api.ports().journal.find(&id).await?.is_none()
-        && let Some(row) = begun_with(&api, &scope, &key).await?
+        && let Some(row) = begun_with(api, &scope, &key).await?
     {
         return Ok(accepted(row.deployment, row.version, row.first_seq, true));
     }
-    tracing::info!(%scope, deployment = %id, %version, by = %principal.name, "deployment accepted");
+    tracing::info!(%scope, deployment = %id, %version, by, "deployment accepted");
     Ok(accepted(id, version, receipt.seq, false))
 }
 
@@ -158,12 +172,14 @@ pub(super) async fn read_plan(
         today: Some(Zoned::now().date()),
         purpose,
     };
-    tidegate_spec::read_with(source, &asked.config, &context)
-        .map_err(|found| Problem::of_diagnostics(&asked.config, found))
+    let mut parsed = tidegate_spec::read_with(source, &asked.config, &context)
+        .map_err(|found| Problem::of_diagnostics(&asked.config, found))?;
+    layers::apply(api, &mut parsed.plan).await?;
+    Ok(parsed)
 }
 
 /// A file of the commit, at most as large as a configuration.
-async fn committed(
+pub(super) async fn committed(
     api: &Api,
     repository: &str,
     commit: &str,
@@ -174,7 +190,7 @@ async fn committed(
 }
 
 /// The files that a configuration uses, from the same commit and the directory it lies in.
-async fn used(
+pub(super) async fn used(
     api: &Api,
     asked: &request::Deploy,
     commit: &str,
@@ -374,7 +390,15 @@ pub(crate) async fn show(
             let course = course::read(&api, &row).await?;
             let state = api.engine().state(&row.scope);
             let live = api.engine().live(&row.scope);
-            depict::deployment(&course, state.as_deref(), live.as_ref(), now)
+            let shown = depict::deployment(&course, state.as_deref(), live.as_ref(), now);
+            match shown {
+                // The judge of a deployment that ended is gone; what it heard is on record.
+                Some(shown) if shown.exposed.is_none() => {
+                    let exposed = verdicts::exposed(&api, &row, &course).await?;
+                    Some(view::Deployment { exposed, ..shown })
+                }
+                shown => shown,
+            }
         }
     };
     let shown = shown.ok_or_else(|| {

@@ -12,7 +12,7 @@ use tidegate_core::state::State as ServiceState;
 use super::body::Body;
 use super::principal::Principal;
 use super::reply::Reply;
-use super::{Api, calendar, deployments};
+use super::{Api, calendar, changes, deployments};
 use crate::problem::Problem;
 use crate::view::evidence::{Gate, Gates, Waived};
 use crate::view::request;
@@ -32,7 +32,9 @@ pub(crate) async fn weigh(
     State(api): State<Api>,
     Body(asked): Body<request::Release>,
 ) -> Reply<Gates> {
-    let plan = Arc::new(deployments::plan_of(&api, &asked).await?);
+    let mut plan = deployments::plan_of(&api, &asked).await?;
+    changes::decide(&api, &mut plan).await?;
+    let plan = Arc::new(plan);
     let state = api.engine().state(&plan.scope);
     let state = state.unwrap_or_else(|| Arc::new(ServiceState::default()));
     let question = effect::question(&state, &plan);

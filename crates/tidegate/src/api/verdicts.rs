@@ -4,11 +4,12 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use tidegate_core::event::{Event, Recorded};
+use tidegate_core::ids::PartName;
 use tidegate_core::plan::Traffic;
 use tidegate_core::verdict::{Inputs, Verdict};
 use tidegate_engine::hearing::{self, Hearing};
 use tidegate_engine::ports::{DeploymentRow, RecordingName};
-use tidegate_engine::recording;
+use tidegate_engine::recording::{self, Entry, Recording};
 
 use super::depict::verdict_view;
 use super::{Api, course, locate};
@@ -127,18 +128,7 @@ async fn hearings(
 ) -> Result<Option<Vec<Hearing>>, Problem> {
     let mut hearings = Vec::with_capacity(inputs.len());
     for input in inputs {
-        let name = RecordingName {
-            scope: row.scope.clone(),
-            deployment: row.deployment.clone(),
-            part: input.part.clone(),
-        };
-        let unreadable =
-            |what: String| Problem::new(500, "TG6402", format!("the recording {name}: {what}"));
-        let stored = api.ports().recordings.read(&name).await;
-        let Some(bytes) = stored.map_err(|failure| unreadable(failure.to_string()))? else {
-            return Ok(None);
-        };
-        let recording = recording::read(&bytes).map_err(|error| unreadable(error.to_string()))?;
+        let Some(recording) = recorded(api, row, &input.part).await? else { return Ok(None) };
         let entries = u64::try_from(recording.entries.len()).unwrap_or(u64::MAX);
         if entries < input.entries {
             return Ok(None);
@@ -146,9 +136,55 @@ async fn hearings(
         let most = input.entries;
         let work = move || Hearing::restored(&recording, Some(most));
         let hearing = tokio::task::spawn_blocking(work).await;
-        hearings.push(hearing.map_err(|error| unreadable(error.to_string()))?);
+        let failed = |error: tokio::task::JoinError| Problem::new(500, "TG6402", error.to_string());
+        hearings.push(hearing.map_err(failed)?);
     }
     Ok((!hearings.is_empty()).then_some(hearings))
+}
+
+/// Requests that the candidate served, as far as they are on record.
+///
+/// # Errors
+/// TG6402 when a recording cannot be read.
+pub(super) async fn exposed(
+    api: &Api,
+    row: &DeploymentRow,
+    course: &course::Course,
+) -> Result<Option<u64>, Problem> {
+    let Some(current) = &course.state.current else { return Ok(None) };
+    let mut exposed = None;
+    for part in &current.plan.parts {
+        let Some(recording) = recorded(api, row, &part.name).await? else { continue };
+        let served = recording.entries.iter().filter_map(|(entry, _)| match entry {
+            Entry::Tick(tick) => Some(tick.candidate.as_ref()?.requests),
+            Entry::Step { .. } => None,
+        });
+        *exposed.get_or_insert(0) += served.sum::<u64>();
+    }
+    Ok(exposed)
+}
+
+/// The recording of a part; `None` when there is none (any more).
+///
+/// # Errors
+/// TG6402 when it cannot be read.
+pub(crate) async fn recorded(
+    api: &Api,
+    row: &DeploymentRow,
+    part: &PartName,
+) -> Result<Option<Recording>, Problem> {
+    let name = RecordingName {
+        scope: row.scope.clone(),
+        deployment: row.deployment.clone(),
+        part: part.clone(),
+    };
+    let unreadable =
+        |what: String| Problem::new(500, "TG6402", format!("the recording {name}: {what}"));
+    let stored = api.ports().recordings.read(&name).await;
+    let Some(bytes) = stored.map_err(|failure| unreadable(failure.to_string()))? else {
+        return Ok(None);
+    };
+    recording::read(&bytes).map(Some).map_err(|error| unreadable(error.to_string()))
 }
 
 /// What the replay says of the journal, in a word and in a sentence.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::session::Session;
 use crate::cli::{project, watch};
+use crate::client::Door;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::server::background;
@@ -117,7 +118,7 @@ pub(crate) fn request(
         Some(url) => (url.to_owned(), None),
         None => {
             let root = root(&here, from.repository.as_deref())?;
-            (root.display().to_string(), Some(root))
+            (as_the_server_reaches_it(session, &root)?, Some(root))
         }
     };
     let version = match (version, &root) {
@@ -143,6 +144,21 @@ pub(crate) fn request(
         key: None,
         variables: from.variables.iter().cloned().collect(),
     })
+}
+
+/// The repository as the server can read it: its path on this machine, its remote elsewhere.
+fn as_the_server_reaches_it(session: &Session, root: &Path) -> Result<String, Failure> {
+    if session.client.socket().is_some() {
+        return Ok(root.display().to_string());
+    }
+    project::git(root, &["remote", "get-url", "origin"]).ok().filter(|url| is_url(url)).ok_or_else(
+        || {
+            let door = session.client.door();
+            Failure::new(Exit::Usage, "TG7007", format!("{door} cannot read this directory"))
+                .safe("no deployment was started")
+                .help("push the tag, and name the repository by `--repository URL`")
+        },
+    )
 }
 
 fn is_url(text: &str) -> bool {
@@ -178,8 +194,9 @@ fn inside(root: &Path, here: &Path, named: &Path) -> Result<String, Failure> {
 }
 
 async fn ensure_server(session: &Session) -> Result<(), Failure> {
-    // A socket that was named is somebody's server: it is not for us to start another.
-    if session.globals.server.is_some() || session.client.answers().await {
+    // A server that was named is somebody's: it is not for us to start another.
+    let named = *session.client.door() != Door::Socket(session.dir.server_socket());
+    if named || session.client.answers().await {
         return Ok(());
     }
     session.terminal.say("no server runs yet: starting one in the background ...");

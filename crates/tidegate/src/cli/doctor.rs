@@ -29,8 +29,8 @@ const PROXY_ASKED_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What is for the owner alone, file by file, below the state directory.
-const SECRETS: [&str; 5] =
-    ["people.json", "server.yaml", "journal.sqlite", "proxy/cohort.key", "server.log"];
+const SECRETS: [&str; 6] =
+    ["audit.key", "people.json", "server.yaml", "journal.sqlite", "proxy/cohort.key", "server.log"];
 
 /// Arguments of the verb.
 #[derive(Debug, clap::Args)]
@@ -296,7 +296,7 @@ async fn server(session: &Session) -> Vec<Finding> {
     let shown = match ask_server(session).await {
         Ok(shown) => shown,
         Err(failure) if failure.exit == Exit::Unreachable => {
-            let why = if UnixStream::connect(session.client.socket()).is_ok() {
+            let why = if session.client.socket().is_some_and(|at| UnixStream::connect(at).is_ok()) {
                 return vec![Finding::fail(
                     "server",
                     "it accepts connections and does not answer",

@@ -41,9 +41,12 @@ pub(crate) struct Globals {
     /// The configuration file; by default tidegate.yaml, searched upward
     #[arg(short, long, global = true, env = "TIDEGATE_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Socket of the server; by default the one in the state directory
-    #[arg(long, global = true, env = "TIDEGATE_SERVER", value_name = "SOCKET")]
-    pub(crate) server: Option<PathBuf>,
+    /// The server: `https://NAME[:PORT]` or a socket; by default the one of the state directory
+    #[arg(long, global = true, env = "TIDEGATE_SERVER", value_name = "SERVER")]
+    pub(crate) server: Option<String>,
+    /// A server by the name that `tidegate context add` gave it
+    #[arg(long, global = true, env = "TIDEGATE_CONTEXT", value_name = "NAME")]
+    pub(crate) context: Option<String>,
     /// Where the server keeps everything; by default ~/.local/state/tidegate
     #[arg(long, global = true, env = "TIDEGATE_STATE_DIR", value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,

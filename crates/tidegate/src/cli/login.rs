@@ -80,7 +80,7 @@ pub(crate) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
     let code = ask(session, "one-time code")?;
     let asked = SignIn { account: account.clone(), password, code };
     let handed: Handed = session.client.without_token().post("/v1/session", &asked).await?;
-    credentials::keep(session.client.socket(), Some(&handed.secret))?;
+    credentials::keep(session.client.door(), Some(&handed.secret))?;
     let until = handed.expires.map(|at| format!(" until {at:.0}")).unwrap_or_default();
     session.terminal.line(&format!("signed in as {account}{until}"))?;
     Ok(Exit::Done)
@@ -93,7 +93,7 @@ pub(crate) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
 pub(crate) async fn logout(session: &Session, _args: &Nothing) -> Result<Exit, Failure> {
     let ended: Result<Changed, Failure> =
         session.client.post("/v1/session/end", &serde_json::json!({})).await;
-    credentials::keep(session.client.socket(), None)?;
+    credentials::keep(session.client.door(), None)?;
     ended?;
     session.terminal.line("signed out")?;
     Ok(Exit::Done)

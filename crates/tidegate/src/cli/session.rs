@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::globals::Globals;
-use super::project;
+use super::{context, project};
 use crate::client::{Client, encode};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -58,10 +58,13 @@ impl Session {
         let terminal = globals.terminal()?;
         let dir = StateDir::locate(globals.state_dir.as_deref())
             .map_err(|error| server::refused_dir(&error))?;
-        let client = match &globals.server {
-            Some(socket) => Client::new(socket.clone()),
-            None => Client::of(&dir),
+        // Who names a state directory means the server in it, whatever context is in use.
+        let here = globals.state_dir.is_some() && globals.context.is_none();
+        let door = match (&globals.server, here) {
+            (None, true) => None,
+            (server, _) => context::door(server.as_deref(), globals.context.as_deref())?,
         };
+        let client = door.map_or_else(|| Client::of(&dir), Client::new);
         Ok(Self { terminal, globals, dir, client })
     }
 

@@ -248,11 +248,15 @@ pub(crate) struct Reject {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Attest {
-    /// What, as the policy words it.
+    /// What, as the policy or the checklist words it, or a box by its name, `before.3`.
     pub(crate) item: String,
     /// What they write.
     #[serde(default)]
     pub(crate) comment: Option<String>,
+    /// For how long their word counts, milliseconds, at most 30 days; without it, as long as the
+    /// deployment is in flight.
+    #[serde(default)]
+    pub(crate) lasts_ms: Option<u64>,
     /// The same key takes effect once.
     #[serde(default)]
     pub(crate) key: Option<String>,
@@ -349,4 +353,17 @@ impl Backtest {
     pub(crate) fn trials(&self) -> Trials {
         Trials { shams: self.shams.min(1_000), faults: self.faults.min(200), seed: self.seed }
     }
+}
+
+/// What a person says of a custom step whose end nobody saw.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Settle {
+    /// Whether it was done; else it is done anew.
+    pub(crate) done: bool,
+    /// How they know.
+    pub(crate) reason: String,
+    /// A repeat with the same key changes nothing.
+    #[serde(default)]
+    pub(crate) key: Option<String>,
 }

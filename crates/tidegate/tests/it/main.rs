@@ -11,6 +11,7 @@
 
 mod api;
 mod approvals;
+mod audit;
 mod bad_input;
 mod browser;
 mod chromium;
@@ -28,7 +29,10 @@ mod pages;
 mod plans;
 mod processes;
 mod proxy_alone;
+mod remote;
 mod rights;
 mod rollback;
 mod secure;
 mod server;
+mod steps;
+mod triggers;

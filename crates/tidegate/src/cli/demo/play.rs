@@ -15,7 +15,7 @@ use super::load::Load;
 use super::scene::{Fail, Scene};
 use super::summary::{Closing, Evidence, Summary, sum_up};
 use super::voice::{Voice, in_words};
-use crate::client::Client;
+use crate::client::{Client, Door};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::terminal::{Style, Terminal, styled};
@@ -108,7 +108,7 @@ pub(crate) async fn perform(terminal: &Terminal, wishes: &Wishes) -> Result<Exit
 /// Waits until the deployment under way moves users, then puts another process in the proxy's
 /// place, as an operator does.
 async fn upgrade_proxy(scene: &Scene, voice: &Voice<'_>) -> anyhow::Result<()> {
-    let client = Client::new(scene.state_dir().join("server.sock"));
+    let client = Client::new(Door::Socket(scene.state_dir().join("server.sock")));
     let deadline = Instant::now() + SHIFT_WITHIN;
     let mut look = interval(SHIFT_LOOK);
     loop {
@@ -182,7 +182,7 @@ async fn run(
     set: &mut Set,
 ) -> anyhow::Result<Summary> {
     set.server = Some(start_server(scene, &scene.directory().join("server.out"))?);
-    let client = Client::new(scene.state_dir().join("server.sock"));
+    let client = Client::new(Door::Socket(scene.state_dir().join("server.sock")));
     wait_for_server(&client, set).await?;
     show_pages(&client, voice).await?;
     voice.say("v1: the first release of the shop, with nothing to compare it with");

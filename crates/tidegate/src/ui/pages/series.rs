@@ -7,12 +7,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tidegate_core::plan::{Plan, Rule};
 use tidegate_engine::hearing::rules::limits_ms;
-use tidegate_engine::ports::{DeploymentRow, RecordingName};
-use tidegate_engine::recording::{self, Entry, Recording};
+use tidegate_engine::ports::DeploymentRow;
+use tidegate_engine::recording::{Entry, Recording};
 use tidegate_judge::histogram::{Cells, Histogram};
 use tidegate_judge::tick::Arm;
 
-use crate::api::Api;
+use crate::api::{Api, verdicts};
 use crate::problem::Problem;
 use crate::text::number;
 
@@ -65,21 +65,8 @@ pub(crate) async fn of(
 ) -> Result<Vec<Series>, Problem> {
     let mut found = Vec::new();
     for part in &plan.parts {
-        let name = RecordingName {
-            scope: row.scope.clone(),
-            deployment: row.deployment.clone(),
-            part: part.name.clone(),
-        };
-        let stored = api.ports().recordings.read(&name).await;
-        let unreadable = |what: String| {
-            Problem::new(500, "TG6402", format!("the recording {name}: {what}"))
-                .safe("verdicts do not come from this page")
-        };
-        let Some(bytes) = stored.map_err(|failure| unreadable(failure.to_string()))? else {
-            continue;
-        };
-        let recording = recording::read(&bytes).map_err(|error| unreadable(error.to_string()))?;
-        found.extend(thin(&recording));
+        let recording = verdicts::recorded(api, row, &part.name).await?;
+        found.extend(recording.as_ref().and_then(thin));
     }
     Ok(found)
 }

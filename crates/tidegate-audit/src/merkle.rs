@@ -6,50 +6,50 @@
 use sha2::{Digest as _, Sha256};
 
 /// A SHA-256 value.
-pub(crate) type Hash = [u8; HASH_BYTES];
+pub type Hash = [u8; HASH_BYTES];
 
 /// Bytes of a [`Hash`].
-pub(crate) const HASH_BYTES: usize = 32;
+pub const HASH_BYTES: usize = 32;
 
 const LEAF: u8 = 0x00;
 const NODE: u8 = 0x01;
 
 /// The hash of a leaf with these bytes.
-pub(crate) fn leaf_hash(bytes: &[u8]) -> Hash {
+pub fn leaf_hash(bytes: &[u8]) -> Hash {
     Sha256::new().chain_update([LEAF]).chain_update(bytes).finalize().into()
 }
 
-fn node_hash(left: &Hash, right: &Hash) -> Hash {
+pub(crate) fn node_hash(left: &Hash, right: &Hash) -> Hash {
     Sha256::new().chain_update([NODE]).chain_update(left).chain_update(right).finalize().into()
 }
 
 /// A tree that only grows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Frontier {
+pub struct Frontier {
     size: u64,
     roots: Vec<Hash>,
 }
 
 impl Frontier {
     /// Reads back what [`Self::bytes`] gave; `None` when it cannot be the frontier of that size.
-    pub(crate) fn from_bytes(size: u64, bytes: &[u8]) -> Option<Self> {
+    pub fn from_bytes(size: u64, bytes: &[u8]) -> Option<Self> {
         let (roots, rest) = bytes.as_chunks::<HASH_BYTES>();
         let fits = rest.is_empty() && u32::try_from(roots.len()).ok()? == size.count_ones();
         fits.then(|| Self { size, roots: roots.to_vec() })
     }
 
     /// The roots, one after the other.
-    pub(crate) fn bytes(&self) -> Vec<u8> {
+    pub fn bytes(&self) -> Vec<u8> {
         self.roots.concat()
     }
 
     /// Leaves in the tree.
-    pub(crate) fn size(&self) -> u64 {
+    pub fn size(&self) -> u64 {
         self.size
     }
 
     /// Adds a leaf.
-    pub(crate) fn push(&mut self, leaf: Hash) {
+    pub fn push(&mut self, leaf: Hash) {
         let mut root = leaf;
         // Each trailing one bit of the size is a complete subtree that the new one joins.
         for _ in 0..self.size.trailing_ones() {
@@ -62,7 +62,7 @@ impl Frontier {
     }
 
     /// The root over all leaves; of the empty tree, the hash of nothing.
-    pub(crate) fn root(&self) -> Hash {
+    pub fn root(&self) -> Hash {
         let mut roots = self.roots.iter().rev();
         match roots.next() {
             None => Sha256::digest([]).into(),
@@ -72,7 +72,7 @@ impl Frontier {
 }
 
 /// Lower-case hex.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     bytes
         .iter()
@@ -82,7 +82,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 /// Reads lower-case hex of one hash.
-pub(crate) fn hash_from_hex(text: &str) -> Option<Hash> {
+pub fn hash_from_hex(text: &str) -> Option<Hash> {
     let digit = |byte: u8| match byte {
         b'0'..=b'9' => Some(byte - b'0'),
         b'a'..=b'f' => Some(byte - b'a' + 10),
