@@ -1,7 +1,6 @@
 //! Descriptions made for other tools: the draft and what became of every value, as recorded.
 //! `TIDEGATE_BLESS=1 cargo test -p tidegate-spec` records anew.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -20,12 +19,12 @@ fn folder() -> std::path::PathBuf {
 }
 
 fn report(imported: &Imported) -> String {
-    let mut text = String::new();
-    for entry in &imported.entries {
-        writeln!(text, "{:>3} {:15} {}", entry.line, entry.how.word(), entry.text).unwrap();
-        let to = entry.to.join(", ");
-        writeln!(text, "    {to} | {} | {}", entry.value, entry.why).unwrap();
-    }
+    let lines = imported.entries.iter().map(|entry| {
+        let (to, how) = (entry.to.join(", "), entry.how.word());
+        let line = format!("{:>3} {how:15} {}", entry.line, entry.text);
+        format!("{line}\n    {to} | {} | {}\n", entry.value, entry.why)
+    });
+    let text: String = lines.collect();
     format!("{text}\n{}", imported.draft)
 }
 
