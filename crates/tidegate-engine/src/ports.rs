@@ -2,6 +2,7 @@
 //! A driver makes one attempt with a deadline: retry, backoff and giving up are core's decisions.
 //! Must never name a vendor.
 
+mod changed;
 mod measures;
 mod trail;
 
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use tidegate_core::approval::{Change, Facts};
+use tidegate_core::approval::Facts;
 use tidegate_core::digest::{Component, Digest};
 use tidegate_core::effect::{ProbeTarget, Question, RouteTable};
 use tidegate_core::event::{Ending, Recorded};
@@ -26,6 +27,7 @@ use tidegate_core::state::{SlotObserved, Tenant};
 use tidegate_core::verdict::Outcome;
 use tokio::io::AsyncRead;
 
+pub use changed::{Changed, CommitLine};
 pub use measures::{MetricSide, Metrics, RecordingName, Recordings, Sample};
 pub use trail::{Anchor, Proofs, Trail, TreeHead, Wanted, actor_text};
 
@@ -418,30 +420,6 @@ pub trait Releases: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`Failure`] when there are none.
     async fn logs(&self, deployment: &DeploymentId, bytes_max: u64) -> Result<Vec<u8>, Failure>;
-}
-
-/// What a release changes.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Changed {
-    /// By whom, and whose it is.
-    pub change: Change,
-    /// The touched paths themselves.
-    pub paths: Vec<String>,
-    /// The newest commits since the base, newest first; without a base none.
-    pub commits: Vec<CommitLine>,
-    /// How many commits there are since the base.
-    pub commit_count: u64,
-}
-
-/// One commit as a list shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct CommitLine {
-    /// Its short name.
-    pub name: String,
-    /// Who wrote it.
-    pub author: String,
-    /// Its first line.
-    pub subject: String,
 }
 
 /// What asks the application.

@@ -1,7 +1,6 @@
 //! Descriptions made for other tools: the draft and what became of every value, as recorded.
 //! `TIDEGATE_BLESS=1 cargo test -p tidegate-spec` records anew.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -20,13 +19,13 @@ fn folder() -> std::path::PathBuf {
 }
 
 fn report(imported: &Imported) -> String {
-    let mut text = String::new();
-    for entry in &imported.entries {
-        let _ = writeln!(text, "{:>3} {:15} {}", entry.line, entry.how.word(), entry.text);
-        let to = entry.to.join(", ");
-        let _ = writeln!(text, "    {to} | {} | {}", entry.value, entry.why);
-    }
-    format!("{text}\n{}", imported.draft)
+    let lines = imported.entries.iter().map(|entry| {
+        let (how, to) = (entry.how.word(), entry.to.join(", "));
+        let head = format!("{:>3} {how:15} {}", entry.line, entry.text);
+        format!("{head}\n    {to} | {} | {}\n", entry.value, entry.why)
+    });
+    let lines: String = lines.collect();
+    format!("{lines}\n{}", imported.draft)
 }
 
 #[test]
