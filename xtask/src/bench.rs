@@ -52,6 +52,9 @@ pub(crate) struct Args {
     /// Requests a second; halved until this machine can send them.
     #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(10..=20_000))]
     rate: u64,
+    /// Of `proxy`: one part of it alone, which is no page.
+    #[arg(long, value_enum, conflicts_with = "write")]
+    part: Option<proxy::Part>,
     /// Of `time-to-safe`: a few replicas of each family, in two minutes.
     #[arg(long)]
     quick: bool,
@@ -97,6 +100,8 @@ pub(crate) struct Bench {
     pub(crate) dir: PathBuf,
     /// Requests a second that are asked for.
     pub(crate) rate: u64,
+    /// The only part of the benchmark that is asked for.
+    pub(crate) part: Option<proxy::Part>,
 }
 
 impl Bench {
@@ -131,7 +136,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             _ => product.build()?,
         }
     }
-    let bench = Bench { product, dir, rate: args.rate };
+    let bench = Bench { product, dir, rate: args.rate, part: args.part };
     let chosen: &[Which] = match args.which {
         Which::All => &[Which::Journal, Which::Weights, Which::Rollback, Which::Idle, Which::Start],
         ref one => std::slice::from_ref(one),

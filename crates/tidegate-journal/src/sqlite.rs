@@ -2,6 +2,7 @@
 //! Must never be opened twice: a second process is refused before it reads a byte.
 
 mod append;
+mod copy;
 mod failure;
 mod open;
 mod read;
@@ -33,6 +34,8 @@ use crate::projection::Change;
 use append::{Acquire, Append, PutSnapshot, Staged};
 use read::{READ_WAIT, VERIFY_WAIT};
 use writer::{Command, Writer};
+
+pub use copy::{Copied, copy, inspect};
 
 /// Most bytes of a snapshot: a state with full history stays below a hundredth of it.
 pub const SNAPSHOT_BYTES_MAX: usize = 16 * 1024 * 1024;

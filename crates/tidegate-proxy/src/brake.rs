@@ -120,7 +120,7 @@ impl Brake {
             .ok()?;
         let mut brake = Self { trial, judge, cells, step: None, overdue_ms: 0 };
         for past in ring.oldest().filter(|past| past.seq >= since) {
-            brake.feed(past, false);
+            brake.feed(&past, false);
         }
         Some(brake)
     }
@@ -194,7 +194,7 @@ impl Brake {
 
 #[cfg(test)]
 mod tests {
-    use crate::wire::{Backend, Cohort, CohortBy, Failures, Protocol, Route, Share, TableParts};
+    use crate::wire::{Backend, Failures, Share, TableParts};
 
     use super::*;
 
@@ -212,42 +212,16 @@ mod tests {
 
     fn table(generation: u64, candidate_bp: u16, judge: BrakeJudge) -> Table {
         let listen = "127.0.0.1:1".parse().unwrap();
-        let weight = |bp| Weight::new(bp).unwrap();
-        let backend = |revision: &str, bp| Backend {
-            revision: revision.into(),
-            slot: revision.into(),
-            weight: weight(bp),
-            endpoints: vec![listen],
-            protocol: Protocol::Http1,
-        };
+        let backend = |revision, bp| Backend::plain(revision, Weight::new(bp).unwrap(), listen);
+        let backends = vec![backend("live", 10_000 - candidate_bp), backend("new", candidate_bp)];
+        let brake =
+            vec![BrakeRule { errors_above_percent: 1.0, over_ms: 300_000, min_requests: 20 }];
         let parts = TableParts {
-            service: "shop/web".into(),
-            epoch: 1,
             generation,
-            listen,
-            routes: vec![Route { host: None, path_prefix: "/".into() }],
-            backends: vec![backend("live", 10_000 - candidate_bp), backend("new", candidate_bp)],
-            preview: None,
-            cohort: Cohort {
-                cookie: "tidegate".into(),
-                seed: "s".into(),
-                enabled: true,
-                by: CohortBy::Cookie,
-            },
             fallback: Some(vec![Share { revision: "live".into(), weight: Weight::FULL }]),
-            lease_ms: None,
-            brake: vec![BrakeRule {
-                errors_above_percent: 1.0,
-                over_ms: 300_000,
-                min_requests: 20,
-            }],
+            brake,
             judge: Some(judge),
-            limits_ms: Vec::new(),
-            acknowledges_override: None,
-            mirror: None,
-            access_log: None,
-            tls: None,
-            behind: None,
+            ..TableParts::plain("shop/web", listen, backends)
         };
         Table::seal(parts).unwrap()
     }
@@ -277,7 +251,7 @@ mod tests {
 
     /// The second in which it goes back, of 900 with 5 and 95 requests each of which so many fail.
     fn braked(judge: BrakeJudge, new: u64, live: u64) -> Option<(u64, String)> {
-        let mut ring = Ring::new(0);
+        let mut ring = Ring::new("shop/web", 0);
         for at in 0..600 {
             ring.push(second(at, 1, vec![counted("live", 100, 0)]));
         }
@@ -304,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_step_goes_on_with_the_trial_and_another_revision_is_another() {
-        let ring = Ring::new(0);
+        let ring = Ring::new("shop/web", 0);
         let first = table(2, 500, JUDGE);
         let mut brake = Brake::of(&first, None, &ring, 0).unwrap();
         brake.hear(&first, &second(1, 2, vec![counted("live", 95, 0), counted("new", 5, 1)]));

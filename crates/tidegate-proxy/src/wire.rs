@@ -319,8 +319,12 @@ impl RevisionTick {
 
     /// True when nothing happened and nothing is in progress.
     #[must_use]
-    pub const fn is_idle(&self) -> bool {
-        self.started + self.requests + self.abandoned + self.in_flight + self.tunnels == 0
+    pub fn is_idle(&self) -> bool {
+        let counted = self.started + self.requests + self.abandoned + self.in_flight + self.tunnels;
+        // What an instance counted may follow by a moment.
+        let is_quiet =
+            |one: &InstanceTick| one.requests + one.failures == 0 && one.latency.is_empty();
+        counted == 0 && self.latency.is_empty() && self.instances.iter().all(is_quiet)
     }
 }
 

@@ -52,6 +52,7 @@ mod etag;
 mod events;
 pub(crate) mod evidence;
 pub(crate) mod gates;
+mod gc;
 mod health;
 mod hooks;
 pub(crate) mod insights;
@@ -250,6 +251,7 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(server::show))
         .routes(routes!(proxy::show))
         .routes(routes!(server::stop))
+        .routes(routes!(gc::collect))
         .routes(routes!(check::check))
         .routes(routes!(errors::page))
         .routes(routes!(health::alive))

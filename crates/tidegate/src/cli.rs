@@ -7,6 +7,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 
 mod abort;
+mod admin;
 mod advance;
 mod api;
 mod approve;
@@ -47,6 +48,7 @@ mod report;
 mod resume;
 mod rollback;
 mod server;
+mod service;
 pub(crate) mod session;
 mod shim;
 mod show;
@@ -55,6 +57,7 @@ mod slot;
 mod status;
 mod step;
 mod suite;
+mod support;
 mod timeline;
 mod traffic;
 mod tree;
@@ -213,6 +216,14 @@ enum Verb {
     /// Access of machines
     #[command(subcommand)]
     Token(user::Token),
+    /// Care for Tidegate's own state: back up, check, restore, remove what nobody needs
+    #[command(subcommand)]
+    Admin(admin::Verb),
+    /// The server as a service of this machine: install it, take it away, look at it
+    #[command(subcommand)]
+    Service(service::Verb),
+    /// Everything that helps whoever is asked for help, in one file and without secrets
+    SupportBundle(support::Args),
     /// A raw call of the HTTP API
     Api(api::Args),
     /// Completion for a shell
@@ -291,6 +302,7 @@ impl Cli {
         let session = Session::new(self.globals)?;
         match self.verb {
             Verb::Init(args) => init::run(&session, &args),
+            Verb::Admin(verb) => admin::run(&session, &verb).await,
             Verb::Demo(args) => demo::run(&session, &args).await,
             Verb::Deploy(args) => deploy::run(&session, &args).await,
             Verb::Plan(args) => plan::run(&session, &args).await,
@@ -342,6 +354,8 @@ impl Cli {
             Verb::Whoami(args) => login::whoami(&session, &args).await,
             Verb::User(verb) => user::user(&session, &verb).await,
             Verb::Token(verb) => user::token(&session, &verb).await,
+            Verb::Service(verb) => service::run(&session, &verb).await,
+            Verb::SupportBundle(args) => support::run(&session, &args).await,
             Verb::Api(args) => api::run(&session, &args).await,
             Verb::Completions(args) => completions::run(&session, &args),
             Verb::Man(args) => man::run(&session, &args),

@@ -7,6 +7,7 @@ use exit::Exit;
 use failure::Failure;
 
 mod api;
+mod backup;
 mod cli;
 mod client;
 mod codes;
@@ -17,6 +18,7 @@ mod ical;
 mod leaves;
 mod people;
 mod problem;
+mod redact;
 #[cfg(test)]
 mod reference;
 mod report;

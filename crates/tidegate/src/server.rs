@@ -101,10 +101,10 @@ pub(crate) async fn run(
     triggers.run(&api, &graph.tags, &stop);
     if let Some(pages) = &pages {
         tracing::info!(%pages, "listening");
-        if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
-            tracing::debug!(%error, "nobody waits for this server");
-        }
         invite_the_first(&api, pages, terminal);
+    }
+    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        tracing::debug!(%error, "nobody waits for this server");
     }
     tracing::info!(pid = std::process::id(), epoch = engine.epoch(), dir = %dir.path().display(), "ready");
     let ended = serve(listener, network, api, &stop).await;

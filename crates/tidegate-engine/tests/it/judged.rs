@@ -233,7 +233,7 @@ fn one_bad_instance_shows_in_shams_of_instances_and_only_there() {
         alike.false_rollbacks_of_instances.map(|share| (share.count, share.of)),
         Some((0, 8))
     );
-    let mut mixed = good.clone();
+    let mut mixed = good;
     in_instances(&mut mixed, Some(5));
     let mixed = found(&mixed);
     assert_eq!(mixed.false_rollbacks.count, 0, "coins have no bad instance: {mixed:?}");

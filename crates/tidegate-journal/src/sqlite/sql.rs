@@ -9,6 +9,8 @@ pub(super) const COMMIT: &str = "COMMIT";
 pub(super) const BEGIN_READ: &str = "BEGIN DEFERRED";
 /// SQLite only.
 pub(super) const VERSION: &str = "SELECT sqlite_version()";
+/// Everything as it stands at one moment into another file. SQLite only.
+pub(super) const COPY: &str = "VACUUM INTO $1";
 
 pub(super) const LEASE: &str = "SELECT epoch FROM lease WHERE id = 1";
 pub(super) const PUT_LEASE: &str = "\

@@ -283,6 +283,53 @@ pub struct TableParts {
     pub behind: Option<Behind>,
 }
 
+impl TableParts {
+    /// Every request of an address to these revisions and nothing besides: the first table of the
+    /// first epoch, with a cookie for each client.
+    #[must_use]
+    pub fn plain(service: &str, listen: SocketAddr, backends: Vec<Backend>) -> Self {
+        Self {
+            service: service.to_owned(),
+            epoch: 1,
+            generation: 1,
+            listen,
+            routes: vec![Route { host: None, path_prefix: "/".to_owned() }],
+            backends,
+            preview: None,
+            cohort: Cohort {
+                cookie: "tidegate".to_owned(),
+                seed: "seed".to_owned(),
+                enabled: true,
+                by: CohortBy::Cookie,
+            },
+            fallback: None,
+            lease_ms: None,
+            brake: Vec::new(),
+            judge: None,
+            limits_ms: Vec::new(),
+            acknowledges_override: None,
+            mirror: None,
+            access_log: None,
+            tls: None,
+            behind: None,
+        }
+    }
+}
+
+impl Backend {
+    /// One endpoint that speaks HTTP/1.1, in a slot of the revision's name.
+    #[must_use]
+    pub fn plain(revision: &str, weight: Weight, endpoint: SocketAddr) -> Self {
+        Self {
+            revision: revision.to_owned(),
+            slot: revision.to_owned(),
+            weight,
+            endpoints: vec![endpoint],
+            protocol: Protocol::Http1,
+        }
+    }
+}
+
 /// A table as it comes from a socket or a disk, not believed yet.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -189,6 +189,7 @@ pub(crate) const ROUTES: &[(&str, &str, Needs)] = &[
     ("POST", "/v1/services/{service}/probes", Needs::Right(Act::Ask)),
     ("POST", "/v1/services/{service}/suites", Needs::Right(Act::Ask)),
     ("POST", "/v1/server/stop", Needs::Right(Act::Serve)),
+    ("POST", "/v1/server/gc", Needs::Right(Act::Serve)),
     ("GET", "/v1/people", Needs::Right(Act::People)),
     ("POST", "/v1/people/{name}", Needs::Right(Act::People)),
     ("POST", "/v1/people/{name}/invite", Needs::Right(Act::People)),

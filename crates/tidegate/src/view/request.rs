@@ -160,6 +160,21 @@ pub(crate) struct Waive {
     pub(crate) key: Option<String>,
 }
 
+/// Remove what nobody needs any more.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Collect {
+    /// Releases of each service that stay for a rollback, newest first, 1 to 10; 5 by default.
+    #[serde(default)]
+    pub(crate) keep: Option<u8>,
+    /// Days that logs of ended deployments stay, 1 to 3650; 90 by default.
+    #[serde(default)]
+    pub(crate) logs_days: Option<u16>,
+    /// Only say what would go.
+    #[serde(default)]
+    pub(crate) dry_run: bool,
+}
+
 /// Let no deployment begin for a time.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

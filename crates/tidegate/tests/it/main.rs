@@ -24,6 +24,7 @@ mod harness;
 mod judged;
 mod local;
 mod network;
+mod operations;
 mod pages;
 mod plans;
 mod processes;
