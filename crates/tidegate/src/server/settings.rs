@@ -26,15 +26,9 @@ const SECRETS_MAX: usize = 2;
 const SECRET_BYTES_MIN: u64 = 16;
 /// Longest secret, bytes.
 const SECRET_BYTES_MAX: u64 = 1024;
-<<<<<<< HEAD
 /// Shortest time between two looks at a repository: a shorter one is a burden for it.
 const EVERY_MIN: SignedDuration = SignedDuration::from_secs(5);
 /// Longest time between two looks: a lost webhook must not stay unseen.
-=======
-/// How often a repository is looked at, at most: more is a burden for it.
-const EVERY_MIN: SignedDuration = SignedDuration::from_secs(5);
-/// And at least: less would leave a lost webhook unseen.
->>>>>>> w-proxy
 const EVERY_MAX: SignedDuration = SignedDuration::from_hours(1);
 
 /// What can be set.
