@@ -35,6 +35,7 @@ mod login;
 mod logs;
 mod man;
 mod plan;
+mod postmortem;
 mod probe;
 mod project;
 mod proxy;
@@ -131,6 +132,8 @@ enum Verb {
     Show(show::Args),
     /// Everything that happened to a deployment, in order
     Timeline(timeline::Args),
+    /// The draft of a post-mortem of a release that went back, as Markdown
+    Postmortem(postmortem::Args),
     /// What the judge said, and the same made again from what it heard
     #[command(subcommand)]
     Verdict(verdict::Verb),
@@ -274,6 +277,7 @@ impl Cli {
             Verb::List(args) => list::run(&session, &args).await,
             Verb::Show(args) => show::run(&session, &args).await,
             Verb::Timeline(args) => timeline::run(&session, &args).await,
+            Verb::Postmortem(args) => postmortem::run(&session, &args).await,
             Verb::Verdict(verb) => verdict::run(&session, &verb).await,
             Verb::Simulate(args) => simulate::run(&session, &args).await,
             Verb::Backtest(args) => backtest::run(&session, &args).await,
