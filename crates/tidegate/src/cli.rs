@@ -39,11 +39,8 @@ mod login;
 mod logs;
 mod man;
 mod plan;
-<<<<<<< HEAD
 mod policy;
-=======
 mod postmortem;
->>>>>>> w-judge-late
 mod probe;
 mod project;
 mod proxy;
@@ -145,13 +142,10 @@ enum Verb {
     Show(show::Args),
     /// Everything that happened to a deployment, in order
     Timeline(timeline::Args),
-<<<<<<< HEAD
     /// The report on a deployment: what was done, by whom, on what evidence, at what cost
     Report(report::Args),
-=======
     /// The draft of a post-mortem of a release that went back, as Markdown
     Postmortem(postmortem::Args),
->>>>>>> w-judge-late
     /// What the judge said, and the same made again from what it heard
     #[command(subcommand)]
     Verdict(verdict::Verb),
@@ -334,11 +328,8 @@ impl Cli {
             Verb::List(args) => list::run(&session, &args).await,
             Verb::Show(args) => show::run(&session, &args).await,
             Verb::Timeline(args) => timeline::run(&session, &args).await,
-<<<<<<< HEAD
             Verb::Report(args) => report::run(&session, &args).await,
-=======
             Verb::Postmortem(args) => postmortem::run(&session, &args).await,
->>>>>>> w-judge-late
             Verb::Verdict(verb) => verdict::run(&session, &verb).await,
             Verb::Simulate(args) => simulate::run(&session, &args).await,
             Verb::Backtest(args) => backtest::run(&session, &args).await,
