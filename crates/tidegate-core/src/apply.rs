@@ -2,13 +2,14 @@
 //! Must never decide, and must never fail: an event that happened is a fact.
 
 mod approving;
+mod custom;
 
 use jiff::Timestamp;
 
 use crate::event::{DeploymentKind, Event, Recorded, Target};
 use crate::gate::{Kept, Waiver};
 use crate::ids::{Actor, DeploymentId, PartName};
-use crate::plan::{Part, Plan};
+use crate::plan::{Moment, Part, Plan};
 use crate::state::{
     Deployment, EVIDENCE_MAX, Ended, Fault, GoingBack, HISTORY_MAX, HoldCause, KEYS_MAX, PartState,
     Phase, PhaseRecord, PhaseResult, Queued, Reason, SlotState, State, TAGS_MAX, TableState,
@@ -59,6 +60,11 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
         | Event::FreezeEnded { .. } => known_of_gates(state, recorded),
         Event::ReviewOpened { .. } => approving::review(state, recorded),
         Event::PhaseEntered { deployment, .. }
+        | Event::TaskBegan { deployment, .. }
+        | Event::TaskLost { deployment, .. }
+        | Event::TaskSettled { deployment, .. }
+        | Event::StepGave { deployment, .. }
+        | Event::StepSkipped { deployment, .. }
         | Event::TaskFinished { deployment, .. }
         | Event::TaskRetried { deployment, .. }
         | Event::ArtifactPinned { deployment, .. }
@@ -76,15 +82,20 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
         | Event::HoldEnded { deployment, .. }
         | Event::PersonCalled { deployment, .. }
         | Event::RollbackBegan { deployment, .. } => {
-            if matches!(recorded.event, Event::RollbackBegan { .. }) {
-                state.fault = None;
-            }
-            let current = state.current.as_mut().filter(|d| d.id == *deployment);
-            let Some(current) = current else { return };
-            apply_to_deployment(current, &recorded.event, at, &recorded.actor);
-            approving::fold(state, recorded, deployment);
+            apply_to_current(state, recorded, deployment);
         }
     }
+}
+
+fn apply_to_current(state: &mut State, recorded: &Recorded, deployment: &DeploymentId) {
+    if matches!(recorded.event, Event::RollbackBegan { .. }) {
+        state.fault = None;
+    }
+    let current = state.current.as_mut().filter(|d| d.id == *deployment);
+    let Some(current) = current else { return };
+    apply_to_deployment(current, &recorded.event, recorded.at, &recorded.actor);
+    custom::fold(current, &recorded.event, recorded.at);
+    approving::fold(state, recorded, deployment);
 }
 
 fn keep_key(state: &mut State, recorded: &Recorded) {
@@ -165,6 +176,7 @@ fn start(state: &mut State, recorded: &Recorded) {
         phase_since: recorded.at,
         passed: Vec::new(),
         tasks: std::collections::BTreeMap::new(),
+        steps: std::collections::BTreeMap::new(),
         artifact: None,
         binding: None,
         gates: Vec::new(),
@@ -202,9 +214,10 @@ fn end(state: &mut State, recorded: &Recorded, deployment: &DeploymentId) {
     let Event::DeploymentEnded { ending, why, .. } = &recorded.event else {
         return;
     };
-    let Some(current) = state.current.take_if(|d| d.id == *deployment) else {
+    let Some(mut current) = state.current.take_if(|d| d.id == *deployment) else {
         return;
     };
+    custom::cut_short(&mut current, recorded.at);
     if let (Some(back), Some(artifact)) = (&current.going_back, &current.artifact)
         && back.reason.blames_the_artifact()
         // What comes back was good once: that it does not start is not proof against it.
@@ -239,6 +252,7 @@ fn end(state: &mut State, recorded: &Recorded, deployment: &DeploymentId) {
         passed,
         approved_by: current.votes.iter().map(|vote| vote.by.to_string()).collect(),
         parts: current.parts,
+        steps: current.steps,
     });
     trim(&mut state.history);
 }
@@ -264,6 +278,7 @@ fn end_queued(state: &mut State, recorded: &Recorded) {
         passed: Vec::new(),
         approved_by: Vec::new(),
         parts: std::collections::BTreeMap::new(),
+        steps: std::collections::BTreeMap::new(),
     });
     trim(&mut state.history);
 }
@@ -382,6 +397,8 @@ fn apply_to_deployment(current: &mut Deployment, event: &Event, at: Timestamp, a
 
 fn turn_back(current: &mut Deployment, reason: Reason, why: &str, at: Timestamp, actor: &Actor) {
     current.hold = None;
+    custom::cut_short(current, at);
+    custom::forget(current, Moment::Rollback);
     current.tasks.clear();
     // The way back begins once; begun anew, it keeps its cause.
     if current.going_back.is_some() {
@@ -412,6 +429,10 @@ fn enter(current: &mut Deployment, phase: Phase, before: PhaseResult, at: Timest
         since: current.phase_since,
         until: at,
     });
+    custom::cut_short(current, at);
+    if let Some(moment) = custom::anew(phase) {
+        custom::forget(current, moment);
+    }
     current.phase = phase;
     current.phase_since = at;
     current.converged_at = None;

@@ -5,7 +5,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::absence::absences;
 use crate::approval::gate::within;
-use crate::state::{Deployment, HoldCause, Phase, State, TaskProgress};
+use crate::plan::Moment;
+use crate::state::{Deployment, HoldCause, Phase, Stage, State, TaskProgress};
 use crate::window::{Door, door, holds_at_end};
 
 /// A time at which something follows although nobody said anything.
@@ -36,6 +37,8 @@ pub fn next_deadline(state: &State) -> Option<Deadline> {
             within.and_then(|within| after(deployment.phase_since, within, "the approvals"))
         }
         Phase::Deploy => after(deployment.phase_since, limits.start, "the start limit"),
+        // A step has an end of its own, and so has the wait for it.
+        Phase::Bake | Phase::Finish if runs_a_step(deployment) => None,
         Phase::Traffic { .. } | Phase::Bake | Phase::Finish
             if deployment.converged_at.is_none() =>
         {
@@ -52,7 +55,7 @@ pub fn next_deadline(state: &State) -> Option<Deadline> {
             deployment.converged_at.and_then(|since| after(since, watch, "the bake"))
         }
         Phase::Rollback { .. } => {
-            after(deployment.phase_since, limits.rollback_stage, "the rollback stage limit")
+            after(deployment.phase_since, stage_limit(deployment), "the rollback stage limit")
         }
         _ => None,
     };
@@ -71,6 +74,23 @@ pub fn next_deadline(state: &State) -> Option<Deadline> {
         .chain(retries(deployment))
         .chain(losses)
         .min_by_key(|d| d.at)
+}
+
+/// Whether a custom step is out.
+pub(crate) fn runs_a_step(deployment: &Deployment) -> bool {
+    deployment.steps.values().any(|record| record.until.is_none())
+}
+
+/// How long a stage of the way back may last: where custom steps run, they get their time.
+pub(crate) fn stage_limit(deployment: &Deployment) -> SignedDuration {
+    let limit = deployment.plan.limits.rollback_stage;
+    let later =
+        matches!(deployment.phase, Phase::Rollback { stage: Stage::Verify | Stage::ScaleDown });
+    let steps = deployment.plan.custom.iter().filter(|step| later && step.at == Moment::Rollback);
+    steps.fold(limit, |limit, step| {
+        let attempts = i32::try_from(step.retries.saturating_add(1)).unwrap_or(i32::MAX);
+        limit.saturating_add(step.timeout.saturating_mul(attempts))
+    })
 }
 
 /// The end of the window in which a deployment is under way that then holds, or the opening that
@@ -97,6 +117,6 @@ fn retries(deployment: &Deployment) -> impl Iterator<Item = Deadline> + '_ {
         TaskProgress::Waiting { until, .. } => {
             Some(Deadline { at: *until, what: "the next attempt" })
         }
-        TaskProgress::Running | TaskProgress::Done { .. } => None,
+        TaskProgress::Running | TaskProgress::Lost { .. } | TaskProgress::Done { .. } => None,
     })
 }

@@ -10,6 +10,7 @@
 mod approving;
 mod back;
 mod command;
+mod custom;
 mod forward;
 mod gates;
 mod observe;

@@ -8,10 +8,13 @@ use jiff::SignedDuration;
 
 use crate::approval::gate::newest_word;
 use crate::approval::quorum;
+use crate::digest::Digest;
 use crate::gate::{Evidence, Kept, Versions};
-use crate::ids::{DeploymentId, PartName, SlotName};
-use crate::plan::{Evidence as Judged, Floor, Part, Plan, Route, Rule};
-use crate::state::{Backend, Phase, SlotState, State, TaskId, TaskProgress, Tenant};
+use crate::ids::{DeploymentId, PartName, Scope, SlotName, StepName};
+use crate::plan::{CustomStep, Evidence as Judged, Floor, Part, Plan, Release, Route, Rule};
+use crate::state::{
+    Backend, Deployment, Given, Phase, SlotState, State, TaskId, TaskProgress, Tenant,
+};
 use crate::weight::Split;
 
 /// One thing to bring about. Values carry all that a driver needs.
@@ -78,6 +81,28 @@ pub enum Job {
     Gates(Box<Question>),
     /// Make and verify a backup.
     Backup(Arc<Plan>),
+    /// Carry out a custom step.
+    Step(Box<StepJob>),
+}
+
+/// A custom step with all that it is handed. It is the same for the whole attempt, whatever
+/// happens around it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepJob {
+    /// The step.
+    pub step: CustomStep,
+    /// Whose it is.
+    pub scope: Scope,
+    /// What is deployed.
+    pub release: Release,
+    /// The version that is live, and is gone back to.
+    pub live: Option<String>,
+    /// The artifact whose copy it works in.
+    pub artifact: Option<Digest>,
+    /// Where the candidate answered when the step began, by part.
+    pub targets: BTreeMap<PartName, String>,
+    /// What the steps left behind that it needs.
+    pub given: BTreeMap<StepName, Given>,
 }
 
 /// What the gates of a plan ask, with all that is known by itself.
@@ -343,6 +368,13 @@ fn job(state: &State, task: &TaskId) -> Option<(Job, SignedDuration)> {
             let build = plan.build.as_ref().map_or(SignedDuration::ZERO, |step| step.timeout);
             (Job::Prepare(Arc::clone(plan)), limits.check.saturating_add(build))
         }
+        TaskId::Custom(name) => {
+            let job = step_job(state, deployment, name)?;
+            // Room to ask afterwards what became of it.
+            let asks = if job.step.verify.is_some() { 2 } else { 1 };
+            let timeout = job.step.timeout.saturating_mul(asks);
+            (Job::Step(Box::new(job)), timeout)
+        }
         TaskId::Health(part) => {
             let slot = deployment.candidates.get(part)?;
             (Job::Probe(vec![probe_target(state, part, slot)?]), limits.check)
@@ -358,6 +390,24 @@ fn job(state: &State, task: &TaskId) -> Option<(Job, SignedDuration)> {
             };
             (job, definition.smoke.as_ref().map_or(limits.check, |smoke| smoke.timeout))
         }
+    })
+}
+
+fn step_job(state: &State, deployment: &Deployment, name: &StepName) -> Option<StepJob> {
+    let plan = &deployment.plan;
+    let step = plan.custom_step(name)?;
+    let given = step.needs.iter().filter_map(|need| {
+        let record = deployment.steps.get(need)?;
+        Some((need.clone(), record.given.clone()))
+    });
+    Some(StepJob {
+        scope: plan.scope.clone(),
+        release: plan.release.clone(),
+        live: versions(state, plan).live,
+        artifact: deployment.artifact.clone(),
+        targets: deployment.steps.get(name)?.targets.clone(),
+        given: given.collect(),
+        step: step.clone(),
     })
 }
 

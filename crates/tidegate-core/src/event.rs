@@ -3,6 +3,8 @@
 //!
 //! Every kind is kept readable for ever: a field is added with a default, a kind is never reused.
 
+mod ending;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,11 +14,15 @@ use serde::{Deserialize, Serialize};
 use crate::approval::{Category, Credential, Facts};
 use crate::digest::{Component, Digest};
 use crate::gate::{Evidence, GateResult};
-use crate::ids::{Actor, DeploymentId, PartName, SlotName};
+use crate::ids::{Actor, DeploymentId, PartName, SlotName, StepName};
 use crate::plan::{HoldEnd, Plan};
-use crate::state::{Backend, Hold, Phase, PhaseResult, Reason, SlotObserved, TaskId, Tenant};
+use crate::state::{
+    Backend, Given, Hold, Phase, PhaseResult, Reason, SlotObserved, TaskId, Tenant,
+};
 use crate::verdict::{Outcome, Verdict};
 use crate::weight::{Split, Weight};
+
+pub use ending::Ending;
 
 /// Version of the event encoding that this build writes.
 pub const EVENT_SCHEMA: u32 = 1;
@@ -99,6 +105,56 @@ pub enum Event {
         task: TaskId,
         /// The attempt that begins.
         attempt: u32,
+    },
+    /// A custom step began.
+    TaskBegan {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// Which.
+        task: TaskId,
+        /// Where the candidate answers, by part.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        targets: BTreeMap<PartName, String>,
+    },
+    /// Nobody knows whether an attempt was done.
+    TaskLost {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// Which task.
+        task: TaskId,
+        /// Which attempt.
+        attempt: u32,
+        /// What is known.
+        why: String,
+    },
+    /// A person said what became of a lost attempt.
+    TaskSettled {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// Which task.
+        task: TaskId,
+        /// Whether it was done; else it is done anew.
+        done: bool,
+        /// How they know.
+        reason: String,
+    },
+    /// A custom step left something behind for others.
+    StepGave {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// Which step.
+        step: StepName,
+        /// What.
+        given: Given,
+    },
+    /// A custom step is not needed for this deployment.
+    StepSkipped {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// Which step.
+        step: StepName,
+        /// Why not.
+        why: String,
     },
     /// The artifact exists, and with it the digest of all that will run.
     ArtifactPinned {
@@ -381,6 +437,11 @@ impl Event {
             Self::PhaseEntered { .. } => "phase_entered",
             Self::TaskFinished { .. } => "task_finished",
             Self::TaskRetried { .. } => "task_retried",
+            Self::TaskBegan { .. } => "task_began",
+            Self::TaskLost { .. } => "task_lost",
+            Self::TaskSettled { .. } => "task_settled",
+            Self::StepGave { .. } => "step_gave",
+            Self::StepSkipped { .. } => "step_skipped",
             Self::ArtifactPinned { .. } => "artifact_pinned",
             Self::EvidenceAdded { .. } => "evidence_added",
             Self::GateWaived { .. } => "gate_waived",
@@ -415,12 +476,17 @@ impl Event {
     }
 
     /// Every kind: the corpus holds a file of each.
-    pub const KINDS: [&'static str; 35] = [
+    pub const KINDS: [&'static str; 40] = [
         "deployment_started",
         "deployment_queued",
         "phase_entered",
         "task_finished",
         "task_retried",
+        "task_began",
+        "task_lost",
+        "task_settled",
+        "step_gave",
+        "step_skipped",
         "artifact_pinned",
         "evidence_added",
         "gate_waived",
@@ -492,49 +558,4 @@ pub enum OverrideKind {
     Brake,
     /// A person asked at its socket.
     Emergency,
-}
-
-/// How a deployment ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Ending {
-    /// Live, watched and good.
-    Succeeded,
-    /// Live, but nobody used it enough to say that it is good.
-    LiveUnverified,
-    /// Everything is on the previous revision again, and that was verified.
-    RolledBack,
-    /// Everything is on the previous revision, but it did not answer as it should.
-    RolledBackUnverified,
-    /// A check failed before anything was changed.
-    Stopped,
-    /// A person ended it before any traffic.
-    Aborted,
-    /// A person refused it.
-    Rejected,
-    /// A newer deployment took its place.
-    Superseded,
-}
-
-impl Ending {
-    /// Whether the release it brought became live.
-    #[must_use]
-    pub fn is_live(self) -> bool {
-        matches!(self, Self::Succeeded | Self::LiveUnverified)
-    }
-
-    /// The words in every output.
-    #[must_use]
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::Succeeded => "succeeded",
-            Self::LiveUnverified => "live, unverified",
-            Self::RolledBack => "rolled back",
-            Self::RolledBackUnverified => "rolled back, unverified",
-            Self::Stopped => "stopped",
-            Self::Aborted => "aborted",
-            Self::Rejected => "rejected",
-            Self::Superseded => "superseded",
-        }
-    }
 }

@@ -101,6 +101,10 @@ name_type!(
     MetricName
 );
 name_type!(
+    /// A custom step of a plan: `migrate`, `purge.eu`.
+    StepName
+);
+name_type!(
     /// One run of the process for one release, as people type it: `d-7`.
     DeploymentId
 );

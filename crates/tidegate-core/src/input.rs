@@ -9,9 +9,9 @@ use crate::approval::{Category, Credential, Facts};
 use crate::digest::{Component, Digest};
 use crate::event::OverrideKind;
 use crate::gate::{Evidence, Found};
-use crate::ids::{Actor, DeploymentId, PartName, SlotName};
+use crate::ids::{Actor, DeploymentId, PartName, SlotName, StepName};
 use crate::plan::Plan;
-use crate::state::{SlotObserved, TaskId};
+use crate::state::{Given, SlotObserved, TaskId};
 use crate::verdict::{Outcome, Verdict};
 use crate::weight::{Split, Weight};
 
@@ -133,6 +133,17 @@ pub enum Command {
         /// Why.
         reason: String,
     },
+    /// Say what became of a custom step that was lost.
+    Settle {
+        /// Which deployment.
+        deployment: DeploymentId,
+        /// Which step.
+        step: StepName,
+        /// Whether it was done; else it is done anew.
+        done: bool,
+        /// How the person knows.
+        reason: String,
+    },
     /// Refuse.
     Reject {
         /// Which deployment.
@@ -186,6 +197,17 @@ pub enum Observation {
         attempt: u32,
         /// How it ended.
         report: TaskReport,
+    },
+    /// An attempt of a custom step ended, or was lost.
+    Step {
+        /// Which deployment.
+        deployment: DeploymentId,
+        /// Which step.
+        step: StepName,
+        /// Which attempt.
+        attempt: u32,
+        /// What became of it.
+        report: StepReport,
     },
     /// What the gates ask for was looked up.
     Gates {
@@ -252,6 +274,21 @@ pub struct TaskReport {
     pub retryable: bool,
     /// What it made.
     pub made: Option<Made>,
+}
+
+/// What became of an attempt of a custom step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepReport {
+    /// The outcome; no-data when it is not known.
+    pub outcome: Outcome,
+    /// One line for people.
+    pub summary: String,
+    /// Whether it may have been done, and nobody knows.
+    pub lost: bool,
+    /// Whether it is known not to have been done, so that it may be done anew.
+    pub retryable: bool,
+    /// What it left behind.
+    pub given: Given,
 }
 
 /// What a build makes.

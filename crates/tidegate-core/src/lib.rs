@@ -27,6 +27,7 @@ pub mod rejection;
 pub mod rights;
 pub mod risk;
 pub mod state;
+pub mod trigger;
 pub mod verdict;
 pub mod waiting;
 pub mod weight;

@@ -2,6 +2,8 @@
 //! It holds no clock time, no forecast and no live value, so that the same declaration always has
 //! the same bytes. Must never change after the deployment started: a change is a new deployment.
 
+mod backup;
+mod custom;
 mod edge;
 mod judging;
 
@@ -13,11 +15,16 @@ use serde::{Deserialize, Serialize};
 use crate::approval::{Approve, Change};
 use crate::checklist::Item;
 use crate::gate::Gate;
-use crate::ids::{MetricName, PartName, Scope, SlotName};
+use crate::ids::{MetricName, PartName, Scope, SlotName, StepName};
 use crate::layer::Added;
 use crate::weight::Weight;
 use crate::window::Window;
 
+pub use backup::{Backup, BackupOf};
+pub use custom::{
+    CUSTOM_MAX, CUSTOM_RUNNING_MAX, Class, CustomStep, Database, Migration, Moment, OutputKind,
+    RETRIES_MAX, When, Work, disorder, steers,
+};
 pub use edge::{Behind, Certificate, Protocol, Speaks, Tls};
 pub use judging::{Evidence, Judging, SOURCES_MAX, Source};
 
@@ -59,6 +66,12 @@ pub struct Plan {
     /// What the release changes and by whose hands, where approvals ask for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<Change>,
+    /// The copy that is made before anything changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<Backup>,
+    /// Work of the user's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub custom: Vec<CustomStep>,
     /// The boxes that have to be closed, each with its proof.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checklist: Vec<Item>,
@@ -72,6 +85,12 @@ impl Plan {
     #[must_use]
     pub fn part(&self, name: &PartName) -> Option<&Part> {
         self.parts.iter().find(|part| part.name == *name)
+    }
+
+    /// The custom step of that name.
+    #[must_use]
+    pub fn custom_step(&self, name: &StepName) -> Option<&CustomStep> {
+        self.custom.iter().find(|step| step.name == *name)
     }
 
     /// How long traffic is planned to be judged: every step, and the watch after the last.

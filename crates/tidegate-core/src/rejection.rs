@@ -1,7 +1,7 @@
 //! Why core says no to a person. Shown as it is; branch on the variant, never on the text.
 //! Must never be used for what the world did: that is an observation.
 
-use crate::ids::{DeploymentId, SlotName};
+use crate::ids::{DeploymentId, SlotName, StepName};
 
 /// A command that does not fit the state. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -204,6 +204,14 @@ pub enum Rejection {
         /// Why it is closed.
         why: String,
     },
+    /// There is nothing to say of this step.
+    #[error("nothing is to be said of the step {step}: {what}")]
+    NotLost {
+        /// Which.
+        step: StepName,
+        /// Why not.
+        what: String,
+    },
     /// The slot that would be used carries user requests.
     #[error("slot {slot} carries user requests and cannot take another revision")]
     SlotInUse {
@@ -243,6 +251,7 @@ impl Rejection {
             Self::NothingToWithdraw { .. } => "TG8054",
             Self::UnknownItem { .. } => "TG8055",
             Self::NotAllowed { .. } => "TG8056",
+            Self::NotLost { .. } => "TG6601",
         }
     }
 }

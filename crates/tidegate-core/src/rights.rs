@@ -76,7 +76,7 @@ impl Act {
         match command {
             Command::Deploy { .. } => Self::Deploy,
             Command::Hold { .. } | Command::Freeze { .. } => Self::Hold,
-            Command::Resume { .. } | Command::Thaw { .. } => Self::Resume,
+            Command::Resume { .. } | Command::Thaw { .. } | Command::Settle { .. } => Self::Resume,
             Command::Advance { .. } => Self::Advance,
             Command::Approve { .. } | Command::Withdraw { .. } => Self::Approve,
             Command::Attest { .. } => Self::Attest,

@@ -1,6 +1,7 @@
 //! What is known of a service in an environment: a fold over its events.
 //! Must never be changed but by [`crate::apply`]; must never hold what no event said.
 
+mod custom;
 mod phase;
 
 use std::collections::BTreeMap;
@@ -13,12 +14,13 @@ use crate::approval::{Attestation, Review, Rights, Vote};
 use crate::digest::{Component, Digest};
 use crate::event::{DeploymentKind, Ending, Target};
 use crate::gate::{GateResult, Kept, Waiver};
-use crate::ids::{Actor, DeploymentId, PartName, Revision, Scope, SlotName};
+use crate::ids::{Actor, DeploymentId, PartName, Revision, Scope, SlotName, StepName};
 use crate::plan::{HoldEnd, Part, Plan, Protocol};
 use crate::verdict::{Outcome, Verdict};
 use crate::weight::Split;
 use crate::window::Freeze;
 
+pub use custom::{Given, StepRecord, StepStands};
 pub use phase::{Phase, PhaseRecord, PhaseResult, Stage};
 
 /// Ended deployments that are remembered; half of the places are for what a rollback goes back to.
@@ -235,6 +237,9 @@ pub struct Deployment {
     pub passed: Vec<PhaseRecord>,
     /// Tasks of the current phase.
     pub tasks: BTreeMap<TaskId, TaskState>,
+    /// The custom steps that began or were left out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub steps: BTreeMap<StepName, StepRecord>,
     /// Digest of the artifact, once built.
     pub artifact: Option<Digest>,
     /// D, once known.
@@ -375,6 +380,8 @@ pub enum TaskId {
     Smoke(PartName),
     /// The previous revision answers after a rollback.
     VerifyLive,
+    /// A custom step of the plan.
+    Custom(StepName),
 }
 
 impl TaskId {
@@ -390,6 +397,7 @@ impl TaskId {
             Self::Health(part) => format!("the health of {part}"),
             Self::Smoke(part) => format!("the smoke suite of {part}"),
             Self::VerifyLive => "the check after the rollback".to_owned(),
+            Self::Custom(step) => format!("the step {step}"),
         }
     }
 }
@@ -423,6 +431,11 @@ pub enum TaskProgress {
         /// Not before.
         until: Timestamp,
         /// What the last attempt said.
+        said: String,
+    },
+    /// Nobody knows whether it was done.
+    Lost {
+        /// What is known.
         said: String,
     },
     /// It ended.
@@ -463,6 +476,8 @@ pub enum HoldCause {
     Condition,
     /// The window is closed, or a freeze is on; its opening ends it.
     Window,
+    /// Nobody knows whether a step was done; a person's word ends it.
+    Lost,
 }
 
 /// A deployment that is over.
@@ -494,4 +509,7 @@ pub struct Ended {
     pub approved_by: Vec<String>,
     /// Digests of the parts of D, if it came so far.
     pub parts: BTreeMap<Component, Digest>,
+    /// Its custom steps, as they stood in the end.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub steps: BTreeMap<StepName, StepRecord>,
 }

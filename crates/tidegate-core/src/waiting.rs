@@ -8,10 +8,12 @@ use jiff::{SignedDuration, Timestamp, Unit};
 use serde::Serialize;
 
 use crate::approval::gate::standing;
-use crate::deadline::next_deadline;
+use crate::deadline::{next_deadline, runs_a_step};
 use crate::digest::Digest;
 use crate::plan::HoldEnd;
-use crate::state::{Deployment, Ended, HoldCause, Phase, Stage, State, TaskProgress, Tenant};
+use crate::state::{
+    Deployment, Ended, HoldCause, Phase, Stage, State, TaskId, TaskProgress, Tenant,
+};
 use crate::verdict::{Call, HoldReason};
 use crate::window::GATE;
 
@@ -71,6 +73,7 @@ fn of_hold(deployment: &Deployment) -> Option<Waiting> {
             ("the one who approved on that condition", Some("tidegate resume".to_owned()))
         }
         HoldCause::Unconfirmed => ("the data plane and the workers, by reaching it", None),
+        HoldCause::Lost => ("a person who looks", Some(settle(deployment))),
         HoldCause::Window => ("the calendar, or a waiver", Some(waive(deployment))),
     };
     let on = match (verdict, hold.cause) {
@@ -79,6 +82,7 @@ fn of_hold(deployment: &Deployment) -> Option<Waiting> {
         (None, HoldCause::Verdict) => format!("a change ({})", hold.why),
         (_, HoldCause::Person) => format!("a person ({})", hold.why),
         (_, HoldCause::Condition) => format!("a look ({})", hold.why),
+        (_, HoldCause::Lost) => format!("a person's word ({})", hold.why),
         (_, HoldCause::Window) => format!("the window ({})", hold.why),
         (_, HoldCause::Unconfirmed) => format!("a confirmation ({})", hold.why),
     };
@@ -90,6 +94,15 @@ fn of_hold(deployment: &Deployment) -> Option<Waiting> {
         then: then.to_owned(),
         command,
     })
+}
+
+/// The command that says what became of the first step that was lost.
+fn settle(deployment: &Deployment) -> String {
+    let lost = deployment.tasks.iter().find_map(|(id, task)| match (id, &task.progress) {
+        (TaskId::Custom(step), TaskProgress::Lost { .. }) => Some(step.as_str()),
+        _ => None,
+    });
+    format!("tidegate step settle {} --done --reason WHY", lost.unwrap_or("STEP"))
 }
 
 /// The command by which somebody who may answers for it.
@@ -108,6 +121,20 @@ fn advance(deployment: &Deployment) -> Option<String> {
     Some(format!("tidegate advance --step {}", step + 1))
 }
 
+/// Whether what it waits for is work that was given out.
+fn waits_for_tasks(deployment: &Deployment) -> bool {
+    match deployment.phase {
+        Phase::Ready
+        | Phase::Gates
+        | Phase::Plan
+        | Phase::Backup
+        | Phase::Health
+        | Phase::Smoke
+        | Phase::Rollback { stage: Stage::Verify } => true,
+        _ => runs_a_step(deployment),
+    }
+}
+
 fn of_phase(state: &State, deployment: &Deployment) -> Waiting {
     let until = next_deadline(state).map(|deadline| deadline.at);
     let waiting = |on: String, who: &str, then: &str| Waiting {
@@ -119,13 +146,7 @@ fn of_phase(state: &State, deployment: &Deployment) -> Waiting {
         command: None,
     };
     match deployment.phase {
-        Phase::Ready
-        | Phase::Gates
-        | Phase::Plan
-        | Phase::Backup
-        | Phase::Health
-        | Phase::Smoke
-        | Phase::Rollback { stage: Stage::Verify } => of_tasks(deployment, until),
+        _ if waits_for_tasks(deployment) => of_tasks(deployment, until),
         Phase::Approvals => Waiting {
             command: Some(format!("tidegate approve {}", deployment.id)),
             ..waiting(
@@ -174,7 +195,7 @@ fn of_phase(state: &State, deployment: &Deployment) -> Waiting {
             "the data plane",
             "it holds, the release serves all the same",
         ),
-        Phase::Rollback { .. } | Phase::NeedsPerson { .. } => of_the_way_back(deployment, until),
+        _ => of_the_way_back(deployment, until),
     }
 }
 

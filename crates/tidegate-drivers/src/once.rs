@@ -16,6 +16,7 @@ use rustix::process::{Pid, Signal};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
+use crate::hidden::{Hidden, Veil};
 use crate::proc::{self, MARK};
 
 /// Variables that every command inherits, when they are set.
@@ -46,6 +47,12 @@ pub(crate) struct Once<'a> {
     /// Whether also processes that left the group are found and killed at the end. Costs a look
     /// at every process of the machine.
     pub(crate) thorough: bool,
+    /// What its family is marked with; `None` makes a mark up.
+    pub(crate) mark: Option<String>,
+    /// Given to it on standard input, which then ends.
+    pub(crate) input: Option<Vec<u8>>,
+    /// What must not be seen in its output.
+    pub(crate) hidden: Hidden,
 }
 
 /// How it ended.
@@ -115,7 +122,7 @@ pub(crate) fn program(argv0: &str, directory: &Path) -> PathBuf {
 }
 
 // Names one run of a command among all that this process starts.
-fn new_mark() -> String {
+pub(crate) fn new_mark() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     format!("once-{}-{count}", std::process::id())
@@ -139,7 +146,7 @@ pub(crate) async fn run(once: Once<'_>) -> Result<Ran, Error> {
     let output = |source| Error::Output { program: argv0.clone(), source };
     let (reader, writer) = io::pipe().map_err(output)?;
     let second = writer.try_clone().map_err(output)?;
-    let mark = once.thorough.then(new_mark);
+    let mark = once.thorough.then(|| once.mark.clone().unwrap_or_else(new_mark));
     let mut command = tokio::process::Command::new(program(argv0, once.directory));
     command
         .args(once.argv.iter().skip(1))
@@ -147,7 +154,7 @@ pub(crate) async fn run(once: Once<'_>) -> Result<Ran, Error> {
         .envs(environment(&once.env))
         .envs(mark.iter().map(|mark| (MARK, mark)))
         .current_dir(once.directory)
-        .stdin(Stdio::null())
+        .stdin(if once.input.is_some() { Stdio::piped() } else { Stdio::null() })
         .stdout(writer)
         .stderr(second)
         .process_group(0)
@@ -159,8 +166,9 @@ pub(crate) async fn run(once: Once<'_>) -> Result<Ran, Error> {
     let leader = child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
     let group = Group { leader, mark };
 
+    feed(&mut child, once.input);
     let receiver = pipe::Receiver::from_owned_fd(OwnedFd::from(reader)).map_err(output)?;
-    let mut sink = Sink::open(once.log).map_err(output)?;
+    let mut sink = Sink::open(once.log, &once.hidden).map_err(output)?;
     let end = {
         let waiting = tokio::time::timeout(once.timeout, child.wait());
         tokio::pin!(waiting);
@@ -191,6 +199,18 @@ pub(crate) async fn run(once: Once<'_>) -> Result<Ran, Error> {
         Err(_elapsed) => End::TimedOut,
     };
     Ok(Ran { end, tail: sink.tail })
+}
+
+/// Gives a command its standard input from beside the loop that reads its output: who writes first
+/// and reads later would wait for ever.
+fn feed(child: &mut tokio::process::Child, input: Option<Vec<u8>>) {
+    if let (Some(mut stdin), Some(input)) = (child.stdin.take(), input) {
+        tokio::spawn(async move {
+            use tokio::io::AsyncWriteExt;
+            // Who ends without reading it all says so by its exit code.
+            drop(stdin.write_all(&input).await);
+        });
+    }
 }
 
 // Kills what is left of a process group, also when the future that owns it is dropped.
@@ -230,13 +250,14 @@ struct Sink {
     log: Option<std::fs::File>,
     written: u64,
     dropped: u64,
+    veil: Veil,
     tail: Vec<u8>,
     ended: bool,
     buffer: Vec<u8>,
 }
 
 impl Sink {
-    fn open(log: Option<&Path>) -> io::Result<Self> {
+    fn open(log: Option<&Path>, hidden: &Hidden) -> io::Result<Self> {
         let log = match log {
             Some(path) => {
                 crate::files::make_private(path.parent().unwrap_or(path))?;
@@ -245,28 +266,36 @@ impl Sink {
             None => None,
         };
         let buffer = vec![0; 64 * 1024];
-        Ok(Self { log, written: 0, dropped: 0, tail: Vec::new(), ended: false, buffer })
+        let veil = hidden.veil();
+        Ok(Self { log, written: 0, dropped: 0, veil, tail: Vec::new(), ended: false, buffer })
     }
 
     async fn take_from(&mut self, receiver: &mut pipe::Receiver) -> io::Result<()> {
         let count = receiver.read(&mut self.buffer).await?;
         self.ended = count == 0;
         let bytes = self.buffer.get(..count).unwrap_or_default();
+        let shown = self.veil.over(bytes);
+        self.keep(&shown)
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.tail.extend_from_slice(bytes);
         let excess = self.tail.len().saturating_sub(TAIL_BYTES_MAX);
         self.tail.drain(..excess);
         let room =
             usize::try_from(LOG_BYTES_MAX.saturating_sub(self.written)).unwrap_or(usize::MAX);
-        let kept = bytes.get(..count.min(room)).unwrap_or_default();
+        let kept = bytes.get(..bytes.len().min(room)).unwrap_or_default();
         if let Some(log) = &mut self.log {
             log.write_all(kept)?;
         }
         self.written += kept.len() as u64;
-        self.dropped += (count - kept.len()) as u64;
+        self.dropped += (bytes.len() - kept.len()) as u64;
         Ok(())
     }
 
     fn finish(&mut self) -> io::Result<()> {
+        let rest = self.veil.rest();
+        self.keep(&rest)?;
         if let (Some(log), true) = (&mut self.log, self.dropped > 0) {
             writeln!(log, "\n[tidegate: {} more bytes were not kept]", self.dropped)?;
         }

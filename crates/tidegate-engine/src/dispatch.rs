@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use tidegate_core::effect::{Effect, Job, Question};
+use tidegate_core::effect::{Effect, Job, Question, StepJob};
 use tidegate_core::ids::{DeploymentId, PartName, Scope, SlotName};
-use tidegate_core::input::{Input, Made, Observation, TaskReport};
+use tidegate_core::input::{Input, Made, Observation, StepReport, TaskReport};
 use tidegate_core::outstanding;
-use tidegate_core::state::{State, TaskId};
+use tidegate_core::state::{Given, State, TaskId};
 use tidegate_core::verdict::Outcome;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
@@ -28,6 +28,8 @@ const SPLIT_TIMEOUT: Duration = Duration::from_secs(5);
 const RIGHTS_TIMEOUT: Duration = Duration::from_secs(10);
 /// A job gets this much longer than its own limit, so that its own report wins.
 const JOB_GRACE: Duration = Duration::from_secs(5);
+/// A custom step gets this much longer, in which its copy is made and what it left is kept.
+const STEP_GRACE: Duration = Duration::from_secs(60);
 /// The wait before an effect whose call ended, but which is still outstanding, is called again.
 const REPEAT_FIRST: Duration = Duration::from_millis(250);
 /// The longest of those waits.
@@ -195,6 +197,7 @@ impl Call {
             }
             Effect::Run { deployment, task, attempt, timeout, job } => {
                 let observation = match job {
+                    Job::Step(job) => self.step(deployment, attempt, &job, timeout).await,
                     Job::Gates(question) => {
                         self.gates(deployment, attempt, &question, timeout).await
                     }
@@ -257,6 +260,26 @@ impl Call {
         }
     }
 
+    async fn step(
+        &self,
+        deployment: DeploymentId,
+        attempt: u32,
+        job: &StepJob,
+        timeout: SignedDuration,
+    ) -> Observation {
+        let limit = Duration::try_from(timeout).unwrap_or(Duration::ZERO) + STEP_GRACE;
+        let call = self.ports.steps.attempt(&deployment, attempt, job);
+        let report =
+            tokio::time::timeout(limit, call).await.unwrap_or_else(|_elapsed| StepReport {
+                outcome: Outcome::NoData,
+                summary: format!("no answer within {timeout:#}"),
+                lost: true,
+                retryable: false,
+                given: Given::default(),
+            });
+        Observation::Step { deployment, step: job.step.name.clone(), attempt, report }
+    }
+
     async fn run(
         &self,
         deployment: &DeploymentId,
@@ -302,8 +325,8 @@ impl Call {
                 let checks = &self.ports.checks;
                 report(checks.smoke(deployment, &part, &artifact, &endpoint, timeout).await)
             }
-            // What the gates ask for is an observation of its own.
-            Job::Gates(_) => unsupported("gates by themselves"),
+            // What gates and custom steps say is an observation of its own.
+            Job::Gates(_) | Job::Step(_) => unsupported("what is answered elsewhere"),
             Job::Backup(_) => unsupported("a backup"),
         }
     }

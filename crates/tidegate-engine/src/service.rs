@@ -372,6 +372,7 @@ fn urgency(input: &Input) -> u8 {
         ) => 2,
         Input::Observation(
             Observation::Task { .. }
+            | Observation::Step { .. }
             | Observation::Gates { .. }
             | Observation::Verdict { .. }
             | Observation::Rights { .. },

@@ -128,6 +128,7 @@ fn ports(world: &World, journal: &MemoryJournal) -> Ports {
         traffic: Arc::clone(&world) as _,
         releases: Arc::clone(&world) as _,
         checks: Arc::clone(&world) as _,
+        steps: Arc::clone(&world) as _,
         metrics: Arc::clone(&world) as _,
         recordings: Arc::clone(&world) as _,
         evidence: Arc::clone(&world) as _,

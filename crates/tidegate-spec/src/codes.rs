@@ -83,6 +83,9 @@ pub(crate) const BAD_CONDITION: &str = "TG1039";
 /// Approvals that nobody can give.
 pub(crate) const BAD_APPROVE: &str = "TG1060";
 
+/// A variable that decides what a step runs.
+pub(crate) const STEERING: &str = "TG6602";
+
 /// A command that moves traffic with an option that does not exist.
 pub(crate) const NO_SUCH_OPTION: &str = "TG2001";
 /// A way back that can leave both slots empty.

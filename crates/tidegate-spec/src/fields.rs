@@ -8,7 +8,7 @@ use crate::report::{Report, Span};
 use crate::words;
 
 /// Keys that are easily written one level too high or too low, and where they belong.
-const HOMES: [(&str, &str); 19] = [
+const HOMES: [(&str, &str); 18] = [
     ("advance_if", "traffic"),
     ("at_least", "traffic.each"),
     ("confidence", "traffic.each"),
@@ -26,7 +26,6 @@ const HOMES: [(&str, &str); 19] = [
     ("run", "deploy"),
     ("slots", "deploy"),
     ("smoke", "deploy"),
-    ("steps", "traffic"),
     ("watch", "after"),
 ];
 

@@ -16,6 +16,7 @@ use crate::checklist;
 use crate::codes;
 use crate::command;
 use crate::compose;
+use crate::custom;
 use crate::declared;
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::environments;
@@ -170,6 +171,7 @@ fn plan(resolved: &Resolved, context: &Context<'_>, report: &mut Report<'_>) -> 
     let gates = check::gates(fields.get("check"), report);
     let window = window::window(fields.get("window"), context.files, report);
     let targets = targets::targets(fields.get("targets"), report);
+    let steps = custom::steps(fields.get("steps"), report);
     let approve = approve::approve(fields.get("approve"), fields.get("people"), report);
     let checklist = checklist::checklist(fields.get("checklist"), report);
     fields.finish(&LATER, report);
@@ -195,6 +197,8 @@ fn plan(resolved: &Resolved, context: &Context<'_>, report: &mut Report<'_>) -> 
         gates,
         approve,
         change: None,
+        backup: None,
+        custom: steps,
         checklist,
         layers: Vec::new(),
         window,

@@ -13,6 +13,7 @@ mod checklist;
 mod codes;
 mod command;
 mod compose;
+mod custom;
 mod declared;
 mod detect;
 mod diagnostic;

@@ -7,6 +7,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 
 mod abort;
+mod admin;
 mod advance;
 mod api;
 mod approve;
@@ -32,6 +33,7 @@ mod hold;
 mod import;
 mod inbox;
 mod init;
+mod launch;
 mod list;
 mod login;
 mod logs;
@@ -42,19 +44,24 @@ mod probe;
 mod project;
 mod proxy;
 mod reject;
+mod report;
 mod resume;
 mod rollback;
 mod server;
+mod service;
 pub(crate) mod session;
 mod shim;
 mod show;
 mod simulate;
 mod slot;
 mod status;
+mod step;
 mod suite;
+mod support;
 mod timeline;
 mod traffic;
 mod tree;
+mod trigger;
 mod user;
 mod verdict;
 mod version;
@@ -134,6 +141,8 @@ enum Verb {
     Show(show::Args),
     /// Everything that happened to a deployment, in order
     Timeline(timeline::Args),
+    /// The report on a deployment: what was done, by whom, on what evidence, at what cost
+    Report(report::Args),
     /// What the judge said, and the same made again from what it heard
     #[command(subcommand)]
     Verdict(verdict::Verb),
@@ -177,12 +186,18 @@ enum Verb {
     /// Run the smoke suite against a slot
     #[command(subcommand)]
     Suite(suite::Verb),
+    /// The custom steps of a deployment
+    #[command(subcommand)]
+    Step(step::Verb),
     /// How the gates of a release stand
     #[command(subcommand)]
     Gate(gate::Verb),
     /// Reports that gates rest on
     #[command(subcommand)]
     Evidence(evidence::Verb),
+    /// What watches repositories for releases
+    #[command(subcommand)]
+    Trigger(trigger::Verb),
     /// Servers by name, and which one is asked
     #[command(subcommand)]
     Context(context::Verb),
@@ -201,6 +216,14 @@ enum Verb {
     /// Access of machines
     #[command(subcommand)]
     Token(user::Token),
+    /// Care for Tidegate's own state: back up, check, restore, remove what nobody needs
+    #[command(subcommand)]
+    Admin(admin::Verb),
+    /// The server as a service of this machine: install it, take it away, look at it
+    #[command(subcommand)]
+    Service(service::Verb),
+    /// Everything that helps whoever is asked for help, in one file and without secrets
+    SupportBundle(support::Args),
     /// A raw call of the HTTP API
     Api(api::Args),
     /// Completion for a shell
@@ -212,6 +235,9 @@ enum Verb {
     /// Look after the instances of one slot (started by the server)
     #[command(hide = true)]
     Shim(shim::Args),
+    /// Become the program of a custom step (started by the server)
+    #[command(hide = true)]
+    Launch,
     /// Evaluate one condition (started by the server)
     #[command(hide = true)]
     Expr(expr::Args),
@@ -237,6 +263,7 @@ impl Cli {
         match &self.verb {
             Verb::Shim(args) => Some(shim::run(args)),
             Verb::Expr(args) => Some(expr::run(args)),
+            Verb::Launch => Some(launch::run()),
             _ => None,
         }
     }
@@ -257,6 +284,7 @@ impl Cli {
         let session = Session::new(self.globals)?;
         match self.verb {
             Verb::Init(args) => init::run(&session, &args),
+            Verb::Admin(verb) => admin::run(&session, &verb).await,
             Verb::Demo(args) => demo::run(&session, &args).await,
             Verb::Deploy(args) => deploy::run(&session, &args).await,
             Verb::Plan(args) => plan::run(&session, &args).await,
@@ -279,6 +307,7 @@ impl Cli {
             Verb::List(args) => list::run(&session, &args).await,
             Verb::Show(args) => show::run(&session, &args).await,
             Verb::Timeline(args) => timeline::run(&session, &args).await,
+            Verb::Report(args) => report::run(&session, &args).await,
             Verb::Verdict(verb) => verdict::run(&session, &verb).await,
             Verb::Simulate(args) => simulate::run(&session, &args).await,
             Verb::Backtest(args) => backtest::run(&session, &args).await,
@@ -296,8 +325,10 @@ impl Cli {
             Verb::Traffic(verb) => traffic::run(&session, &verb).await,
             Verb::Probe(verb) => probe::run(&session, &verb).await,
             Verb::Suite(verb) => suite::run(&session, &verb).await,
+            Verb::Step(verb) => step::run(&session, &verb).await,
             Verb::Gate(verb) => gate::run(&session, &verb).await,
             Verb::Context(verb) => context::run(&session, &verb),
+            Verb::Trigger(verb) => trigger::run(&session, &verb).await,
             Verb::Audit(verb) => audit::run(&session, &verb).await,
             Verb::Evidence(verb) => evidence::run(&session, &verb).await,
             Verb::Login(args) => login::run(&session, &args).await,
@@ -305,11 +336,14 @@ impl Cli {
             Verb::Whoami(args) => login::whoami(&session, &args).await,
             Verb::User(verb) => user::user(&session, &verb).await,
             Verb::Token(verb) => user::token(&session, &verb).await,
+            Verb::Service(verb) => service::run(&session, &verb).await,
+            Verb::SupportBundle(args) => support::run(&session, &args).await,
             Verb::Api(args) => api::run(&session, &args).await,
             Verb::Completions(args) => completions::run(&session, &args),
             Verb::Man(args) => man::run(&session, &args),
             Verb::Version(args) => version::run(&session, &args),
             Verb::Shim(args) => shim::run(&args),
+            Verb::Launch => launch::run(),
             Verb::Expr(args) => expr::run(&args),
         }
     }

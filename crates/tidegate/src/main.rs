@@ -7,16 +7,21 @@ use exit::Exit;
 use failure::Failure;
 
 mod api;
+mod backup;
 mod cli;
 mod client;
 mod codes;
 mod conditions;
 mod exit;
 mod failure;
+mod ical;
+mod leaves;
 mod people;
 mod problem;
+mod redact;
 #[cfg(test)]
 mod reference;
+mod report;
 mod server;
 mod state_dir;
 mod terminal;

@@ -141,18 +141,18 @@ fn judge(row: &Row<'_>, proofs: &Proofs<'_>) -> Vec<Finding> {
 }
 
 /// What stands in backticks.
-fn quoted(cell: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn quoted(cell: &str) -> impl Iterator<Item = &str> {
     cell.split('`').skip(1).step_by(2)
 }
 
 /// Everything that can prove a row: files, folders and test functions.
-struct Proofs<'a> {
+pub(crate) struct Proofs<'a> {
     paths: BTreeSet<&'a str>,
     functions: BTreeMap<String, BTreeSet<&'a str>>,
 }
 
 impl<'a> Proofs<'a> {
-    fn of(tree: &'a Tree) -> Proofs<'a> {
+    pub(crate) fn of(tree: &'a Tree) -> Proofs<'a> {
         let mut functions: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
         for file in tree.files.iter().filter(|file| file.is_rust()) {
             for name in tests_in(file.text.as_deref().unwrap_or("")) {
@@ -162,7 +162,7 @@ impl<'a> Proofs<'a> {
         Proofs { paths: tree.paths_and_folders(), functions }
     }
 
-    fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         match name.rsplit_once("::") {
             Some((path, function)) => {
                 self.functions.get(function).is_some_and(|files| files.contains(path))

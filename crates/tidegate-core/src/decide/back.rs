@@ -4,10 +4,13 @@
 
 use jiff::Timestamp;
 
-use super::forward::{backend_of, candidate_slot, deployment_ended, phase_entered, web};
+use super::forward::{
+    Course, backend_of, candidate_slot, course, deployment_ended, own_tasks, phase_entered, web,
+};
+use crate::deadline::stage_limit;
 use crate::event::{Ending, Event};
 use crate::ids::PartName;
-use crate::plan::PartKind;
+use crate::plan::{Moment, PartKind};
 use crate::state::{Deployment, Phase, PhaseResult, Reason, Stage, State, TableState, Tenant};
 use crate::verdict::Outcome;
 use crate::weight::{Split, Weight};
@@ -72,16 +75,20 @@ pub(super) fn following(state: &State, deployment: &Deployment, now: Timestamp) 
         }
         Stage::Traffic => tables_confirmed(state, deployment).then(|| enter_verify(deployment)),
         Stage::Verify => verify(state, deployment),
-        Stage::ScaleDown => candidates_are_empty(state, deployment).then(|| end(deployment, None)),
+        Stage::ScaleDown if candidates_are_empty(state, deployment) => {
+            after_steps(state, deployment, || end(deployment, None))
+        }
+        Stage::ScaleDown => None,
     };
     if let Some(events) = done {
         return events;
     }
-    let overdue =
-        now.duration_since(deployment.phase_since) >= deployment.plan.limits.rollback_stage;
+    let overdue = now.duration_since(deployment.phase_since) >= stage_limit(deployment);
     match (overdue, stuck, stage) {
         (false, _, _) | (_, true, _) => Vec::new(),
-        (true, false, Stage::Verify) => end_unverified(deployment, "did not end in time"),
+        (true, false, Stage::Verify) => {
+            end_unverified(deployment, "the check after the rollback did not end in time")
+        }
         // The traffic is safe and verified: a candidate that does not stop is not a reason to
         // keep people waiting. The runtime keeps trying.
         (true, false, Stage::ScaleDown) => {
@@ -170,20 +177,38 @@ fn enter_verify(deployment: &Deployment) -> Vec<Event> {
 }
 
 fn verify(state: &State, deployment: &Deployment) -> Option<Vec<Event>> {
-    if deployment.tasks.is_empty() {
-        return Some(enter_scale_down(state, deployment));
+    if own_tasks(deployment).next().is_some() {
+        let (outcome, summary) = super::forward::tasks_outcome(deployment)?;
+        let how = match outcome {
+            Outcome::Pass | Outcome::Waived => None,
+            Outcome::Fail => Some("failed"),
+            Outcome::NoData => Some("gave no answer"),
+        };
+        if let Some(how) = how {
+            let how = format!("the check after the rollback {how}: {summary}");
+            return Some(end_unverified(deployment, &how));
+        }
     }
-    let (outcome, summary) = super::forward::tasks_outcome(deployment)?;
-    Some(match outcome {
-        Outcome::Pass | Outcome::Waived => enter_scale_down(state, deployment),
-        Outcome::Fail => end_unverified(deployment, &format!("failed: {summary}")),
-        Outcome::NoData => end_unverified(deployment, &format!("gave no answer: {summary}")),
-    })
+    after_steps(state, deployment, || enter_scale_down(state, deployment))
+}
+
+/// The custom steps of the way back come once the users are safe; `None` while they run.
+fn after_steps(
+    state: &State,
+    deployment: &Deployment,
+    done: impl FnOnce() -> Vec<Event>,
+) -> Option<Vec<Event>> {
+    match course(state, deployment, Moment::Rollback) {
+        Course::Done => Some(done()),
+        Course::Busy => None,
+        Course::Following(events) => Some(events),
+        Course::Bad(_, why) => Some(end_unverified(deployment, &why)),
+    }
 }
 
 /// Both slots stay as they are: with one in doubt, neither is taken away.
 fn end_unverified(deployment: &Deployment, how: &str) -> Vec<Event> {
-    let why = format!("{}; the check after the rollback {how}", why_of(deployment));
+    let why = format!("{}; {how}", why_of(deployment));
     vec![deployment_ended(deployment, Ending::RolledBackUnverified, why)]
 }
 

@@ -9,6 +9,7 @@ use jiff::SignedDuration;
 use super::Draft;
 use super::approving;
 use super::back::{go_back, go_back_again};
+use super::custom;
 use super::forward::{deployment_ended, dwell_left, enter_finish, may_advance, pass_step, started};
 use super::gates;
 use crate::approval::gate::conditions;
@@ -17,7 +18,9 @@ use crate::event::{DeploymentKind, Ending, Event};
 use crate::gate::GATES_MAX;
 use crate::ids::DeploymentId;
 use crate::input::Command;
-use crate::plan::{HoldEnd, INSTANCES_MAX, PARTS_MAX, Plan, STEPS_MAX};
+use crate::plan::{
+    CUSTOM_MAX, HoldEnd, INSTANCES_MAX, Moment, PARTS_MAX, Plan, STEPS_MAX, disorder,
+};
 use crate::rejection::Rejection;
 use crate::state::{Deployment, Ended, Hold, HoldCause, Phase, PhaseResult, Reason, State};
 use crate::verdict::{Call, HoldReason};
@@ -49,6 +52,9 @@ pub(super) fn decide(draft: &mut Draft, command: &Command) -> Result<(), Rejecti
         Command::Reject { deployment, category, reason } => {
             approving::reject(draft, deployment, *category, reason)
         }
+        Command::Settle { deployment, step, done, reason } => {
+            custom::settle(draft, deployment, step, *done, reason)
+        }
         Command::AddEvidence { evidence } => gates::add(draft, evidence),
         Command::Waive { .. } => gates::waive(draft, command),
         Command::Freeze { name, reason, from, until } => {
@@ -70,7 +76,10 @@ pub(super) fn decide(draft: &mut Draft, command: &Command) -> Result<(), Rejecti
     }
 }
 
-fn in_flight<'a>(state: &'a State, id: &DeploymentId) -> Result<&'a Deployment, Rejection> {
+pub(super) fn in_flight<'a>(
+    state: &'a State,
+    id: &DeploymentId,
+) -> Result<&'a Deployment, Rejection> {
     state
         .current
         .as_ref()
@@ -172,6 +181,12 @@ fn check_plan(state: &State, plan: &Plan) -> Result<(), Rejection> {
         }
     }
     check_gates(plan)?;
+    if plan.custom.len() > CUSTOM_MAX {
+        return invalid("it has too many custom steps");
+    }
+    if let Some((step, what)) = disorder(&plan.custom) {
+        return invalid(&format!("the step {step} {what}"));
+    }
     if let Some(scope) = state.scope.as_ref().filter(|scope| **scope != plan.scope) {
         return Err(Rejection::PlanInvalid {
             what: format!("it belongs to another service than {scope}"),
@@ -354,6 +369,8 @@ fn rollback(
     // Coming back is one step and asks nobody.
     plan.traffic.steps = vec![Weight::WHOLE];
     plan.required = crate::plan::Required::default();
+    plan.backup = None;
+    plan.custom.retain(|step| step.at == Moment::Rollback);
     let artifact = earlier.artifact.clone();
     let binding = artifact.clone();
     let hot = still_runs(&draft.state, &plan, artifact.as_ref());

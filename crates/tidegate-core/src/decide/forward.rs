@@ -6,6 +6,7 @@
 //! [`publishing`] makes the tables, [`windows`] looks at the calendar.
 
 mod approving;
+mod custom;
 mod finishing;
 mod holding;
 mod preparing;
@@ -21,9 +22,12 @@ use crate::absence::absences;
 use crate::event::{Ending, Event};
 use crate::ids::{PartName, SlotName};
 use crate::plan::{HoldEnd, Part};
-use crate::state::{Deployment, Phase, PhaseResult, Reason, State, TaskProgress};
+use crate::state::{
+    Deployment, Phase, PhaseResult, Reason, State, TaskId, TaskProgress, TaskState,
+};
 use crate::verdict::{Call, Outcome};
 
+pub(super) use custom::{Course, course};
 pub(super) use finishing::enter_finish;
 pub(super) use publishing::backend_of;
 pub(super) use shifting::{dwell_left, may_advance, pass_step};
@@ -64,6 +68,9 @@ fn forward(state: &State, deployment: &Deployment, now: Timestamp) -> Vec<Event>
         return holding::held(state, deployment, hold, now);
     }
     if let Some(hold) = windows::overrun(state, deployment, now) {
+        return vec![hold];
+    }
+    if let Some(hold) = custom::lost(deployment, now) {
         return vec![hold];
     }
     match deployment.phase {
@@ -135,10 +142,10 @@ fn due_retries(deployment: &Deployment, now: Timestamp) -> Vec<Event> {
     .collect()
 }
 
-/// The outcome of the phase's tasks once all have ended, with the summary of the worst.
+/// The outcome of the phase's own tasks once all have ended, with the summary of the worst.
 pub(super) fn tasks_outcome(deployment: &Deployment) -> Option<(Outcome, String)> {
     let mut worst: Option<(Outcome, String)> = None;
-    for task in deployment.tasks.values() {
+    for task in own_tasks(deployment) {
         let TaskProgress::Done { outcome, summary } = &task.progress else {
             return None;
         };
@@ -148,6 +155,12 @@ pub(super) fn tasks_outcome(deployment: &Deployment) -> Option<(Outcome, String)
         }
     }
     worst
+}
+
+/// The tasks that a phase gives out by itself; those of the user come after them.
+pub(super) fn own_tasks(deployment: &Deployment) -> impl Iterator<Item = &TaskState> {
+    let own = deployment.tasks.iter().filter(|(id, _)| !matches!(id, TaskId::Custom(_)));
+    own.map(|(_, task)| task)
 }
 
 pub(super) fn candidate_slot(deployment: &Deployment, part: &PartName) -> Option<SlotName> {

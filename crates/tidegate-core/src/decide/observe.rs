@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 
 use super::Draft;
 use super::back::{go_back, split_back};
+use super::custom;
 use super::forward::{backend_of, deployment_ended};
 use super::gates;
 use crate::approval::Facts;
@@ -27,6 +28,9 @@ pub(super) fn decide(draft: &mut Draft, observation: &Observation) {
     match observation {
         Observation::Task { deployment, task, attempt, report } => {
             finish_task(draft, deployment, task, *attempt, report);
+        }
+        Observation::Step { deployment, step, attempt, report } => {
+            custom::reported(draft, deployment, step, *attempt, report);
         }
         Observation::Gates { deployment, attempt, found } => {
             gates::weighed(draft, deployment, *attempt, found);
@@ -121,7 +125,7 @@ fn rights(draft: &mut Draft, id: &DeploymentId, asked_about: u64, facts: &BTreeM
     }
 }
 
-fn backoff(attempt: u32) -> SignedDuration {
+pub(super) fn backoff(attempt: u32) -> SignedDuration {
     let doubled = 1_i32.checked_shl(attempt.saturating_sub(1)).filter(|factor| *factor > 0);
     doubled
         .and_then(|factor| RETRY_FIRST.checked_mul(factor))

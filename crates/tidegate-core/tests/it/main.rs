@@ -7,6 +7,8 @@ mod checklists;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod custom;
+#[cfg(test)]
 mod gates;
 #[cfg(test)]
 mod layers;

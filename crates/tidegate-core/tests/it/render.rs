@@ -89,6 +89,11 @@ fn details(recorded: &Recorded, start: Timestamp) -> String {
             format!("{deployment} {}: {why}", ending.words())
         }
         Event::Faulted { code, what } => format!("{code} {what}"),
+        Event::TaskBegan { .. }
+        | Event::TaskLost { .. }
+        | Event::TaskSettled { .. }
+        | Event::StepGave { .. }
+        | Event::StepSkipped { .. } => crate::custom::details(&recorded.event),
         other => part_details(other),
     }
 }
@@ -219,6 +224,7 @@ pub(crate) fn state(state: &State, start: Timestamp, now: Timestamp) -> Vec<Stri
                 TaskProgress::Waiting { until, .. } => {
                     format!("again at {}", offset(start, *until))
                 }
+                TaskProgress::Lost { .. } => "lost".to_owned(),
                 TaskProgress::Done { outcome, .. } => outcome.word().to_owned(),
             };
             lines.push(format!("task {} #{} {progress}", task_name(task), state.attempt));
@@ -346,6 +352,7 @@ fn hold_words(hold: &Hold, start: Timestamp) -> String {
         HoldCause::Unconfirmed => "unconfirmed",
         HoldCause::Condition => "on a condition",
         HoldCause::Window => "by the window",
+        HoldCause::Lost => "for a lost step",
     };
     let then = match hold.then {
         HoldEnd::Rollback => "roll back",

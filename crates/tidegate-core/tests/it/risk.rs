@@ -27,6 +27,7 @@ fn ended(plan: Plan, ending: Ending) -> Ended {
         passed: Vec::new(),
         approved_by: Vec::new(),
         parts: std::collections::BTreeMap::new(),
+        steps: std::collections::BTreeMap::new(),
     }
 }
 

@@ -12,9 +12,9 @@ use tidegate_core::digest::Digest;
 use tidegate_core::gate::Gate;
 use tidegate_core::ids::{DeploymentId, EnvironmentName, PartName, Scope, ServiceName, SlotName};
 use tidegate_core::plan::{
-    Ask, Bake, CohortBy, Comparison, Floor, HoldEnd, Judging, KeepPrevious, Limits, Metric,
-    Otherwise, Part, PartKind, Plan, Probe, Protocol, Release, Required, Route, Rule, Run, Smoke,
-    SmokeRun, Traffic,
+    Ask, Bake, CohortBy, Comparison, CustomStep, Floor, HoldEnd, Judging, KeepPrevious, Limits,
+    Metric, Otherwise, Part, PartKind, Plan, Probe, Protocol, Release, Required, Route, Rule, Run,
+    Smoke, SmokeRun, Traffic,
 };
 use tidegate_core::weight::Weight;
 use tidegate_core::window::Window;
@@ -42,6 +42,7 @@ pub(crate) struct Shape {
     pub(crate) approve: Option<Approve>,
     pub(crate) change: Option<Change>,
     pub(crate) window: Option<Window>,
+    pub(crate) custom: Vec<CustomStep>,
     pub(crate) checklist: Vec<Item>,
 }
 
@@ -64,6 +65,7 @@ impl Default for Shape {
             approve: None,
             change: None,
             window: None,
+            custom: Vec::new(),
             checklist: Vec::new(),
         }
     }
@@ -113,6 +115,7 @@ impl Shape {
             "open" | "closed" | "overrun" => crate::windows::set(&mut self.window, key, value)?,
             "box" => crate::checklists::set(&mut self.checklist, value)?,
             "nobody" => self.asks_nobody(),
+            "custom" => self.custom = crate::custom::steps(value)?,
             "attempts" => self.limits.attempts = number(value)?,
             _ => return Err(format!("a plan has no {key}={value}")),
         }
@@ -155,6 +158,8 @@ impl Shape {
             gates: self.gates.clone(),
             approve: self.approve.clone(),
             change: self.change.clone(),
+            backup: None,
+            custom: self.custom.clone(),
             window: self.window.clone(),
             checklist: self.checklist.clone(),
             layers: Vec::new(),

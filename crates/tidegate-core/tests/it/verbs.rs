@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use tidegate_core::approval::{Category, Credential, Facts, gate};
 use tidegate_core::event::{Event, OverrideKind, Recorded};
-use tidegate_core::ids::{Actor, DeploymentId, PartName};
+use tidegate_core::ids::{Actor, DeploymentId, PartName, StepName};
 use tidegate_core::input::{
     Approval, Command, Input, Observation, Overridden, SplitRead, TaskReport,
 };
@@ -32,7 +32,7 @@ pub(crate) struct Script {
 }
 
 /// One line, split into words; quoted text is one word, `--name value` is taken out.
-struct Words {
+pub(crate) struct Words {
     words: Vec<String>,
     next: usize,
 }
@@ -56,22 +56,22 @@ impl Words {
         word
     }
 
-    fn need(&mut self, what: &str) -> Result<String, String> {
+    pub(crate) fn need(&mut self, what: &str) -> Result<String, String> {
         self.next().ok_or_else(|| format!("say {what}"))
     }
 
-    fn or(&mut self, default: &str) -> String {
+    pub(crate) fn or(&mut self, default: &str) -> String {
         self.next().unwrap_or_else(|| default.to_owned())
     }
 
     /// Takes `--name` out.
-    fn flag(&mut self, name: &str) -> bool {
+    pub(crate) fn flag(&mut self, name: &str) -> bool {
         let at = self.words.iter().position(|word| word == name);
         at.map(|at| self.words.remove(at)).is_some()
     }
 
     /// Takes `--name value` out.
-    fn option(&mut self, name: &str) -> Option<String> {
+    pub(crate) fn option(&mut self, name: &str) -> Option<String> {
         let at = self.words.iter().position(|word| word == name)?;
         self.words.remove(at);
         (at < self.words.len()).then(|| self.words.remove(at))
@@ -326,6 +326,7 @@ impl Script {
                 let to = words.option("--to");
                 Command::Rollback { deployment: self.next_id(), to, reason: words.or("it is bad") }
             }
+            "settle" => crate::custom::settle(named, words)?,
             "evidence" => crate::gates::evidence(&words.need("a name")?, &words.need("a version")?),
             "waive" => {
                 let lasts = duration(&words.option("--for").unwrap_or_else(|| "1h".to_owned()))?;
@@ -535,6 +536,10 @@ impl Script {
         let version = current.map(|current| current.plan.release.version.clone());
         let built = words.option("--artifact").or(version).filter(|_| task == TaskId::Prepare);
         let made = built.map(|version| made_of(&version, &artifact(&version)));
+        if let TaskId::Custom(step) = task {
+            let attempt = attempt.or(running).unwrap_or(1);
+            return crate::custom::report(named, step, attempt, outcome, retryable, words);
+        }
         let summary = words.or(outcome.word());
         let report = TaskReport { outcome, summary, retryable, made };
         let attempt = attempt.or(running).unwrap_or(1);
@@ -592,6 +597,7 @@ fn task(word: &str) -> Result<TaskId, String> {
     Ok(match word.split_once(':') {
         Some(("health", name)) => TaskId::Health(part(name)),
         Some(("smoke", name)) => TaskId::Smoke(part(name)),
+        Some(("custom", name)) => TaskId::Custom(StepName::new(name).unwrap()),
         Some(("address", name)) => TaskId::Address(part(name)),
         _ => match word {
             "live" => TaskId::CheckLive,

@@ -123,6 +123,7 @@ pub(crate) fn task_name(task: &TaskId) -> String {
         TaskId::Health(part) => format!("health:{part}"),
         TaskId::Smoke(part) => format!("smoke:{part}"),
         TaskId::VerifyLive => "verify".to_owned(),
+        TaskId::Custom(step) => format!("custom:{step}"),
     }
 }
 
@@ -140,6 +141,9 @@ pub(crate) fn answer(state: &State, effect: &Effect) -> Observation {
             part: table.part.clone(),
             read: SplitRead { generation: Some(table.generation), overridden: None },
         },
+        Effect::Run { deployment, task: TaskId::Custom(step), attempt, .. } => {
+            crate::custom::answer(deployment, step, *attempt)
+        }
         Effect::Run { deployment, task, attempt, job, .. } => Observation::Task {
             deployment: deployment.clone(),
             task: task.clone(),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::hidden::Hidden;
 use crate::once::{self, End, Once};
 use crate::text;
 
@@ -17,7 +18,17 @@ pub(super) async fn ask(
     env: BTreeMap<String, String>,
     limit: Duration,
 ) -> Answer {
-    let once = Once { argv, directory: artifact, env, timeout: limit, log: None, thorough: false };
+    let once = Once {
+        argv,
+        directory: artifact,
+        env,
+        timeout: limit,
+        log: None,
+        thorough: false,
+        mark: None,
+        input: None,
+        hidden: Hidden::default(),
+    };
     let ran = once::run(once).await.map_err(|error| format!("{error} [TG4103]"))?;
     if ran.succeeded() {
         return Ok(());

@@ -12,6 +12,7 @@ mod change;
 mod cli;
 mod export;
 mod history;
+mod tags;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -26,6 +27,7 @@ use tidegate_engine::ports::{Changed, Failure, Releases};
 use tokio::sync::Mutex;
 
 use crate::files;
+use crate::hidden::Hidden;
 use crate::once::{self, End, Once};
 use crate::text;
 
@@ -118,6 +120,9 @@ impl GitReleases {
             timeout: step.timeout.unsigned_abs(),
             log: Some(&log),
             thorough: true,
+            mark: None,
+            input: None,
+            hidden: Hidden::default(),
         })
         .await
         .map_err(|error| Failure::permanent("TG3009", format!("the build: {error}")))?;

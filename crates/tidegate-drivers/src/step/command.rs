@@ -12,6 +12,7 @@ use tidegate_engine::ports::CheckReport;
 use tidegate_evidence::Licences;
 
 use crate::files;
+use crate::hidden::Hidden;
 use crate::once::{self, End, Once};
 use crate::scm::artifact;
 use crate::text;
@@ -65,6 +66,9 @@ async fn attempt(suite: &Suite<'_>, argv: &[String], junit: Option<&str>) -> Che
         timeout: suite.timeout,
         log: Some(suite.log),
         thorough: true,
+        mark: None,
+        input: None,
+        hidden: Hidden::default(),
     };
     let ran = match once::run(once).await {
         Ok(ran) => ran,

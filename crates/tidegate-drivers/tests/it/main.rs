@@ -15,3 +15,4 @@ mod recordings;
 mod releases;
 mod setup;
 mod traffic;
+mod work;

@@ -120,6 +120,8 @@ pub(crate) fn plan(repository: &str, commit: &str, build: Option<Step>) -> Plan 
         gates: Vec::new(),
         approve: None,
         change: None,
+        backup: None,
+        custom: Vec::new(),
         window: None,
         checklist: Vec::new(),
         layers: Vec::new(),

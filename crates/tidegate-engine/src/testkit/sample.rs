@@ -75,6 +75,8 @@ pub fn plan(version: &str) -> Plan {
         gates: Vec::new(),
         approve: None,
         change: None,
+        backup: None,
+        custom: Vec::new(),
         window: None,
         checklist: Vec::new(),
         layers: Vec::new(),

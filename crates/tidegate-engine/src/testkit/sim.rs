@@ -23,7 +23,7 @@ use super::memory_journal::MemoryJournal;
 use super::sample;
 use super::world::{Behaviour, Unkindness, World};
 use crate::engine::Engine;
-use crate::ports::{DeploymentRow, Journal, JournalError, Ports, Snapshot, Verified};
+use crate::ports::{DeploymentRow, Journal, JournalError, Placed, Ports, Snapshot, Verified};
 
 /// Virtual time in which faults may happen.
 const UNKIND: Duration = Duration::from_secs(20 * 60);
@@ -110,6 +110,7 @@ impl Sim {
                 traffic: Arc::clone(&world) as _,
                 releases: Arc::clone(&world) as _,
                 checks: Arc::clone(&world) as _,
+                steps: Arc::clone(&world) as _,
                 metrics: Arc::clone(&world) as _,
                 recordings: Arc::clone(&world) as _,
                 evidence: Arc::clone(&world) as _,
@@ -426,9 +427,19 @@ impl Journal for SimJournal {
     async fn deployments(
         &self,
         scope: Option<&Scope>,
+        before: Option<&DeploymentId>,
         limit: u32,
     ) -> Result<Vec<DeploymentRow>, JournalError> {
-        self.inner.deployments(scope, limit).await
+        self.inner.deployments(scope, before, limit).await
+    }
+
+    async fn recent(
+        &self,
+        scope: Option<&Scope>,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<Placed>, JournalError> {
+        self.inner.recent(scope, before, limit).await
     }
 
     async fn find(&self, id: &DeploymentId) -> Result<Option<DeploymentRow>, JournalError> {

@@ -203,6 +203,42 @@ pub(crate) const BEFORE: Shape = Shape::Map(&[
     key("attest", &TEXTS, "what a person must say, by name"),
 ]);
 
+/// `steps`.
+pub(crate) const STEPS: Shape = Shape::Named(&Shape::Map(&[
+    key("at", &Shape::Word(&crate::custom::MOMENTS), "when it runs"),
+    key("needs", &ONE_OR_MORE, "steps that come before it"),
+    key("when", &Shape::Word(&["always", "first", "update"]), "for which deployments it runs"),
+    key("parallel", &Shape::Flag, "whether others of its moment may run at the same time"),
+    key("matrix", &Shape::Named(&TEXTS), "variables whose values make a step each"),
+    key("run", &COMMAND, "the command, in a copy of the release"),
+    key("shell", &Shape::Text, "the command as a shell line"),
+    key("env", &Shape::Named(&Shape::Text), "variables that it sees"),
+    key(
+        "http",
+        &Shape::Map(&[
+            key("method", &Shape::Word(&["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]), "how"),
+            key("url", &Shape::Text, "where"),
+            key("headers", &Shape::Named(&Shape::Text), "headers"),
+            key("body", &Shape::Text, "the body"),
+            key("status", &Shape::Any(&[Shape::Count, Shape::List(&Shape::Count)]), "good answers"),
+            key("contains", &Shape::Text, "a text that the answer must contain"),
+        ]),
+        "a request instead of a command",
+    ),
+    key("timeout", &Shape::Duration, "stopped after this"),
+    key("retries", &Shape::Count, "how often it is repeated when it fails"),
+    key("idempotent", &Shape::Flag, "whether doing it twice is as good as once"),
+    key("verify", &COMMAND, "says whether it was done: exits with 0 for yes, 1 for no"),
+    key(
+        "outputs",
+        &Shape::Named(&Shape::Word(&["text", "number", "flag"])),
+        "values that it leaves for others",
+    ),
+    key("artifacts", &TEXTS, "files that it leaves for others, kept by digest"),
+    key("writes", &ONE_OR_MORE, "absolute paths that it may write to besides its own copy"),
+    key("secrets", &Shape::Named(&Shape::Secret), "variables that name the file of a secret"),
+]));
+
 /// `secrets`.
 pub(crate) const SECRETS: Shape = Shape::Named(&Shape::Any(&[
     Shape::Secret,

@@ -3,7 +3,7 @@
 
 use super::process::{
     AFTER_THEN, ALERTS, APPROVE, BACKUP, BEFORE, CHECK, CHECKLIST, DUTIES, FLAGS, INCIDENT,
-    METRICS, MONITORS, PEOPLE, PLAN, RECOVERY, RELEASE_START, ROLES, SECRETS, SYSTEMS, TELL,
+    METRICS, MONITORS, PEOPLE, PLAN, RECOVERY, RELEASE_START, ROLES, SECRETS, STEPS, SYSTEMS, TELL,
     VERIFY, WINDOW,
 };
 use super::{COMMAND, Key, Shape, declared, key};
@@ -40,6 +40,7 @@ pub(crate) static ROOT: &[Key] = &[
     declared("secrets", &SECRETS, "secrets, where they come from, how old they may be"),
     declared("flags", &FLAGS, "feature flags and the state they must be in"),
     declared("systems", &SYSTEMS, "facts about the world that are looked up before it is changed"),
+    key("steps", &STEPS, "work of your own, each at its moment of the process"),
     key("build", &BUILD, "how a release becomes an artifact"),
     key("deploy", &Shape::Map(DEPLOY), "what runs, when the service has one part"),
     key("parts", &Shape::Named(&PART), "what runs, when it has several"),

@@ -18,6 +18,7 @@ mod lints;
 mod processes;
 mod reference;
 mod runbooks;
+mod steps;
 mod tools;
 
 use tidegate_core::plan::{Plan, Release};

@@ -76,6 +76,8 @@ fn every_key_is_in_the_tables() {
         format!("{head}targets: {{qqqqqq: 1}}\n"),
         format!("{head}approve: {{qqqqqq: 1}}\n"),
         format!("{head}approve: {{rules: [{{need: 1, qqqqqq: 1}}]}}\n"),
+        format!("{head}steps: {{s: {{at: bake, run: [a], qqqqqq: 1}}}}\n"),
+        format!("{head}steps: {{s: {{at: bake, http: {{qqqqqq: 1}}}}}}\n"),
         format!("{head}people: {{g: {{members: [a], qqqqqq: 1}}}}\n"),
     ] {
         let findings = read(&source).err().unwrap_or_default();

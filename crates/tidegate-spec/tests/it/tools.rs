@@ -20,12 +20,12 @@ fn folder() -> std::path::PathBuf {
 
 fn report(imported: &Imported) -> String {
     let lines = imported.entries.iter().map(|entry| {
-        let (how, to) = (entry.how.word(), entry.to.join(", "));
-        let head = format!("{:>3} {how:15} {}", entry.line, entry.text);
-        format!("{head}\n    {to} | {} | {}\n", entry.value, entry.why)
+        let (to, how) = (entry.to.join(", "), entry.how.word());
+        let line = format!("{:>3} {how:15} {}", entry.line, entry.text);
+        format!("{line}\n    {to} | {} | {}\n", entry.value, entry.why)
     });
-    let lines: String = lines.collect();
-    format!("{lines}\n{}", imported.draft)
+    let text: String = lines.collect();
+    format!("{text}\n{}", imported.draft)
 }
 
 #[test]

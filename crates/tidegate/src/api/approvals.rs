@@ -18,6 +18,7 @@ use super::{Api, locate};
 use crate::problem::Problem;
 use crate::view::approval::{Inbox, Item, Sheet};
 use crate::view::request::{self, Accepted};
+use crate::view::trigger::Trigger;
 
 /// Agree to exactly the binding that was seen.
 #[utoipa::path(
@@ -191,8 +192,25 @@ pub(crate) async fn inbox(State(api): State<Api>, principal: Principal) -> Reply
     let states = scopes.iter().filter_map(|scope| api.engine().state(scope));
     let mut items: Vec<Item> =
         states.flat_map(|state: std::sync::Arc<ServiceState>| sheet::items(&state, now)).collect();
+    items.extend(api.parts().triggers.shown().into_iter().filter_map(ready));
     items.sort_by_key(|item| (item.until.unwrap_or(jiff::Timestamp::MAX), item.since));
     std::future::ready(Ok(axum::Json(Inbox { who: principal.name.clone(), items }))).await
+}
+
+/// A release that a trigger found, and that somebody is to begin.
+fn ready(trigger: Trigger) -> Option<Item> {
+    let ready = trigger.ready?;
+    Some(Item {
+        kind: "release".to_owned(),
+        deployment: String::new(),
+        service: ready.service,
+        environment: ready.environment,
+        version: ready.version,
+        sentence: trigger.sentence,
+        since: ready.since,
+        until: None,
+        command: ready.command,
+    })
 }
 
 /// How much waits for people.

@@ -68,6 +68,11 @@ impl Narrator {
             Event::TaskRetried { task, attempt, .. } => {
                 format!("{}: attempt {attempt}", task.words())
             }
+            Event::TaskBegan { .. }
+            | Event::TaskLost { .. }
+            | Event::TaskSettled { .. }
+            | Event::StepGave { .. }
+            | Event::StepSkipped { .. } => text_of_steps(recorded),
             Event::ArtifactPinned { artifact, binding, .. } => {
                 format!("artifact {} binding {}", short(artifact), short(binding))
             }
@@ -101,6 +106,29 @@ impl Narrator {
             Some(Phase::Bake) => "the bake".to_owned(),
             _ => format!("step {}", step + 1),
         }
+    }
+}
+
+/// Events about custom steps.
+fn text_of_steps(recorded: &Recorded) -> String {
+    match &recorded.event {
+        Event::TaskBegan { task, .. } => format!("{} began", task.words()),
+        Event::TaskLost { task, why, .. } => {
+            format!("nobody knows whether {} was done: {why}", task.words())
+        }
+        Event::TaskSettled { task, done, reason, .. } => {
+            let done = if *done { "was done" } else { "was not done" };
+            format!("{} {done}, says {}: {reason}", task.words(), recorded.actor)
+        }
+        Event::StepGave { step, given, .. } => {
+            let values = given.outputs.iter().map(|(name, value)| format!("{name}={value}"));
+            let files =
+                given.artifacts.iter().map(|(path, digest)| format!("{path} {}", short(digest)));
+            let all: Vec<String> = values.chain(files).collect();
+            format!("the step {step} left {}", all.join(", "))
+        }
+        Event::StepSkipped { step, why, .. } => format!("the step {step} is not needed: {why}"),
+        _ => String::new(),
     }
 }
 

@@ -202,7 +202,8 @@ fn steps(course: &Course, rate: Option<&Rate>) -> Vec<Step> {
     steps.collect()
 }
 
-fn phases(plan: &Plan) -> Vec<Foreseeable> {
+/// What happens in each phase.
+pub(crate) fn phases(plan: &Plan) -> Vec<Foreseeable> {
     let required = |wanted: bool, what: &str| {
         if wanted { what.to_owned() } else { "not required".to_owned() }
     };

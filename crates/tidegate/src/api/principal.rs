@@ -135,7 +135,7 @@ pub(crate) enum Needs {
 }
 
 /// Every route with what it needs. A route that is not here is denied.
-pub(crate) const ROUTES: [(&str, &str, Needs); 62] = [
+pub(crate) const ROUTES: &[(&str, &str, Needs)] = &[
     ("GET", "/v1/openapi.json", Needs::Nothing),
     ("GET", "/v1/errors/{code}", Needs::Nothing),
     ("GET", "/healthz", Needs::Nothing),
@@ -175,6 +175,13 @@ pub(crate) const ROUTES: [(&str, &str, Needs); 62] = [
     ("POST", "/v1/services/{service}/freezes", Needs::AtTheAppend),
     ("POST", "/v1/services/{service}/thaw", Needs::AtTheAppend),
     ("GET", "/v1/journal/verify", Needs::Right(Act::Audit)),
+    ("GET", "/v1/journal/entries", Needs::Right(Act::Audit)),
+    ("GET", "/v1/search", Needs::Right(Act::Read)),
+    ("GET", "/v1/insights", Needs::Right(Act::Read)),
+    ("GET", "/v1/deployments/{id}/report", Needs::Right(Act::Read)),
+    ("POST", "/v1/hooks/{name}", Needs::Nothing),
+    ("GET", "/v1/triggers", Needs::Right(Act::Read)),
+    ("POST", "/v1/triggers/{name}/look", Needs::Right(Act::Ask)),
     ("GET", "/v1/audit", Needs::Right(Act::Audit)),
     ("GET", "/v1/audit/checkpoint", Needs::Right(Act::Audit)),
     ("GET", "/v1/audit/root", Needs::Right(Act::Audit)),
@@ -182,6 +189,7 @@ pub(crate) const ROUTES: [(&str, &str, Needs); 62] = [
     ("POST", "/v1/services/{service}/probes", Needs::Right(Act::Ask)),
     ("POST", "/v1/services/{service}/suites", Needs::Right(Act::Ask)),
     ("POST", "/v1/server/stop", Needs::Right(Act::Serve)),
+    ("POST", "/v1/server/gc", Needs::Right(Act::Serve)),
     ("GET", "/v1/people", Needs::Right(Act::People)),
     ("POST", "/v1/people/{name}", Needs::Right(Act::People)),
     ("POST", "/v1/people/{name}/invite", Needs::Right(Act::People)),
@@ -197,6 +205,7 @@ pub(crate) const ROUTES: [(&str, &str, Needs); 62] = [
     ("POST", "/v1/deployments/{id}/withdraw", Needs::AtTheAppend),
     ("POST", "/v1/deployments/{id}/attest", Needs::AtTheAppend),
     ("POST", "/v1/deployments/{id}/reject", Needs::AtTheAppend),
+    ("POST", "/v1/deployments/{id}/steps/{step}/settle", Needs::AtTheAppend),
     ("POST", "/v1/services/{service}/rollback", Needs::AtTheAppend),
 ];
 
@@ -427,7 +436,7 @@ mod tests {
                 described.insert((method, path.clone()));
             }
         }
-        for (method, path, _) in ROUTES {
+        for &(method, path, _) in ROUTES {
             assert!(described.contains(&(method.to_owned(), path.to_owned())), "{method} {path}");
         }
         assert_eq!(needs_of("GET", "/v1/nowhere"), None);
@@ -438,7 +447,7 @@ mod tests {
     fn every_route_is_walked_with_every_role() {
         let machine = Grant { acts: Act::ALL.into_iter().collect(), ..Grant::default() };
         let (mut allowed, mut denied) = (0, 0);
-        for (method, path, needs) in ROUTES {
+        for &(method, path, needs) in ROUTES {
             let Needs::Right(act) = needs else { continue };
             for role in Role::ALL {
                 let grant =

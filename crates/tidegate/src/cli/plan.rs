@@ -211,10 +211,7 @@ fn lines(plan: &Foreseen, terminal: &Terminal) -> Vec<String> {
     lines.extend(plan.phases.iter().map(|row| format!("  {:10} {}", row.phase, row.does)));
     lines.push(title(&format!("gates  {}", plan.gates_sentence)));
     lines.extend(
-        plan.gates
-            .iter()
-            .flat_map(|one| gate::lines(one, terminal))
-            .map(|line| format!("  {line}")),
+        plan.gates.iter().flat_map(|one| gate::lines(one, terminal)).map(|line| indented(&line)),
     );
     for layer in &plan.layers {
         lines.push(format!("  {} ({}) adds: {}", layer.layer, layer.from, layer.adds.join("; ")));
@@ -235,9 +232,9 @@ fn lines(plan: &Foreseen, terminal: &Terminal) -> Vec<String> {
     }
     lines.push(format!("  over at the earliest at {:.0}", plan.ends_at));
     lines.push(title("calls"));
-    lines.extend(plan.calls.iter().map(call).map(|line| format!("  {line}")));
+    lines.extend(plan.calls.iter().map(call).map(|line| indented(&line)));
     lines.push(title(&format!("rollback  {}", back(&plan.rollback))));
-    lines.extend(plan.rollback.calls.iter().map(call).map(|line| format!("  {line}")));
+    lines.extend(plan.rollback.calls.iter().map(call).map(|line| indented(&line)));
     if !plan.feasibility.is_empty() {
         lines.push(title("feasibility"));
     }
@@ -246,6 +243,10 @@ fn lines(plan: &Foreseen, terminal: &Terminal) -> Vec<String> {
     }
     lines.extend(digests(plan));
     lines
+}
+
+fn indented(line: &str) -> String {
+    format!("  {line}")
 }
 
 /// Text in a cell of a table: what would end the cell is put out of action.

@@ -160,6 +160,21 @@ pub(crate) struct Waive {
     pub(crate) key: Option<String>,
 }
 
+/// Remove what nobody needs any more.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Collect {
+    /// Releases of each service that stay for a rollback, newest first, 1 to 10; 5 by default.
+    #[serde(default)]
+    pub(crate) keep: Option<u8>,
+    /// Days that logs of ended deployments stay, 1 to 3650; 90 by default.
+    #[serde(default)]
+    pub(crate) logs_days: Option<u16>,
+    /// Only say what would go.
+    #[serde(default)]
+    pub(crate) dry_run: bool,
+}
+
 /// Let no deployment begin for a time.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -338,4 +353,17 @@ impl Backtest {
     pub(crate) fn trials(&self) -> Trials {
         Trials { shams: self.shams.min(1_000), faults: self.faults.min(200), seed: self.seed }
     }
+}
+
+/// What a person says of a custom step whose end nobody saw.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Settle {
+    /// Whether it was done; else it is done anew.
+    pub(crate) done: bool,
+    /// How they know.
+    pub(crate) reason: String,
+    /// A repeat with the same key changes nothing.
+    #[serde(default)]
+    pub(crate) key: Option<String>,
 }

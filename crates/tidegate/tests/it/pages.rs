@@ -39,6 +39,7 @@ fn a_rollout_is_watched_to_its_end_and_a_bad_one_to_its_way_back() {
     browser.see("#traffic", "candidate");
     browser.see("#verdict", "errors");
     browser.see("#metrics", "live");
+    browser.picture("deployment");
     world.expect(0, &["resume"]);
     browser.see(".state .light", "succeeded");
     assert_eq!(browser.ask("return window.opened"), "once", "nothing was loaded again");
@@ -61,6 +62,7 @@ fn a_rollout_is_watched_to_its_end_and_a_bad_one_to_its_way_back() {
     browser.is_accessible();
     browser.open("/");
     browser.see("#deployments", "rolled back");
+    browser.picture("now");
     browser.is_accessible();
     browser.open("/s/shop/production");
     browser.see("#rollback", "v2");
@@ -275,6 +277,6 @@ fn the_first_paint_is_small_and_every_link_leads_somewhere() {
             todo.extend(links.filter(|link| link.starts_with('/')));
         }
     }
-    assert!(seen.len() > 14, "{seen:?}");
+    assert!(seen.len() > 30, "{seen:?}");
     world.ask(200, "POST", &format!("/v1/deployments/{id}/abort"), &json!({}));
 }

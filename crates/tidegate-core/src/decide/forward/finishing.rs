@@ -3,12 +3,13 @@
 
 use jiff::Timestamp;
 
+use super::custom::{Course, course};
 use super::{candidate_slot, deployment_ended, holding, phase_entered, publishing, shifting};
 use crate::checklist;
-use crate::decide::back;
+use crate::decide::back::{self, go_back};
 use crate::event::{Ending, Event};
-use crate::plan::{KeepPrevious, PartKind};
-use crate::state::{Deployment, HoldCause, Phase, PhaseResult, State};
+use crate::plan::{KeepPrevious, Moment, PartKind};
+use crate::state::{Deployment, HoldCause, Phase, PhaseResult, Reason, State};
 use crate::verdict::{Call, HoldReason};
 use crate::weight::Split;
 
@@ -22,7 +23,14 @@ pub(super) fn bake(state: &State, deployment: &Deployment, now: Timestamp) -> Ve
     if let Some(events) = shifting::brake(state, deployment) {
         return events;
     }
-    if shifting::dwell_left(deployment, now).is_some() {
+    let busy = match course(state, deployment, Moment::Bake) {
+        Course::Done => false,
+        Course::Busy => true,
+        Course::Following(events) => return events,
+        // Only a failure comes here: silence asks a person.
+        Course::Bad(_, why) => return go_back(state, Reason::Check, why),
+    };
+    if busy || shifting::dwell_left(deployment, now).is_some() {
         return Vec::new();
     }
     match shifting::may_advance(state, deployment) {
@@ -38,7 +46,7 @@ pub(super) fn bake(state: &State, deployment: &Deployment, now: Timestamp) -> Ve
 /// What came back is asked once it serves. Nothing goes forward from here: a bad answer ends the
 /// deployment unverified, with both sides kept.
 fn verify_return(state: &State, deployment: &Deployment) -> Vec<Event> {
-    let result = if deployment.tasks.is_empty() {
+    let result = if super::own_tasks(deployment).next().is_none() {
         PhaseResult::Passed
     } else {
         match super::tasks_outcome(deployment) {
@@ -47,7 +55,12 @@ fn verify_return(state: &State, deployment: &Deployment) -> Vec<Event> {
             Some(_) => PhaseResult::Failed,
         }
     };
-    enter_finish(state, deployment, result)
+    match course(state, deployment, Moment::Rollback) {
+        Course::Done => enter_finish(state, deployment, result),
+        Course::Busy => Vec::new(),
+        Course::Following(events) => events,
+        Course::Bad(..) => enter_finish(state, deployment, PhaseResult::Failed),
+    }
 }
 
 /// Whether the judge has too little to go on.
@@ -111,6 +124,12 @@ pub(super) fn finish(state: &State, deployment: &Deployment, now: Timestamp) -> 
     let bake =
         |result| deployment.passed.iter().any(|r| r.phase == Phase::Bake && r.result == result);
     let version = &deployment.plan.release.version;
+    let unfinished = match course(state, deployment, Moment::Finish) {
+        Course::Done => None,
+        Course::Busy => return Vec::new(),
+        Course::Following(events) => return events,
+        Course::Bad(_, why) => Some(why),
+    };
     let (ending, why) = if bake(PhaseResult::Failed) {
         let why = format!("{version} is live again, but does not answer its probes as it should");
         return vec![deployment_ended(deployment, Ending::RolledBackUnverified, why)];
@@ -119,6 +138,8 @@ pub(super) fn finish(state: &State, deployment: &Deployment, now: Timestamp) -> 
             Ending::LiveUnverified,
             format!("{version} is live, but its watch ended without the judge's word for it"),
         )
+    } else if let Some(why) = unfinished {
+        (Ending::LiveUnverified, format!("{version} is live, but {why}"))
     } else if deployment.is_return() {
         (Ending::Succeeded, format!("{version} is live again"))
     } else if let Some(missing) = checklist::missing_sentence(deployment, now) {

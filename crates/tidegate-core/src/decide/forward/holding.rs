@@ -3,7 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{deployment_ended, shifting, windows};
+use super::{custom, deployment_ended, shifting, windows};
 use crate::approval::gate::conditions;
 use crate::event::{Ending, Event};
 use crate::plan::HoldEnd;
@@ -37,6 +37,9 @@ pub(super) fn held(
         HoldCause::Person => None,
         HoldCause::Window => {
             windows::is_open(state, deployment, now).then_some("the window opened")
+        }
+        HoldCause::Lost => {
+            (!custom::any_lost(deployment)).then_some("somebody said what became of the step")
         }
         HoldCause::Condition => {
             conditions(deployment).next().is_none().then_some("who asked for it has looked")

@@ -4,14 +4,16 @@
 
 use jiff::Timestamp;
 
+use super::custom::{self, Course, course};
 use super::web;
 use super::{
-    approving, candidate_slot, deployment_ended, phase_entered, publishing, shifting, tasks_outcome,
+    approving, candidate_slot, deployment_ended, own_tasks, phase_entered, publishing, shifting,
+    tasks_outcome,
 };
 use crate::decide::back::{self, go_back};
 use crate::event::{DeploymentKind, Ending, Event};
 use crate::ids::{PartName, SlotName};
-use crate::plan::Part;
+use crate::plan::{Moment, Part};
 use crate::state::{
     Deployment, Phase, PhaseResult, Reason, State, TaskId, TaskProgress, TaskState, Tenant,
 };
@@ -25,7 +27,12 @@ pub(super) fn following(state: &State, deployment: &Deployment, now: Timestamp) 
         Phase::Plan => plan(state, deployment),
         Phase::Approvals => approving::following(state, deployment, now),
         Phase::Backup => match optional_result(deployment, deployment.plan.required.backup) {
-            Ok(Some(result)) => enter_deploy(state, deployment, result),
+            Ok(Some(result)) => match course(state, deployment, Moment::BeforeDeploy) {
+                Course::Done => enter_deploy(state, deployment, result),
+                Course::Busy => Vec::new(),
+                Course::Following(events) => events,
+                Course::Bad(_, why) => vec![deployment_ended(deployment, Ending::Stopped, why)],
+            },
             Ok(None) => Vec::new(),
             Err(why) => vec![deployment_ended(deployment, Ending::Stopped, why)],
         },
@@ -139,8 +146,15 @@ fn plan(state: &State, deployment: &Deployment) -> Vec<Event> {
     if let Some(why) = approving::refused_before(state, deployment) {
         return vec![deployment_ended(deployment, Ending::Stopped, why)];
     }
+    match course(state, deployment, Moment::Plan) {
+        Course::Done => {}
+        Course::Busy => return Vec::new(),
+        Course::Following(events) => return events,
+        Course::Bad(_, why) => return vec![deployment_ended(deployment, Ending::Stopped, why)],
+    }
     let result = if deployment.is_return() { PhaseResult::Skipped } else { PhaseResult::Passed };
-    vec![phase_entered(deployment, Phase::Approvals, result)]
+    let entered = phase_entered(deployment, Phase::Approvals, result);
+    custom::bound(deployment).into_iter().chain([entered]).collect()
 }
 
 /// Begins to start the candidate. A slot that the table still names, as the place to go back to,
@@ -235,18 +249,30 @@ fn deploy(state: &State, deployment: &Deployment, now: Timestamp) -> Vec<Event> 
 }
 
 fn health(state: &State, deployment: &Deployment) -> Vec<Event> {
-    if deployment.tasks.is_empty() {
-        return vec![phase_entered(deployment, Phase::Smoke, PhaseResult::NotRequired)];
-    }
-    match tasks_outcome(deployment) {
-        Some((outcome, _)) if outcome.allows_progress() => {
-            vec![phase_entered(deployment, Phase::Smoke, PhaseResult::Passed)]
+    let result = if own_tasks(deployment).next().is_none() {
+        PhaseResult::NotRequired
+    } else {
+        match tasks_outcome(deployment) {
+            None => return Vec::new(),
+            Some((outcome, _)) if outcome.allows_progress() => PhaseResult::Passed,
+            Some((outcome, summary)) => {
+                let (reason, found) = unpassed(outcome, "is not healthy");
+                return go_back(state, reason, format!("the candidate {found}: {summary}"));
+            }
         }
-        Some((outcome, summary)) => {
-            let (reason, found) = unpassed(outcome, "is not healthy");
-            go_back(state, reason, format!("the candidate {found}: {summary}"))
-        }
-        None => Vec::new(),
+    };
+    let done = || vec![phase_entered(deployment, Phase::Smoke, result)];
+    or_back(state, course(state, deployment, Moment::AfterDeploy), done)
+}
+
+/// What follows from custom steps that run once the candidate does: one that did not pass sends
+/// it back.
+fn or_back(state: &State, course: Course, done: impl FnOnce() -> Vec<Event>) -> Vec<Event> {
+    match course {
+        Course::Done => done(),
+        Course::Busy => Vec::new(),
+        Course::Following(events) => events,
+        Course::Bad(outcome, why) => go_back(state, unpassed(outcome, "").0, why),
     }
 }
 
@@ -262,7 +288,7 @@ fn unpassed(outcome: Outcome, failed: &'static str) -> (Reason, &'static str) {
 fn smoke(state: &State, deployment: &Deployment) -> Vec<Event> {
     let result = if deployment.is_return() {
         PhaseResult::Skipped
-    } else if deployment.tasks.is_empty() {
+    } else if own_tasks(deployment).next().is_none() {
         PhaseResult::NotRequired
     } else {
         match tasks_outcome(deployment) {
@@ -274,13 +300,15 @@ fn smoke(state: &State, deployment: &Deployment) -> Vec<Event> {
             }
         }
     };
-    if !candidates_have_addresses(state, deployment) {
-        return Vec::new();
-    }
-    if deployment.is_first() {
-        return shifting::enter_whole(state, deployment, result);
-    }
-    shifting::enter_step(state, deployment, 0, result)
+    or_back(state, course(state, deployment, Moment::BeforeTraffic), || {
+        if !candidates_have_addresses(state, deployment) {
+            return Vec::new();
+        }
+        if deployment.is_first() {
+            return shifting::enter_whole(state, deployment, result);
+        }
+        shifting::enter_step(state, deployment, 0, result)
+    })
 }
 
 /// Whether users can be sent to every candidate. One that died after its last check gets none: it

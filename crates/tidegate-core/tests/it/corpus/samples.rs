@@ -1,6 +1,7 @@
 //! One event of every kind, built from real types, with every optional field set.
 //! The clock times and digests are made up; nothing here is ever folded.
 
+mod custom;
 mod people;
 
 use std::collections::BTreeMap;
@@ -33,6 +34,7 @@ use tidegate_core::weight::{Split, Weight};
 pub(super) fn all() -> Vec<Recorded> {
     let events = deployment_events()
         .into_iter()
+        .chain(custom::events())
         .chain(gate_events())
         .chain(world_events())
         .chain(judgement_events())
@@ -55,6 +57,7 @@ fn recorded(event: Event) -> Recorded {
         | Event::Attested { .. }
         | Event::ConditionConfirmed { .. }
         | Event::ReviewOpened { .. }
+        | Event::TaskSettled { .. }
         | Event::StepPassed { .. } => (Actor::Person("ada".to_owned()), Some("key-1".to_owned())),
         _ => (Actor::Tidegate, None),
     };
@@ -69,6 +72,8 @@ fn deployment_events() -> Vec<Event> {
             plan: Arc::new(Plan {
                 approve: Some(people::approve()),
                 change: Some(people::change()),
+                backup: Some(custom::backup()),
+                custom: custom::steps(),
                 ..plan()
             }),
             candidates: BTreeMap::from([(web(), green()), (worker(), green())]),
@@ -374,6 +379,8 @@ fn plan() -> Plan {
         gates: vec![gate()],
         approve: None,
         change: None,
+        backup: None,
+        custom: Vec::new(),
         window: None,
         checklist: Vec::new(),
         layers: Vec::new(),

@@ -8,12 +8,14 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use tidegate_core::approval::{Change, Facts};
 use tidegate_core::digest::{Component, Digest};
-use tidegate_core::effect::{ProbeTarget, Question};
+use tidegate_core::effect::{ProbeTarget, Question, StepJob};
 use tidegate_core::fact::Format;
 use tidegate_core::gate::Found;
 use tidegate_core::ids::{Actor, DeploymentId, Scope};
+use tidegate_core::input::StepReport;
 use tidegate_core::plan::{Part, Plan, Release, Source};
 use tidegate_core::rights::Grant;
+use tidegate_core::state::Given;
 use tidegate_core::verdict::Outcome;
 use tokio::io::AsyncRead;
 use tokio::time::Instant;
@@ -21,7 +23,7 @@ use tokio::time::Instant;
 use super::World;
 use crate::ports::{
     Asked, Bind, Bound, Changed, CheckReport, Checks, Clock, Evidence, Failure, MetricSide,
-    Metrics, People, RecordingName, Recordings, Releases, Report, Sample,
+    Metrics, People, RecordingName, Recordings, Releases, Report, Sample, Steps,
 };
 
 #[async_trait]
@@ -90,6 +92,33 @@ impl Evidence for World {
 
     async fn gather(&self, _question: &Question) -> Vec<Found> {
         Vec::new()
+    }
+}
+
+#[async_trait]
+impl Steps for World {
+    async fn attempt(
+        &self,
+        _deployment: &DeploymentId,
+        _attempt: u32,
+        job: &StepJob,
+    ) -> StepReport {
+        let report = |outcome, summary: String, lost| StepReport {
+            outcome,
+            summary,
+            lost,
+            retryable: false,
+            given: Given::default(),
+        };
+        if let Err(failure) = self.way_to_effect().await {
+            return report(Outcome::NoData, failure.what, false);
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        match self.way_back().await {
+            Ok(()) => report(Outcome::Pass, format!("{} is done", job.step.name), false),
+            // It was done, and the reply was lost.
+            Err(failure) => report(Outcome::NoData, failure.what, true),
+        }
     }
 }
 

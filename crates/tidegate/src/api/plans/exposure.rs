@@ -67,5 +67,5 @@ fn per_second(requests: f64, milliseconds: f64) -> Option<f64> {
 
 /// A count as a number; those that occur are far below the largest that is exact.
 fn exact(count: u64) -> f64 {
-    u32::try_from(count).map_or_else(|_more| f64::from(u32::MAX), f64::from)
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
