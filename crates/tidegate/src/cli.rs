@@ -40,6 +40,7 @@ mod logs;
 mod man;
 mod plan;
 mod policy;
+mod postmortem;
 mod probe;
 mod project;
 mod proxy;
@@ -143,6 +144,8 @@ enum Verb {
     Timeline(timeline::Args),
     /// The report on a deployment: what was done, by whom, on what evidence, at what cost
     Report(report::Args),
+    /// The draft of a post-mortem of a release that went back, as Markdown
+    Postmortem(postmortem::Args),
     /// What the judge said, and the same made again from what it heard
     #[command(subcommand)]
     Verdict(verdict::Verb),
@@ -308,6 +311,7 @@ impl Cli {
             Verb::Show(args) => show::run(&session, &args).await,
             Verb::Timeline(args) => timeline::run(&session, &args).await,
             Verb::Report(args) => report::run(&session, &args).await,
+            Verb::Postmortem(args) => postmortem::run(&session, &args).await,
             Verb::Verdict(verb) => verdict::run(&session, &verb).await,
             Verb::Simulate(args) => simulate::run(&session, &args).await,
             Verb::Backtest(args) => backtest::run(&session, &args).await,
