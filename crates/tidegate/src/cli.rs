@@ -254,37 +254,19 @@ pub(crate) fn parse() -> Result<Cli, clap::Error> {
     Cli::try_parse()
 }
 
-/// Looks after one slot until it is empty; outside of any async runtime.
-///
-/// # Errors
-/// [`Failure`] when it cannot begin or go on.
-pub(crate) fn run_shim(args: &shim::Args) -> Result<Exit, Failure> {
-    shim::run(args)
-}
-
-/// Becomes the program of a custom step; outside of any async runtime.
-///
-/// # Errors
-/// [`Failure`] when it could not.
-pub(crate) fn run_launch() -> Result<Exit, Failure> {
-    launch::run()
-}
-
 /// The command line's own description, for manual pages and completion.
 pub(crate) fn command() -> clap::Command {
     Cli::command()
 }
 
 impl Cli {
-    /// Whether this process is to become another program, which takes no async runtime along.
-    pub(crate) fn launches(&self) -> bool {
-        matches!(self.verb, Verb::Launch)
-    }
-
-    /// Whether this process is a shim, which runs outside of any async runtime.
-    pub(crate) fn as_shim(&self) -> Option<&shim::Args> {
+    /// Runs a verb that the server starts: outside of any async runtime, with no session of a
+    /// person. `None` for every other verb.
+    pub(crate) fn run_helper(&self) -> Option<Result<Exit, Failure>> {
         match &self.verb {
-            Verb::Shim(args) => Some(args),
+            Verb::Shim(args) => Some(shim::run(args)),
+            Verb::Expr(args) => Some(expr::run(args)),
+            Verb::Launch => Some(launch::run()),
             _ => None,
         }
     }

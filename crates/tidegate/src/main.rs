@@ -56,13 +56,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// A shim must not share a process with an async runtime; everything else has one.
+/// Helpers must not share a process with an async runtime; everything else has one.
 fn run(cli: cli::Cli) -> Result<Exit, Failure> {
-    if let Some(shim) = cli.as_shim() {
-        return cli::run_shim(shim);
-    }
-    if cli.launches() {
-        return cli::run_launch();
+    if let Some(ended) = cli.run_helper() {
+        return ended;
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::local)?;

@@ -15,8 +15,8 @@ use crate::failure::Failure;
 
 /// Seconds of processor time; more is no condition.
 const CPU_SECONDS: u64 = 1;
-/// Bytes of memory for data.
-const MEMORY_BYTES: u64 = 512 * 1024 * 1024;
+/// Bytes of memory for data; the allocator takes one GiB of addresses at once.
+const MEMORY_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 /// Longest question: the paths of the largest change that is reviewed.
 const INPUT_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
