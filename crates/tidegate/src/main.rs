@@ -12,6 +12,7 @@ mod cli;
 mod client;
 mod codes;
 mod conditions;
+mod durable;
 mod exit;
 mod failure;
 mod ical;

@@ -1,13 +1,14 @@
 //! The unit of systemd: its place, its words, and how much of the machine it shuts out.
 //! Must never let systemd end what the server has started: applications outlive every server.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::config_home;
 use crate::api::principal::user_name;
+use crate::durable;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::state_dir::StateDir;
@@ -94,13 +95,8 @@ impl Unit {
 
     /// Puts it in its place at once, or not at all.
     pub(super) fn write(&self) -> io::Result<()> {
-        let parent = self.file.parent().map(Path::to_owned).unwrap_or_default();
-        fs::create_dir_all(&parent)?;
-        let mut fresh = tempfile::NamedTempFile::new_in(&parent)?;
-        fresh.write_all(self.text.as_bytes())?;
-        fresh.as_file().sync_all()?;
-        fresh.persist(&self.file)?;
-        File::open(parent)?.sync_all()
+        self.file.parent().map_or(Ok(()), fs::create_dir_all)?;
+        durable::replace(&self.file, self.text.as_bytes())
     }
 }
 
