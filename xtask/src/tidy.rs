@@ -17,6 +17,7 @@ mod names;
 mod rust_text;
 mod sources;
 mod stage;
+mod table;
 mod traceability;
 pub(crate) mod tree;
 

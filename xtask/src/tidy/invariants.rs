@@ -1,9 +1,8 @@
 //! The table of invariants: none lost, and every named test real. A row without a test is allowed
 //! and has to say so. It must never let the number of invariants shrink.
 
-use std::collections::BTreeSet;
-
 use super::finding::Finding;
+use super::table::{self, Page};
 use super::traceability::{Proofs, quoted};
 use super::tree::Tree;
 
@@ -14,8 +13,11 @@ const FAMILIES: [(char, u16); 2] = [('S', 27), ('L', 6)];
 /// What stands where a row has nothing.
 const NOTHING: &str = "-";
 
-const MEND_ROW: &str = "write `| id | invariant | checked at run time by | tests |`";
-const MEND_LOST: &str = "put the row back; an invariant without a test says `-` and stays";
+const PAGE: Page = Page {
+    path: TABLE,
+    mend_row: "write `| id | invariant | checked at run time by | tests |`",
+    mend_lost: "put the row back; an invariant without a test says `-` and stays",
+};
 const MEND_TEST: &str = "name a test that is in the tree, or `-`";
 
 /// One invariant.
@@ -28,48 +30,36 @@ pub(crate) struct Row<'a> {
     pub(crate) tests: Vec<&'a str>,
 }
 
+impl table::Row for Row<'_> {
+    fn line(&self) -> usize {
+        self.line
+    }
+
+    fn id(&self) -> &str {
+        self.id
+    }
+}
+
 /// The rows of the page, in its order; a row that cannot be read is an `Err` with its line.
 pub(crate) fn rows(text: &str) -> impl Iterator<Item = Result<Row<'_>, usize>> {
-    let table = text.lines().enumerate().filter(|(_, line)| line.starts_with('|'));
-    table.filter_map(|(at, line)| {
-        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
-        let [id, words, check, tests] = cells.as_slice() else { return Some(Err(at + 1)) };
-        if *id == "id" || id.starts_with("--") {
-            return None;
-        }
+    table::cells(text).map(|(line, cells)| {
+        let [id, words, check, tests] = cells.ok_or(line)?;
         let named: Vec<&str> = quoted(tests).collect();
-        if named.is_empty() && *tests != NOTHING {
-            return Some(Err(at + 1));
+        if named.is_empty() && tests != NOTHING {
+            return Err(line);
         }
-        Some(Ok(Row { line: at + 1, id, words, check, tests: named }))
+        Ok(Row { line, id, words, check, tests: named })
     })
 }
 
 /// Checks the table against the tree.
 pub(crate) fn all(tree: &Tree) -> Vec<Finding> {
     let proofs = Proofs::of(tree);
-    let (mut findings, mut seen) = (Vec::new(), BTreeSet::new());
-    for row in rows(tree.text(TABLE)) {
-        let row = match row {
-            Ok(row) => row,
-            Err(line) => {
-                findings.push(Finding::new(TABLE, line, "a row that cannot be read", MEND_ROW));
-                continue;
-            }
-        };
-        if !seen.insert(row.id.to_owned()) {
-            let what = format!("{} stands here twice", row.id);
-            findings.push(Finding::new(TABLE, row.line, what, MEND_ROW));
-        }
-        for name in row.tests.iter().filter(|name| !proofs.has(name)) {
-            let what = format!("{} names the test {name}, which is not there", row.id);
-            findings.push(Finding::new(TABLE, row.line, what, MEND_TEST));
-        }
-    }
-    for id in expected().filter(|id| !seen.contains(id)) {
-        findings.push(Finding::new(TABLE, 1, format!("no row for {id}"), MEND_LOST));
-    }
-    findings
+    PAGE.check(rows(tree.text(TABLE)), expected(), |row: &Row<'_>| {
+        let unknown = row.tests.iter().filter(|name| !proofs.has(name));
+        let what = |name| format!("{} names the test {name}, which is not there", row.id);
+        unknown.map(|name| Finding::new(TABLE, row.line, what(name), MEND_TEST)).collect()
+    })
 }
 
 fn expected() -> impl Iterator<Item = String> {
