@@ -46,6 +46,8 @@ struct Seen {
     ready: Option<Ready>,
     /// The commits that tags named when they were first seen.
     commits: BTreeMap<String, String>,
+    /// The service that the newest tag is for.
+    scope: Option<(Tag, Scope)>,
     /// The newest tag whose call was answered; nothing is asked again until another comes.
     settled: Option<Tag>,
 }
@@ -168,7 +170,7 @@ impl Watch {
     /// Does what a tag calls for.
     async fn answer(&self, api: &Api, tag: &Tag) -> Result<(), Problem> {
         let asked = self.asked(tag);
-        let scope = deployments::scope_of_release(api, &asked).await?;
+        let scope = self.scope_of(api, tag, &asked).await?;
         let seen = self.state().commits.get(&tag.name).cloned();
         let live = live_version(api, &scope);
         let begun = begun(api, &scope, &tag.name).await?;
@@ -198,6 +200,17 @@ impl Watch {
             Due::Begin => self.begin(api, &scope, tag, asked).await?,
         }
         Ok(())
+    }
+
+    /// The service that a tag is for: a commit says the same each time it is read.
+    async fn scope_of(&self, api: &Api, tag: &Tag, asked: &Deploy) -> Result<Scope, Problem> {
+        let known = self.state().scope.clone().filter(|(known, _)| known == tag);
+        if let Some((_, scope)) = known {
+            return Ok(scope);
+        }
+        let scope = deployments::scope_of_release(api, asked).await?;
+        self.state().scope = Some((tag.clone(), scope.clone()));
+        Ok(scope)
     }
 
     async fn begin(
