@@ -55,9 +55,7 @@ pub(crate) async fn show(
     Path(service): Path<String>,
     Query(place): Query<Where>,
 ) -> Result<Response, Refusal> {
-    let known = known(&api, &service, &place)?;
-    let shown = shown(&api, &viewer, known, None, false);
-    Ok(page(StatusCode::OK, &std::future::ready(shown).await))
+    std::future::ready(form(&api, &viewer, &service, &place, false)).await
 }
 
 /// The form of a what-if alone.
@@ -67,9 +65,18 @@ pub(crate) async fn show_backtest(
     Path(service): Path<String>,
     Query(place): Query<Where>,
 ) -> Result<Response, Refusal> {
-    let known = known(&api, &service, &place)?;
-    let shown = shown(&api, &viewer, known, None, true);
-    Ok(page(StatusCode::OK, &std::future::ready(shown).await))
+    std::future::ready(form(&api, &viewer, &service, &place, true)).await
+}
+
+fn form(
+    api: &Api,
+    viewer: &Viewer,
+    service: &str,
+    place: &Where,
+    only_backtest: bool,
+) -> Result<Response, Refusal> {
+    let known = known(api, service, place)?;
+    Ok(page(StatusCode::OK, &shown(api, viewer, known, None, only_backtest)))
 }
 
 /// The recorded deployments under the rules of the form.
