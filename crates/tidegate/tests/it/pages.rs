@@ -142,19 +142,8 @@ fn a_person_signs_in_with_both_factors_and_answers_on_the_sheet() {
     let app = shop(&world);
     let code = world.expect(0, &["user", "invite", "mira", "--role", "developer"]).stdout;
     let mut visitor = Browser::new(&world.pages());
-    let token = visitor.get("/setup").hidden("form_token");
-    let page = visitor.post(
-        "/setup",
-        &[
-            ("form_token", token.as_str()),
-            ("account", "mira"),
-            ("code", code.trim()),
-            ("password", "correct horse battery"),
-            ("again", "correct horse battery"),
-        ],
-    );
-    let secret = page.text.split("secret=").nth(1).expect(&page.text);
-    let mut factor = Authenticator::new(secret.split('&').next().unwrap());
+    let page = visitor.set_up("mira", code.trim(), "correct horse battery");
+    let mut factor = Authenticator::of(&page);
 
     let policy = "approve: {rules: [{need: 1}], attest: [the support team knows]}\n";
     app.write("tidegate.yaml", &format!("{}{policy}", app.config("")));
@@ -239,12 +228,7 @@ fn the_first_paint_is_small_and_every_link_leads_somewhere() {
     app.release("v2", "");
     let id = app.deploy("v2");
     world.wait_for_phase(&id, "approvals");
-    let link = world.expect(0, &["login", "--link", "--json"]).json();
-    let mut owner = Browser::new(&world.pages());
-    let path = link["url"].as_str().unwrap().strip_prefix(&owner.origin).unwrap().to_owned();
-    let page = owner.get(&path);
-    let (token, code) = (page.hidden("form_token"), page.hidden("link"));
-    owner.post("/login", &[("form_token", token.as_str()), ("link", code.as_str())]);
+    let mut owner = Browser::of_owner(&world);
     let mut todo: Vec<String> = vec![
         "/".to_owned(),
         "/inbox".to_owned(),

@@ -41,17 +41,6 @@ impl<'w> Shop<'w> {
     }
 }
 
-/// The owner's browser, without scripts and without a window.
-fn owner(world: &World) -> Browser {
-    let link = world.expect(0, &["login", "--link", "--json"]).json();
-    let mut owner = Browser::new(&world.pages());
-    let path = link["url"].as_str().unwrap().strip_prefix(&owner.origin).unwrap().to_owned();
-    let page = owner.get(&path);
-    let (token, code) = (page.hidden("form_token"), page.hidden("link"));
-    owner.post("/login", &[("form_token", token.as_str()), ("link", code.as_str())]);
-    owner
-}
-
 #[test]
 fn every_page_tells_what_happened_to_everybody() {
     let world = World::with_pages("status_page: true\n");
@@ -198,7 +187,7 @@ fn lists_have_pages_and_reports_are_the_same_everywhere() {
     for words in ["# shop v3: rolled back", "## The way back", "## Gates", "## Timeline"] {
         assert!(printed.contains(words), "{words}: {printed}");
     }
-    let mut owner = owner(&world);
+    let mut owner = Browser::of_owner(&world);
     let file = owner.get(&format!("/d/{bad}/report.md"));
     assert!(file.header("content-type").starts_with("text/markdown"));
     let without_time = |text: &str| text.split("Made at").next().unwrap().to_owned();
@@ -217,7 +206,7 @@ fn forms_that_come_too_late_or_name_nothing_change_nothing() {
     let world = World::with_pages("");
     let shop = Shop::open(&world);
     let bad = &shop.bad;
-    let mut owner = owner(&world);
+    let mut owner = Browser::of_owner(&world);
     let token = owner.get("/").hidden("form_token");
     let late = owner.post(&format!("/d/{bad}/rollback"), &[("form_token", &token)]);
     assert_eq!(late.status, 409, "{late:?}");
@@ -267,29 +256,9 @@ fn who_may_not_read_the_journal_is_told_so_and_sees_no_link_to_it() {
     let world = World::with_pages("");
     let code = world.expect(0, &["user", "invite", "mira", "--role", "developer"]).stdout;
     let mut mira = Browser::new(&world.pages());
-    let token = mira.get("/setup").hidden("form_token");
-    let page = mira.post(
-        "/setup",
-        &[
-            ("form_token", token.as_str()),
-            ("account", "mira"),
-            ("code", code.trim()),
-            ("password", "correct horse battery"),
-            ("again", "correct horse battery"),
-        ],
-    );
-    let secret = page.text.split("secret=").nth(1).expect(&page.text).split('&').next().unwrap();
-    let code = crate::browser::Authenticator::new(secret).code();
-    let token = mira.get("/login").hidden("form_token");
-    mira.post(
-        "/login",
-        &[
-            ("form_token", token.as_str()),
-            ("account", "mira"),
-            ("password", "correct horse battery"),
-            ("code", &code),
-        ],
-    );
+    let page = mira.set_up("mira", code.trim(), "correct horse battery");
+    let code = crate::browser::Authenticator::of(&page).code();
+    mira.sign_in("mira", "correct horse battery", &code);
     let now = mira.get("/");
     assert_eq!(now.status, 200, "{now:?}");
     for path in ["/audit", "/admin"] {
