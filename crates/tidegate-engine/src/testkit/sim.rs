@@ -116,7 +116,8 @@ impl Sim {
                 evidence: Arc::clone(&world) as _,
                 clock: Arc::clone(&world) as _,
                 bind: Arc::clone(&world) as _,
-                people: world,
+                people: Arc::clone(&world) as _,
+                messages: world,
             };
             // A killed start is a start that never came back: the next one takes over.
             let crash = self.world.crash();
