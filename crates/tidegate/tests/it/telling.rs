@@ -53,7 +53,14 @@ fn a_rollback_opens_an_incident_calls_once_and_waits_for_a_person_with_the_publi
     let mut place = None;
     let (world, app) = telling(&mut place, &town, &format!("{ROUTES}{INCIDENT}"));
     app.release("v1", "");
-    assert_eq!(world.wait_for_end(&app.deploy("v1")), "succeeded");
+    let first = app.deploy("v1");
+    let end = world.wait_for_end(&first);
+    assert_eq!(
+        end,
+        "live_unverified",
+        "{:#}",
+        world.get(&format!("/v1/deployments/{first}/events"))
+    );
     // A good release tells twice.
     wait("both were told", || (said(&town, "#releases").len() == 2).then_some(()));
     let told = said(&town, "#releases");
@@ -142,7 +149,8 @@ fn what_was_not_told_is_told_after_a_kill_and_nothing_twice() {
     app.release("v1", "");
     // The chat is busy for an hour, for all that the deployment does.
     town.moods(&[Mood::Busy(3_600), Mood::Busy(3_600)]);
-    assert_eq!(world.wait_for_end(&app.deploy("v1")), "succeeded", "it waits for no message");
+    let end = world.wait_for_end(&app.deploy("v1"));
+    assert_eq!(end, "live_unverified", "it waits for no message");
     let resting = || {
         let found = world.get("/v1/messages")["messages"].clone();
         let resting = found.as_array().unwrap().iter().find(|it| it["state"] == "resting").cloned();
