@@ -98,6 +98,7 @@ pub(crate) async fn run(
         anchors: anchored,
         measures: Measures::default(),
         looks: ui::Looks::default(),
+        visits: ui::Visits::default(),
     });
     triggers.run(&api, &graph.tags, &stop);
     if let Some(pages) = &pages {

@@ -8,10 +8,11 @@ mod exposure;
 use std::sync::Arc;
 
 use axum::extract::State;
-use tidegate_core::approval::gate::live_commit;
+use jiff::Timestamp;
+use tidegate_core::approval::gate::{brought_live, live_commit};
 use tidegate_core::digest::Digest;
 use tidegate_core::effect;
-use tidegate_core::gate::{self, GateResult};
+use tidegate_core::gate::{self, GateResult, Versions};
 use tidegate_core::layer::Added;
 use tidegate_core::plan::{KeepPrevious, Plan};
 use tidegate_core::risk;
@@ -26,10 +27,11 @@ use super::{Api, changes, deployments, gates, services};
 use crate::problem::Problem;
 use crate::view::calendar::Door;
 use crate::view::plan::{
-    Foreseeable, Foreseen, LayerAdded, Measured, Rate, Risk, RiskReason, Step, WayBack,
+    Foreseeable, Foreseen, LayerAdded, Measured, Rate, Risk, RiskReason, Stakes, Step, WayBack,
 };
 use crate::view::request;
 use delta::Compared;
+pub(crate) use delta::declared;
 pub(super) use delta::upgrades;
 
 /// What a deployment of a tag would do.
@@ -67,7 +69,11 @@ pub(crate) async fn create(
     let state = api.engine().state(&parsed.plan.scope);
     let state = state.unwrap_or_else(|| Arc::new(ServiceState::default()));
     let compared = match live_commit(&state).map(str::to_owned) {
-        Some(base) => Some(delta::compare(&api, &deploy, &parsed.plan, &state, &base).await?),
+        Some(base) => {
+            let release = &parsed.plan.release;
+            let declared = delta::configuration(&api, &deploy, release, &base).await;
+            Some(delta::compare(&api, release, &state, &base, declared).await?)
+        }
         None => None,
     };
     let rate = exposure::rate(&api, &parsed.plan, given, parsed.load).await;
@@ -90,15 +96,7 @@ async fn told(
     let question = effect::question(state, &plan);
     let found = tidegate_engine::look_up(api.ports(), &question).await;
     let results = gate::weigh_all(&question, &found, &state.waivers, now);
-    let known = risk::Known {
-        plan: &plan,
-        state,
-        versions: &question.versions,
-        now,
-        paths: compared.as_ref().map(|compared| compared.paths.as_slice()),
-        upgrades: compared.as_ref().map(|c| c.upgrades.as_slice()).unwrap_or_default(),
-    };
-    let risk = risk::assess(&known);
+    let risk = risk_of(state, &plan, &question.versions, compared.as_ref(), now);
     let course = foresee::foresee(state, &plan, now);
     let open = notes.iter().any(|found| matches!(found.code.as_str(), "TG1038" | "TG2023"));
     let (feasibility, diagnostics) = notes.into_iter().partition(Diagnostic::is_feasibility);
@@ -119,11 +117,8 @@ async fn told(
         gates_sentence: gates_sentence(&results),
         gates: results.iter().map(gates::shown).collect(),
         layers: plan.layers.iter().map(shown_layer).collect(),
-        risk: shown_risk(risk),
-        change: compared.map(|compared| compared.delta).map(|mut delta| {
-            delta.infrastructure = delta::infrastructure(&found);
-            delta
-        }),
+        risk,
+        change: compared.map(|compared| compared.with_infrastructure(&found)),
         phases: phases(&plan),
         rate,
         steps,
@@ -166,7 +161,49 @@ fn shown_layer(added: &Added) -> LayerAdded {
     }
 }
 
-fn shown_risk(risk: risk::Risk) -> Risk {
+/// What is at stake with the deployment in flight, read anew for who judges it. What cannot be read
+/// is named: it may have changed.
+pub(super) async fn stakes(api: &Api, state: &ServiceState) -> Option<Stakes> {
+    let current = state.current.as_ref()?;
+    let (plan, now) = (&current.plan, api.now());
+    let question = effect::question(state, plan);
+    let found = tidegate_engine::look_up(api.ports(), &question).await;
+    let compared = match brought_live(state) {
+        None => None,
+        Some(live) => {
+            let base = &live.plan.release.commit;
+            let differing = Ok(declared(&live.plan, plan));
+            let compared = delta::compare(api, &plan.release, state, base, differing).await;
+            Some(compared.unwrap_or_else(|problem| Compared::unread(base, problem)))
+        }
+    };
+    let rate = exposure::rate(api, plan, None, None).await;
+    let ahead = ServiceState { current: None, ..state.clone() };
+    let course = foresee::foresee(&ahead, plan, now);
+    Some(Stakes {
+        risk: risk_of(state, plan, &question.versions, compared.as_ref(), now),
+        change: compared.map(|compared| compared.with_infrastructure(&found)),
+        steps: course.map(|course| steps(&course, rate.as_ref())).unwrap_or_default(),
+        rate,
+        measured: measured(state),
+    })
+}
+
+fn risk_of(
+    state: &ServiceState,
+    plan: &Plan,
+    versions: &Versions,
+    compared: Option<&Compared>,
+    now: Timestamp,
+) -> Risk {
+    let risk = risk::assess(&risk::Known {
+        plan,
+        state,
+        versions,
+        now,
+        paths: compared.and_then(|compared| compared.paths.as_deref()),
+        upgrades: compared.map(|compared| compared.upgrades.as_slice()).unwrap_or_default(),
+    });
     let reasons = risk.reasons.into_iter();
     let reasons = reasons
         .map(|reason| RiskReason { level: reason.level.word().to_owned(), what: reason.what });
