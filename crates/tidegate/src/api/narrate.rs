@@ -4,7 +4,7 @@
 use tidegate_core::event::{DeploymentKind, Event, OverrideKind, Recorded};
 use tidegate_core::plan::HoldEnd;
 use tidegate_core::state::{Phase, PhaseResult};
-use tidegate_core::verdict::Call;
+use tidegate_core::verdict::{Call, reason};
 use tidegate_core::weight::Split;
 
 use crate::view;
@@ -247,7 +247,9 @@ fn text_of_world(recorded: &Recorded) -> String {
         Event::RolesMoved { part, live: None } => {
             format!("{part} is not in this release: stopped")
         }
-        Event::DeploymentEnded { ending, why, .. } => format!("{}: {why}", ending.words()),
+        Event::DeploymentEnded { ending, why, .. } => {
+            format!("{}: {}", ending.words(), reason(why))
+        }
         Event::Faulted { code, what } => format!("frozen, traffic held: {code} {what}"),
         other => other.kind().to_owned(),
     }

@@ -25,6 +25,7 @@ use super::body::Body;
 use super::reply::Reply;
 use super::{Api, changes, deployments, gates, services};
 use crate::problem::Problem;
+use crate::text::several;
 use crate::view::calendar::Door;
 use crate::view::plan::{
     Foreseeable, Foreseen, LayerAdded, Measured, Rate, Risk, RiskReason, Stakes, Step, WayBack,
@@ -172,8 +173,10 @@ pub(super) async fn stakes(api: &Api, state: &ServiceState) -> Option<Stakes> {
         None => None,
         Some(live) => {
             let base = &live.plan.release.commit;
-            let differing = Ok(declared(&live.plan, plan));
-            let compared = delta::compare(api, &plan.release, state, base, differing).await;
+            let mut differing = declared(&live.plan, plan);
+            // That it is another release is no news.
+            differing.retain(|differing| !differing.place.starts_with("release."));
+            let compared = delta::compare(api, &plan.release, state, base, Ok(differing)).await;
             Some(compared.unwrap_or_else(|problem| Compared::unread(base, problem)))
         }
     };
@@ -249,7 +252,8 @@ pub(crate) fn phases(plan: &Plan) -> Vec<Foreseeable> {
         .iter()
         .map(|part| {
             let [first, second] = &part.slots;
-            format!("{}: {} instances in {first} or {second}", part.name, part.instances)
+            let instances = several(part.instances, "instance");
+            format!("{}: {instances} in {first} or {second}", part.name)
         })
         .collect();
     let probes: usize = plan.parts.iter().map(|part| part.probes.len()).sum();
@@ -268,16 +272,16 @@ pub(crate) fn phases(plan: &Plan) -> Vec<Foreseeable> {
         ("approvals", required(plan.required.approvals, "people are asked")),
         ("backup", required(plan.required.backup, "a copy is made")),
         ("deploy", parts.join("; ")),
-        ("health", format!("{probes} probes to each instance of the candidate")),
+        ("health", format!("{} to each instance of the candidate", several(probes, "probe"))),
         (
             "smoke",
             if suites == 0 {
                 "not required".to_owned()
             } else {
-                format!("{suites} suites on the candidate")
+                format!("{} on the candidate", several(suites, "suite"))
             },
         ),
-        ("traffic", format!("{} steps", plan.traffic.steps.len())),
+        ("traffic", several(plan.traffic.steps.len(), "step")),
         ("bake", format!("rollback stays armed for {} s", plan.bake.watch.as_secs())),
         ("finish", previous.to_owned()),
     ];

@@ -120,7 +120,7 @@ fn three_accounts_sign_and_a_further_push_voids_what_they_gave() {
         stakes["change"]["commits"].as_array().unwrap().iter().map(|c| &c["subject"]).collect();
     assert_eq!(subjects, ["v3", "v2"], "{stakes}");
     let differing = stakes["change"]["configuration"].as_array().unwrap();
-    assert!(differing.iter().any(|one| one["place"] == "release.version"), "{stakes}");
+    assert!(differing.iter().any(|one| one["place"] == "approve.rules[product].need"), "{stakes}");
     assert_eq!(stakes["change"]["unread"], json!([]), "{stakes}");
     assert!(stakes["risk"]["level"].is_string(), "{stakes}");
 

@@ -163,6 +163,7 @@ fn a_person_signs_in_with_both_factors_and_answers_on_the_sheet() {
     browser.see("#change", "declared value");
     browser.is_accessible();
     browser.complains_not();
+    browser.picture("approval");
     browser.open("/inbox");
     browser.see(".items", "approval");
     browser.is_accessible();

@@ -192,7 +192,11 @@ pub(super) async fn configuration(
 
 /// Every value that differs between two plans.
 pub(crate) fn declared(before: &Plan, after: &Plan) -> Vec<Difference> {
-    let tree = |plan: &Plan| serde_json::to_value(plan).unwrap_or_default();
+    let tree = |plan: &Plan| {
+        // What the release changes is shown by itself, and found out, not declared.
+        let plan = Plan { change: None, ..plan.clone() };
+        serde_json::to_value(plan).unwrap_or_default()
+    };
     let differing = leaves::between(&tree(before), &tree(after)).into_iter();
     let differing = differing.take(LISTED_MAX).map(|differs| Difference {
         place: differs.path,
