@@ -21,11 +21,11 @@ mod product;
 mod proxy;
 mod report;
 mod rivals;
-mod rollback;
-mod running;
+pub(crate) mod rollback;
+pub(crate) mod running;
 mod safe;
 mod sample;
-mod service;
+pub(crate) mod service;
 mod start;
 mod weights;
 
