@@ -21,6 +21,7 @@ use crate::declared;
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::environments;
 use crate::fields::{Field, Fields, shorten, wrong_kind};
+use crate::incident;
 use crate::lint;
 use crate::metrics;
 use crate::node::{Kind, Node};
@@ -30,6 +31,7 @@ use crate::report::{Purpose, Report, Span, Unserved};
 use crate::resolve::{self, Resolved};
 use crate::source;
 use crate::targets;
+use crate::tell;
 use crate::traffic;
 use crate::variables::{self, Values};
 use crate::window;
@@ -37,9 +39,9 @@ use crate::window;
 /// The version of the format that is read here.
 const SCHEMA: &str = "1";
 /// Keys that the format knows and this version does not serve.
-const LATER: [&str; 13] = [
-    "alerts", "backup", "before", "duties", "flags", "gates", "incident", "monitors", "plan",
-    "roles", "secrets", "systems", "tell",
+const LATER: [&str; 11] = [
+    "alerts", "backup", "before", "duties", "flags", "gates", "monitors", "plan", "roles",
+    "secrets", "systems",
 ];
 /// Most open questions of one file.
 const ASKS_MAX: usize = 256;
@@ -182,6 +184,8 @@ fn plan(resolved: &Resolved, context: &Context<'_>, report: &mut Report<'_>) -> 
     let targets = targets::targets(fields.get("targets"), report);
     let steps = custom::steps(fields.get("steps"), report);
     let approve = approve::approve(fields.get("approve"), fields.get("people"), report);
+    let tell = tell::tell(fields.get("tell"), report);
+    let incident = incident::incident(fields.get("incident"), report);
     let checklist = checklist::checklist(fields.get("checklist"), report);
     fields.finish(&LATER, report);
 
@@ -210,6 +214,8 @@ fn plan(resolved: &Resolved, context: &Context<'_>, report: &mut Report<'_>) -> 
         custom: steps,
         checklist,
         layers: Vec::new(),
+        tell,
+        incident,
         window,
     };
     if plan.parts.is_empty() || report.has_errors() {

@@ -33,12 +33,14 @@ pub(crate) mod globals;
 mod hold;
 mod import;
 mod inbox;
+mod incident;
 mod init;
 mod launch;
 mod list;
 mod login;
 mod logs;
 mod man;
+mod notify;
 mod plan;
 mod policy;
 mod postmortem;
@@ -147,6 +149,9 @@ enum Verb {
     Report(report::Args),
     /// The draft of a post-mortem of a release that went back, as Markdown
     Postmortem(postmortem::Args),
+    /// What went wrong: whose turn it is, what is owed, what it cost
+    #[command(subcommand)]
+    Incident(incident::Verb),
     /// What the judge said, and the same made again from what it heard
     #[command(subcommand)]
     Verdict(verdict::Verb),
@@ -204,6 +209,9 @@ enum Verb {
     /// What watches repositories for releases
     #[command(subcommand)]
     Trigger(trigger::Verb),
+    /// Messages to people and machines: what is stuck, tests, drafts
+    #[command(subcommand)]
+    Notify(notify::Verb),
     /// Servers by name, and which one is asked
     #[command(subcommand)]
     Context(context::Verb),
@@ -315,6 +323,7 @@ impl Cli {
             Verb::Timeline(args) => timeline::run(&session, &args).await,
             Verb::Report(args) => report::run(&session, &args).await,
             Verb::Postmortem(args) => postmortem::run(&session, &args).await,
+            Verb::Incident(verb) => incident::run(&session, &verb).await,
             Verb::Verdict(verb) => verdict::run(&session, &verb).await,
             Verb::Simulate(args) => simulate::run(&session, &args).await,
             Verb::Backtest(args) => backtest::run(&session, &args).await,
@@ -337,6 +346,7 @@ impl Cli {
             Verb::Gate(verb) => gate::run(&session, &verb).await,
             Verb::Context(verb) => context::run(&session, &verb),
             Verb::Trigger(verb) => trigger::run(&session, &verb).await,
+            Verb::Notify(verb) => notify::run(&session, &verb).await,
             Verb::Audit(verb) => audit::run(&session, &verb).await,
             Verb::Evidence(verb) => evidence::run(&session, &verb).await,
             Verb::Login(args) => login::run(&session, &args).await,

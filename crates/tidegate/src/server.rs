@@ -6,7 +6,7 @@ use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::middleware;
@@ -58,7 +58,8 @@ pub(crate) async fn run(
     terminal: Option<&Terminal>,
 ) -> Result<(), Failure> {
     prepare(&dir, terminal).await?;
-    let graph = wire::graph(&dir, kept).await?;
+    let reached = Arc::new(OnceLock::new());
+    let graph = wire::graph(&dir, kept, settings.channels.clone(), Arc::clone(&reached)).await?;
     let signer = Arc::new(signing::signer(&dir)?);
     let places = wire::anchors(&dir, &settings.audit, &signer);
     let (mut anchors, anchored) =
@@ -72,6 +73,10 @@ pub(crate) async fn run(
     let network = listen::bind(&settings).await?;
     let pages = network.as_ref().map(|door| door.url.clone());
     let listening = network.as_ref().map(|door| door.address);
+    // Messages go out from the first turn on: those before this line have no link.
+    if let Some(pages) = settings.url.clone().or_else(|| pages.clone()) {
+        reached.get_or_init(|| pages);
+    }
     let listener = open_socket(&dir.server_socket())?;
     let stop = CancellationToken::new();
     graph.directory.entitle_triggers(settings.triggers.iter().map(|it| it.name.as_str()));

@@ -1,6 +1,8 @@
 //! Events in words: the line that is printed in a pipe, in a timeline and over the API.
 //! One event, one line, with the values. Must never leave out an event.
 
+mod told;
+
 use tidegate_core::event::{DeploymentKind, Event, OverrideKind, Recorded};
 use tidegate_core::plan::HoldEnd;
 use tidegate_core::state::{Phase, PhaseResult};
@@ -251,7 +253,7 @@ fn text_of_world(recorded: &Recorded) -> String {
             format!("{}: {}", ending.words(), reason(why))
         }
         Event::Faulted { code, what } => format!("frozen, traffic held: {code} {what}"),
-        other => other.kind().to_owned(),
+        _ => told::text(recorded),
     }
 }
 
