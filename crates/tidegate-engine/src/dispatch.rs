@@ -169,12 +169,17 @@ impl Call {
             Effect::EnsureSlot { part, slot, tenant } => {
                 let place = Place { scope: self.scope.clone(), part, slot };
                 let call = self.ports.runtime.ensure(&place, tenant.as_ref(), self.epoch);
+                // failpoint: effect.slot.before
                 let done = within(SLOT_TIMEOUT, call).await;
+                // failpoint: effect.slot.after
                 self.slot_seen(place, done.err()).await
             }
             Effect::EnsureSplit { table } => {
                 let call = self.ports.traffic.ensure(&self.scope, &table, self.epoch);
-                let refused = within(SPLIT_TIMEOUT, call).await.err().map(|failure| {
+                // failpoint: effect.split.before
+                let done = within(SPLIT_TIMEOUT, call).await;
+                // failpoint: effect.split.after
+                let refused = done.err().map(|failure| {
                     tracing::warn!(scope = %self.scope, part = %table.part, %failure, "the data plane did not take a table");
                     Observation::SplitRefused {
                         part: table.part.clone(),
@@ -286,14 +291,16 @@ impl Call {
     ) -> Observation {
         let limit = Duration::try_from(timeout).unwrap_or(Duration::ZERO) + STEP_GRACE;
         let call = self.ports.steps.attempt(&deployment, attempt, job);
-        let report =
-            tokio::time::timeout(limit, call).await.unwrap_or_else(|_elapsed| StepReport {
-                outcome: Outcome::NoData,
-                summary: format!("no answer within {timeout:#}"),
-                lost: true,
-                retryable: false,
-                given: Given::default(),
-            });
+        // failpoint: effect.step.before
+        let answered = tokio::time::timeout(limit, call).await;
+        // failpoint: effect.step.after
+        let report = answered.unwrap_or_else(|_elapsed| StepReport {
+            outcome: Outcome::NoData,
+            summary: format!("no answer within {timeout:#}"),
+            lost: true,
+            retryable: false,
+            given: Given::default(),
+        });
         Observation::Step { deployment, step: job.step.name.clone(), attempt, report }
     }
 
@@ -304,7 +311,10 @@ impl Call {
         timeout: SignedDuration,
     ) -> TaskReport {
         let limit = Duration::try_from(timeout).unwrap_or(Duration::ZERO) + JOB_GRACE;
-        match tokio::time::timeout(limit, self.work(deployment, job, timeout)).await {
+        // failpoint: effect.task.before
+        let done = tokio::time::timeout(limit, self.work(deployment, job, timeout)).await;
+        // failpoint: effect.task.after
+        match done {
             Ok(report) => report,
             Err(_elapsed) => silence(timeout),
         }

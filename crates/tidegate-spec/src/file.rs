@@ -130,8 +130,8 @@ pub fn read_with(source: &str, name: &str, context: &Context<'_>) -> Result<Pars
     }
 }
 
-/// The tree of a file and all that it is made of, with every value put in.
-pub(crate) fn tree<'a: 's, 's>(
+/// The tree of a file and all that it is made of; variables stand in it as they were written.
+pub(crate) fn merged<'a: 's, 's>(
     source: &'s str,
     context: &Context<'a>,
     report: &mut Report<'s>,
@@ -140,7 +140,16 @@ pub(crate) fn tree<'a: 's, 's>(
         return None;
     }
     let root = compose::compose(source, 0, report)?;
-    let mut resolved = resolve::resolve(root, context.environment, context.files, report);
+    Some(resolve::resolve(root, context.environment, context.files, report))
+}
+
+/// The same with every value put in.
+pub(crate) fn tree<'a: 's, 's>(
+    source: &'s str,
+    context: &Context<'a>,
+    report: &mut Report<'s>,
+) -> Option<Resolved> {
+    let mut resolved = merged(source, context, report)?;
     let values = Values { release: &context.release, given: context.variables };
     variables::substitute(&mut resolved.root, &values, report);
     Some(resolved)

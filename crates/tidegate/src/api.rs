@@ -133,6 +133,8 @@ pub(crate) struct Parts {
     pub(crate) measures: Measures,
     /// Deployments that pages look at.
     pub(crate) looks: crate::ui::Looks,
+    /// When people looked at approval sheets.
+    pub(crate) visits: crate::ui::Visits,
 }
 
 impl Api {

@@ -25,6 +25,7 @@ mod diff;
 mod doctor;
 mod evidence;
 mod explain;
+mod export;
 mod expr;
 mod freeze;
 mod gate;
@@ -174,6 +175,8 @@ enum Verb {
     Config(config::Verb),
     /// Make a draft from a runbook, with what became of every line
     Import(import::Args),
+    /// Draw the process, or write it for another tool, with what became of every value
+    Export(export::Args),
     /// Explain an error code, without a network
     Explain(explain::Args),
     /// The server: run it here, look at it, stop it
@@ -331,6 +334,7 @@ impl Cli {
             Verb::Checklist(args) => checklist::run(&session, &args).await,
             Verb::Config(verb) => config::run(&session, &verb),
             Verb::Import(args) => import::run(&session, &args),
+            Verb::Export(args) => export::run(&session, &args),
             Verb::Explain(args) => explain::run(&session, &args),
             Verb::Server(verb) => server::run(&session, &verb).await,
             Verb::Proxy(verb) => proxy::run(&session, &verb).await,

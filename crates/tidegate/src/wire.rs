@@ -56,8 +56,7 @@ pub(crate) async fn graph(
     pages: Arc<OnceLock<String>>,
 ) -> Result<Graph, Failure> {
     let state_dir = dir.path().to_owned();
-    let journal = Sqlite::open(&state_dir).await.map_err(|error| server::held(dir, &error))?;
-    let journal = Arc::new(journal);
+    let journal = Arc::new(server::sole::journal(dir).await?);
     let runtime = Arc::new(ProcessRuntime::new(runtime::Config {
         state_dir: state_dir.clone(),
         shim_command: own_command(&["shim"])?,

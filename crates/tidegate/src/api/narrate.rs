@@ -6,7 +6,7 @@ mod told;
 use tidegate_core::event::{DeploymentKind, Event, OverrideKind, Recorded};
 use tidegate_core::plan::HoldEnd;
 use tidegate_core::state::{Phase, PhaseResult};
-use tidegate_core::verdict::Call;
+use tidegate_core::verdict::{Call, reason};
 use tidegate_core::weight::Split;
 
 use crate::view;
@@ -249,7 +249,9 @@ fn text_of_world(recorded: &Recorded) -> String {
         Event::RolesMoved { part, live: None } => {
             format!("{part} is not in this release: stopped")
         }
-        Event::DeploymentEnded { ending, why, .. } => format!("{}: {why}", ending.words()),
+        Event::DeploymentEnded { ending, why, .. } => {
+            format!("{}: {}", ending.words(), reason(why))
+        }
         Event::Faulted { code, what } => format!("frozen, traffic held: {code} {what}"),
         _ => told::text(recorded),
     }
