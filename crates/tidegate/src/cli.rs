@@ -294,6 +294,7 @@ impl Cli {
     ///
     /// # Errors
     /// [`Failure`] with its exit code.
+    #[expect(clippy::too_many_lines, reason = "a table with a line for each verb")]
     pub(crate) async fn run(self) -> Result<Exit, Failure> {
         let session = Session::new(self.globals)?;
         match self.verb {
