@@ -11,6 +11,7 @@ use crate::approval::quorum;
 use crate::digest::Digest;
 use crate::gate::{Evidence, Kept, Versions};
 use crate::ids::{DeploymentId, PartName, Scope, SlotName, StepName};
+use crate::message::Letter;
 use crate::plan::{CustomStep, Evidence as Judged, Floor, Part, Plan, Release, Route, Rule};
 use crate::state::{
     Backend, Deployment, Given, Phase, SlotState, State, TaskId, TaskProgress, Tenant,
@@ -47,6 +48,13 @@ pub enum Effect {
         timeout: SignedDuration,
         /// The work.
         job: Job,
+    },
+    /// One attempt of a message.
+    Tell {
+        /// The message.
+        letter: Box<Letter>,
+        /// What the channel calls the first message of its conversation.
+        follows: Option<String>,
     },
     /// The directory says who may approve.
     AskRights {
@@ -231,6 +239,10 @@ pub fn outstanding(state: &State) -> Vec<Effect> {
         effects.extend(tasks(state));
         effects.extend(rights(state));
     }
+    effects.extend(state.outbox.due().into_iter().map(|letter| Effect::Tell {
+        letter: Box::new(letter.clone()),
+        follows: state.outbox.follows(&letter.message).map(str::to_owned),
+    }));
     effects
 }
 

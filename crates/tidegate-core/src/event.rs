@@ -4,6 +4,7 @@
 //! Every kind is kept readable for ever: a field is added with a default, a kind is never reused.
 
 mod ending;
+mod kind;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +15,9 @@ use serde::{Deserialize, Serialize};
 use crate::approval::{Category, Credential, Facts};
 use crate::digest::{Component, Digest};
 use crate::gate::{Evidence, GateResult};
-use crate::ids::{Actor, DeploymentId, PartName, SlotName, StepName};
+use crate::ids::{Actor, DeploymentId, IncidentId, PartName, SlotName, StepName};
+use crate::incident::{ActionItem, Owed, Severity};
+use crate::message::Message;
 use crate::plan::{HoldEnd, Plan};
 use crate::state::{
     Backend, Given, Hold, Phase, PhaseResult, Reason, SlotObserved, TaskId, Tenant,
@@ -418,6 +421,129 @@ pub enum Event {
         /// One line for people.
         why: String,
     },
+    /// Somebody is to be told something.
+    MessageQueued {
+        /// What, and whom.
+        message: Message,
+        /// Whether a person has to let it out first.
+        #[serde(default)]
+        draft: bool,
+    },
+    /// A message was taken.
+    MessageSent {
+        /// Its number.
+        message: u64,
+        /// Which attempt.
+        attempt: u32,
+        /// What the channel calls it.
+        receipt: Option<String>,
+    },
+    /// An attempt of a message failed.
+    MessageFailed {
+        /// Its number.
+        message: u64,
+        /// Which attempt.
+        attempt: u32,
+        /// Why.
+        why: String,
+        /// Set when another attempt will follow: not before this time. Else it was given up.
+        retry_at: Option<Timestamp>,
+    },
+    /// A message is to be sent: again, or after a person let it out.
+    MessageRetried {
+        /// Its number.
+        message: u64,
+        /// The attempt that begins.
+        attempt: u32,
+        /// What a person wrote in the place of its text.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        text: Option<String>,
+    },
+    /// Nobody needs a message any more.
+    MessageDropped {
+        /// Its number.
+        message: u64,
+        /// Why.
+        why: String,
+    },
+    /// Something went wrong in production.
+    IncidentOpened {
+        /// Its id.
+        incident: IncidentId,
+        /// How bad.
+        severity: Severity,
+        /// One line.
+        title: String,
+        /// The deployment that it came from.
+        deployment: Option<DeploymentId>,
+    },
+    /// Somebody is on it.
+    IncidentAcknowledged {
+        /// Which.
+        incident: IncidentId,
+    },
+    /// Nobody answered in time: the next are called.
+    IncidentCalled {
+        /// Which.
+        incident: IncidentId,
+        /// The rung of the ladder, from 0.
+        rung: u32,
+        /// Who is called; nobody by name where there is no ladder.
+        who: Option<String>,
+    },
+    /// Somebody has a part in it.
+    IncidentAssigned {
+        /// Which.
+        incident: IncidentId,
+        /// What they do.
+        role: String,
+        /// Who.
+        who: String,
+    },
+    /// Somebody wrote something down.
+    IncidentNoted {
+        /// Which.
+        incident: IncidentId,
+        /// What.
+        text: String,
+        /// What it settles.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        settles: Option<Owed>,
+    },
+    /// It is better or worse than it was thought to be.
+    IncidentWeighed {
+        /// Which.
+        incident: IncidentId,
+        /// How bad.
+        severity: Severity,
+        /// Why.
+        why: String,
+    },
+    /// Something was not done in time.
+    IncidentOverdue {
+        /// Which.
+        incident: IncidentId,
+        /// What.
+        owed: Owed,
+    },
+    /// It is over.
+    IncidentResolved {
+        /// Which.
+        incident: IncidentId,
+        /// On what ground.
+        why: String,
+        /// Whether the check after the rollback had passed.
+        verified: bool,
+    },
+    /// What was learnt of it was written down.
+    IncidentLearnt {
+        /// Which.
+        incident: IncidentId,
+        /// Where, or what it says in short.
+        text: String,
+        /// What is to be done.
+        items: Vec<ActionItem>,
+    },
     /// An invariant broke: this deployment is frozen with its traffic held.
     Faulted {
         /// The code.
@@ -425,99 +551,6 @@ pub enum Event {
         /// What was found.
         what: String,
     },
-}
-
-impl Event {
-    /// The kind as it stands in the journal.
-    #[must_use]
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::DeploymentStarted { .. } => "deployment_started",
-            Self::DeploymentQueued { .. } => "deployment_queued",
-            Self::PhaseEntered { .. } => "phase_entered",
-            Self::TaskFinished { .. } => "task_finished",
-            Self::TaskRetried { .. } => "task_retried",
-            Self::TaskBegan { .. } => "task_began",
-            Self::TaskLost { .. } => "task_lost",
-            Self::TaskSettled { .. } => "task_settled",
-            Self::StepGave { .. } => "step_gave",
-            Self::StepSkipped { .. } => "step_skipped",
-            Self::ArtifactPinned { .. } => "artifact_pinned",
-            Self::EvidenceAdded { .. } => "evidence_added",
-            Self::GateWaived { .. } => "gate_waived",
-            Self::FreezeBegan { .. } => "freeze_began",
-            Self::FreezeEnded { .. } => "freeze_ended",
-            Self::GatesWeighed { .. } => "gates_weighed",
-            Self::ApprovalGiven { .. } => "approval_given",
-            Self::ApprovalWithdrawn { .. } => "approval_withdrawn",
-            Self::RightsSeen { .. } => "rights_seen",
-            Self::Attested { .. } => "attested",
-            Self::ConditionConfirmed { .. } => "condition_confirmed",
-            Self::ReviewOpened { .. } => "review_opened",
-            Self::SlotWanted { .. } => "slot_wanted",
-            Self::SlotChanged { .. } => "slot_changed",
-            Self::SplitWanted { .. } => "split_wanted",
-            Self::SplitConfirmed { .. } => "split_confirmed",
-            Self::SplitRefused { .. } => "split_refused",
-            Self::SplitLost { .. } => "split_lost",
-            Self::SplitOverridden { .. } => "split_overridden",
-            Self::StepConverged { .. } => "step_converged",
-            Self::StepPassed { .. } => "step_passed",
-            Self::StepBraked { .. } => "step_braked",
-            Self::VerdictChanged { .. } => "verdict_changed",
-            Self::HoldBegan { .. } => "hold_began",
-            Self::HoldEnded { .. } => "hold_ended",
-            Self::PersonCalled { .. } => "person_called",
-            Self::RollbackBegan { .. } => "rollback_began",
-            Self::RolesMoved { .. } => "roles_moved",
-            Self::DeploymentEnded { .. } => "deployment_ended",
-            Self::Faulted { .. } => "faulted",
-        }
-    }
-
-    /// Every kind: the corpus holds a file of each.
-    pub const KINDS: [&'static str; 40] = [
-        "deployment_started",
-        "deployment_queued",
-        "phase_entered",
-        "task_finished",
-        "task_retried",
-        "task_began",
-        "task_lost",
-        "task_settled",
-        "step_gave",
-        "step_skipped",
-        "artifact_pinned",
-        "evidence_added",
-        "gate_waived",
-        "freeze_began",
-        "freeze_ended",
-        "gates_weighed",
-        "approval_given",
-        "approval_withdrawn",
-        "rights_seen",
-        "attested",
-        "condition_confirmed",
-        "review_opened",
-        "slot_wanted",
-        "slot_changed",
-        "split_wanted",
-        "split_confirmed",
-        "split_refused",
-        "split_lost",
-        "split_overridden",
-        "step_converged",
-        "step_passed",
-        "step_braked",
-        "verdict_changed",
-        "hold_began",
-        "hold_ended",
-        "person_called",
-        "rollback_began",
-        "roles_moved",
-        "deployment_ended",
-        "faulted",
-    ];
 }
 
 /// Why there is a deployment.

@@ -9,6 +9,7 @@ use jiff::SignedDuration;
 use tidegate_core::effect::{Effect, Job, Question, StepJob};
 use tidegate_core::ids::{DeploymentId, PartName, Scope, SlotName};
 use tidegate_core::input::{Input, Made, Observation, StepReport, TaskReport};
+use tidegate_core::message::{Delivery, Receiver};
 use tidegate_core::outstanding;
 use tidegate_core::state::{Given, State, TaskId};
 use tidegate_core::verdict::Outcome;
@@ -26,6 +27,8 @@ const SLOT_TIMEOUT: Duration = Duration::from_secs(30);
 const SPLIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The directory answers within this, or nobody counts.
 const RIGHTS_TIMEOUT: Duration = Duration::from_secs(10);
+/// A message is taken within this, or it is sent again.
+const TELL_TIMEOUT: Duration = Duration::from_secs(30);
 /// A job gets this much longer than its own limit, so that its own report wins.
 const JOB_GRACE: Duration = Duration::from_secs(5);
 /// A custom step gets this much longer, in which its copy is made and what it left is kept.
@@ -42,6 +45,7 @@ enum Subject {
     Split(PartName),
     Task(DeploymentId, TaskId, u32),
     Rights(DeploymentId),
+    Receiver(Receiver),
 }
 
 #[derive(Debug)]
@@ -149,6 +153,7 @@ fn subject(effect: &Effect) -> Subject {
             Subject::Task(deployment.clone(), task.clone(), *attempt)
         }
         Effect::AskRights { deployment, .. } => Subject::Rights(deployment.clone()),
+        Effect::Tell { letter, .. } => Subject::Receiver(letter.message.to.clone()),
     }
 }
 
@@ -199,6 +204,18 @@ impl Call {
                         Vec::new()
                     }
                 }
+            }
+            Effect::Tell { letter, follows } => {
+                let (number, attempt) = (letter.number, letter.attempt);
+                let call = self.ports.messages.send(&self.scope, &letter, follows.as_deref());
+                let delivery = tokio::time::timeout(TELL_TIMEOUT, call).await;
+                let delivery = delivery.unwrap_or_else(|_elapsed| Delivery::Refused {
+                    why: format!("TG7162: no answer within {TELL_TIMEOUT:?}"),
+                    retryable: true,
+                    after: None,
+                });
+                let told = Observation::Message { number, attempt, delivery };
+                vec![Message::told(Input::Observation(told))]
             }
             Effect::Run { deployment, task, attempt, timeout, job } => {
                 let observation = match job {

@@ -389,7 +389,8 @@ fn urgency(input: &Input) -> u8 {
             | Observation::Step { .. }
             | Observation::Gates { .. }
             | Observation::Verdict { .. }
-            | Observation::Rights { .. },
+            | Observation::Rights { .. }
+            | Observation::Message { .. },
         ) => 3,
         Input::Command { .. } => 4,
         Input::Elapsed => 5,

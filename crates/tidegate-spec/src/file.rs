@@ -21,6 +21,7 @@ use crate::declared;
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::environments;
 use crate::fields::{Field, Fields, shorten, wrong_kind};
+use crate::incident;
 use crate::lint;
 use crate::metrics;
 use crate::node::{Kind, Node};
@@ -30,6 +31,7 @@ use crate::report::{Purpose, Report, Span, Unserved};
 use crate::resolve::{self, Resolved};
 use crate::source;
 use crate::targets;
+use crate::tell;
 use crate::traffic;
 use crate::variables::{self, Values};
 use crate::window;
@@ -37,9 +39,9 @@ use crate::window;
 /// The version of the format that is read here.
 const SCHEMA: &str = "1";
 /// Keys that the format knows and this version does not serve.
-const LATER: [&str; 13] = [
-    "alerts", "backup", "before", "duties", "flags", "gates", "incident", "monitors", "plan",
-    "roles", "secrets", "systems", "tell",
+const LATER: [&str; 11] = [
+    "alerts", "backup", "before", "duties", "flags", "gates", "monitors", "plan", "roles",
+    "secrets", "systems",
 ];
 /// Most open questions of one file.
 const ASKS_MAX: usize = 256;
@@ -128,8 +130,8 @@ pub fn read_with(source: &str, name: &str, context: &Context<'_>) -> Result<Pars
     }
 }
 
-/// The tree of a file and all that it is made of, with every value put in.
-pub(crate) fn tree<'a: 's, 's>(
+/// The tree of a file and all that it is made of; variables stand in it as they were written.
+pub(crate) fn merged<'a: 's, 's>(
     source: &'s str,
     context: &Context<'a>,
     report: &mut Report<'s>,
@@ -138,7 +140,16 @@ pub(crate) fn tree<'a: 's, 's>(
         return None;
     }
     let root = compose::compose(source, 0, report)?;
-    let mut resolved = resolve::resolve(root, context.environment, context.files, report);
+    Some(resolve::resolve(root, context.environment, context.files, report))
+}
+
+/// The same with every value put in.
+pub(crate) fn tree<'a: 's, 's>(
+    source: &'s str,
+    context: &Context<'a>,
+    report: &mut Report<'s>,
+) -> Option<Resolved> {
+    let mut resolved = merged(source, context, report)?;
     let values = Values { release: &context.release, given: context.variables };
     variables::substitute(&mut resolved.root, &values, report);
     Some(resolved)
@@ -173,6 +184,8 @@ fn plan(resolved: &Resolved, context: &Context<'_>, report: &mut Report<'_>) -> 
     let targets = targets::targets(fields.get("targets"), report);
     let steps = custom::steps(fields.get("steps"), report);
     let approve = approve::approve(fields.get("approve"), fields.get("people"), report);
+    let tell = tell::tell(fields.get("tell"), report);
+    let incident = incident::incident(fields.get("incident"), report);
     let checklist = checklist::checklist(fields.get("checklist"), report);
     fields.finish(&LATER, report);
 
@@ -201,6 +214,8 @@ fn plan(resolved: &Resolved, context: &Context<'_>, report: &mut Report<'_>) -> 
         custom: steps,
         checklist,
         layers: Vec::new(),
+        tell,
+        incident,
         window,
     };
     if plan.parts.is_empty() || report.has_errors() {

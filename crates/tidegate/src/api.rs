@@ -55,11 +55,13 @@ pub(crate) mod gates;
 mod gc;
 mod health;
 mod hooks;
+pub(crate) mod incidents;
 pub(crate) mod insights;
 pub(crate) mod journal;
 mod layers;
 pub(crate) mod locate;
 mod logs;
+pub(crate) mod messages;
 pub(crate) mod metrics;
 pub(crate) mod narrate;
 pub(crate) mod once;
@@ -131,6 +133,8 @@ pub(crate) struct Parts {
     pub(crate) measures: Measures,
     /// Deployments that pages look at.
     pub(crate) looks: crate::ui::Looks,
+    /// When people looked at approval sheets.
+    pub(crate) visits: crate::ui::Visits,
 }
 
 impl Api {
@@ -239,6 +243,7 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(hooks::ring))
         .routes(routes!(triggers::list))
         .routes(routes!(triggers::look))
+        .merge(telling())
         .routes(routes!(journal::verify))
         .routes(routes!(entries::list))
         .routes(routes!(search::search))
@@ -257,6 +262,16 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
         .routes(routes!(metrics::show))
+}
+
+/// What people are told, and what they do about what went wrong.
+fn telling() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(incidents::list, incidents::open))
+        .routes(routes!(incidents::show, incidents::handle))
+        .routes(routes!(messages::list))
+        .routes(routes!(messages::handle))
+        .routes(routes!(messages::attempt))
 }
 
 /// The API's description of itself.

@@ -29,6 +29,8 @@ mod sample;
 #[cfg(test)]
 mod scripts;
 #[cfg(test)]
+mod telling;
+#[cfg(test)]
 mod verbs;
 #[cfg(test)]
 mod windows;

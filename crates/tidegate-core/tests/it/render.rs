@@ -94,7 +94,10 @@ fn details(recorded: &Recorded, start: Timestamp) -> String {
         | Event::TaskSettled { .. }
         | Event::StepGave { .. }
         | Event::StepSkipped { .. } => crate::custom::details(&recorded.event),
-        other => part_details(other),
+        other => {
+            let told = crate::telling::details(other, |at| offset(start, at));
+            told.unwrap_or_else(|| part_details(other))
+        }
     }
 }
 
@@ -294,6 +297,16 @@ pub(crate) fn effects(state: &State) -> Vec<String> {
                     table.generation,
                     split_words(table.split.as_ref()),
                     lease.unwrap_or_default()
+                )
+            }
+            Effect::Tell { letter, follows } => {
+                let follows = follows.as_ref().map(|first| format!(", after {first}"));
+                format!(
+                    "{} {} #{}{}",
+                    effect_name(effect),
+                    letter.number,
+                    letter.attempt,
+                    follows.unwrap_or_default()
                 )
             }
             Effect::AskRights { accounts, .. } => {

@@ -11,6 +11,8 @@ use tidegate_core::checklist::Item;
 use tidegate_core::digest::Digest;
 use tidegate_core::gate::Gate;
 use tidegate_core::ids::{DeploymentId, EnvironmentName, PartName, Scope, ServiceName, SlotName};
+use tidegate_core::incident;
+use tidegate_core::message;
 use tidegate_core::plan::{
     Ask, Bake, CohortBy, Comparison, CustomStep, Floor, HoldEnd, Judging, KeepPrevious, Limits,
     Metric, Otherwise, Part, PartKind, Plan, Probe, Protocol, Release, Required, Route, Rule, Run,
@@ -44,6 +46,8 @@ pub(crate) struct Shape {
     pub(crate) window: Option<Window>,
     pub(crate) custom: Vec<CustomStep>,
     pub(crate) checklist: Vec<Item>,
+    pub(crate) tell: Vec<message::Route>,
+    pub(crate) incident: Option<incident::Policy>,
 }
 
 impl Default for Shape {
@@ -67,6 +71,8 @@ impl Default for Shape {
             window: None,
             custom: Vec::new(),
             checklist: Vec::new(),
+            tell: Vec::new(),
+            incident: None,
         }
     }
 }
@@ -115,6 +121,8 @@ impl Shape {
             "open" | "closed" | "overrun" => crate::windows::set(&mut self.window, key, value)?,
             "box" => crate::checklists::set(&mut self.checklist, value)?,
             "nobody" => self.asks_nobody(),
+            "tell" => self.tell.push(crate::telling::route(value)?),
+            "incident" => self.incident = Some(crate::telling::policy(value)),
             "custom" => self.custom = crate::custom::steps(value)?,
             "attempts" => self.limits.attempts = number(value)?,
             _ => return Err(format!("a plan has no {key}={value}")),
@@ -127,6 +135,8 @@ impl Shape {
         self.required = Required::default();
         self.approve = None;
         self.change = None;
+        self.tell.clear();
+        self.incident = None;
     }
 
     /// The plan of a version.
@@ -163,6 +173,8 @@ impl Shape {
             window: self.window.clone(),
             checklist: self.checklist.clone(),
             layers: Vec::new(),
+            tell: self.tell.clone(),
+            incident: self.incident.clone(),
         }
     }
 

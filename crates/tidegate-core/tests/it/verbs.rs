@@ -138,7 +138,7 @@ impl Script {
             "effects" => Ok(render::effects(state)),
             "deadline" => Ok(render::deadline(state, now)),
             "metric" | "verdict" | "slot" | "confirm" | "lost" | "refuse" | "task" | "override"
-            | "found" => {
+            | "found" | "message" => {
                 let observation = self.observation(&verb, words)?;
                 Ok(self.put(&Input::Observation(observation)))
             }
@@ -327,6 +327,8 @@ impl Script {
                 Command::Rollback { deployment: self.next_id(), to, reason: words.or("it is bad") }
             }
             "settle" => crate::custom::settle(named, words)?,
+            "redeliver" | "release" | "drop" => crate::telling::handle(verb, words)?,
+            "incident" => crate::telling::incident(words)?,
             "evidence" => crate::gates::evidence(&words.need("a name")?, &words.need("a version")?),
             "waive" => {
                 let lasts = duration(&words.option("--for").unwrap_or_else(|| "1h".to_owned()))?;
@@ -425,6 +427,7 @@ impl Script {
             "slot" => self.slot(words),
             "task" => self.task(words),
             "override" => self.overridden(words),
+            "message" => crate::telling::observation(words),
             "found" => {
                 let said = words.rest();
                 crate::gates::found(self.named(words), &said)

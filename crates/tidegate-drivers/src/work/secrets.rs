@@ -1,4 +1,4 @@
-//! Where the secrets of steps come from: files of the state directory.
+//! Where the secrets of steps and channels come from: files of the state directory.
 //! Must never take one that somebody else can read or change.
 
 use std::collections::BTreeMap;
@@ -25,7 +25,11 @@ pub(super) fn read(
     wanted.iter().map(|(name, from)| Ok((name.clone(), one(state_dir, from)?))).collect()
 }
 
-fn one(state_dir: &Path, from: &str) -> Result<Vec<u8>, String> {
+/// One secret by its reference.
+///
+/// # Errors
+/// Why it cannot be had, without any of its content.
+pub(crate) fn one(state_dir: &Path, from: &str) -> Result<Vec<u8>, String> {
     let name = from.strip_prefix(FILE).filter(|name| {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         !name.is_empty() && !name.starts_with('.') && name.chars().all(plain)

@@ -9,10 +9,12 @@
 
 mod gates;
 mod metrics;
+mod notify;
 mod probes;
 mod processes;
 mod recordings;
 mod releases;
 mod setup;
+mod town;
 mod traffic;
 mod work;

@@ -186,7 +186,8 @@ impl World {
             evidence: Arc::clone(&world) as _,
             clock: Arc::clone(&world) as _,
             bind: Arc::clone(&world) as _,
-            people: world,
+            people: Arc::clone(&world) as _,
+            messages: world,
         }
     }
 

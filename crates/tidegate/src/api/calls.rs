@@ -47,6 +47,9 @@ fn words(effect: &Effect) -> String {
             )
         }
         Effect::Run { task, attempt, .. } => format!("{}, attempt {attempt}", task.words()),
+        Effect::Tell { letter, .. } => {
+            format!("tell {}: {}", letter.message.to, letter.message.title)
+        }
         Effect::AskRights { accounts, .. } => {
             format!("ask the directory about {} people", accounts.len())
         }
