@@ -2,6 +2,7 @@
 //! Must never decide, and must never fail: an event that happened is a fact.
 
 mod approving;
+mod backups;
 mod custom;
 
 use jiff::Timestamp;
@@ -43,17 +44,15 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
         | Event::SplitLost { .. }
         | Event::SplitOverridden { .. }
         | Event::RolesMoved { .. } => apply_to_part(state, recorded),
-        Event::DeploymentEnded { deployment, .. } => {
-            if state.queued.as_ref().is_some_and(|queued| queued.deployment == *deployment) {
-                end_queued(state, recorded);
-            } else {
-                state.fault = None;
-                end(state, recorded, deployment);
-            }
-        }
+        Event::DeploymentEnded { deployment, .. } => ended(state, recorded, deployment),
         Event::Faulted { code, what } => {
             state.fault = Some(Fault { code: code.clone(), what: what.clone(), at });
         }
+        Event::BackupMade { .. }
+        | Event::BackupDrilled { .. }
+        | Event::BackupHeld { .. }
+        | Event::BackupExpired { .. }
+        | Event::BackupDropped { .. } => backups::fold(state, recorded),
         Event::EvidenceAdded { .. }
         | Event::GateWaived { .. }
         | Event::FreezeBegan { .. }
@@ -84,6 +83,15 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
         | Event::RollbackBegan { deployment, .. } => {
             apply_to_current(state, recorded, deployment);
         }
+    }
+}
+
+fn ended(state: &mut State, recorded: &Recorded, deployment: &DeploymentId) {
+    if state.queued.as_ref().is_some_and(|queued| queued.deployment == *deployment) {
+        end_queued(state, recorded);
+    } else {
+        state.fault = None;
+        end(state, recorded, deployment);
     }
 }
 
@@ -481,7 +489,7 @@ fn trim(history: &mut Vec<Ended>) {
     }
 }
 
-fn keep_newest<T>(items: &mut Vec<T>, most: usize) {
+pub(super) fn keep_newest<T>(items: &mut Vec<T>, most: usize) {
     if items.len() > most {
         items.drain(..items.len() - most);
     }

@@ -3,6 +3,8 @@
 //!
 //! Every kind is kept readable for ever: a field is added with a default, a kind is never reused.
 
+mod kinds;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -10,6 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::approval::{Category, Credential, Facts};
+use crate::backup::{BackupRecord, DrillRecord};
 use crate::digest::{Component, Digest};
 use crate::gate::{Evidence, GateResult};
 use crate::ids::{Actor, DeploymentId, PartName, SlotName, StepName};
@@ -199,6 +202,35 @@ pub enum Event {
         name: String,
         /// Why.
         reason: String,
+    },
+    /// A copy was made and read back.
+    BackupMade {
+        /// It.
+        backup: BackupRecord,
+    },
+    /// A copy was restored into scratch and compared.
+    BackupDrilled {
+        /// How that went.
+        drill: DrillRecord,
+    },
+    /// A person holds a copy beyond its time, or lets it go.
+    BackupHeld {
+        /// Which.
+        id: String,
+        /// Whether it is held.
+        held: bool,
+        /// Why.
+        reason: String,
+    },
+    /// The time of a copy is over: its bytes go.
+    BackupExpired {
+        /// Which.
+        id: String,
+    },
+    /// The bytes of a copy are gone.
+    BackupDropped {
+        /// Which.
+        id: String,
     },
     /// All gates of a deployment were held against what is known.
     GatesWeighed {
@@ -418,99 +450,6 @@ pub enum Event {
         /// What was found.
         what: String,
     },
-}
-
-impl Event {
-    /// The kind as it stands in the journal.
-    #[must_use]
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::DeploymentStarted { .. } => "deployment_started",
-            Self::DeploymentQueued { .. } => "deployment_queued",
-            Self::PhaseEntered { .. } => "phase_entered",
-            Self::TaskFinished { .. } => "task_finished",
-            Self::TaskRetried { .. } => "task_retried",
-            Self::TaskBegan { .. } => "task_began",
-            Self::TaskLost { .. } => "task_lost",
-            Self::TaskSettled { .. } => "task_settled",
-            Self::StepGave { .. } => "step_gave",
-            Self::StepSkipped { .. } => "step_skipped",
-            Self::ArtifactPinned { .. } => "artifact_pinned",
-            Self::EvidenceAdded { .. } => "evidence_added",
-            Self::GateWaived { .. } => "gate_waived",
-            Self::FreezeBegan { .. } => "freeze_began",
-            Self::FreezeEnded { .. } => "freeze_ended",
-            Self::GatesWeighed { .. } => "gates_weighed",
-            Self::ApprovalGiven { .. } => "approval_given",
-            Self::ApprovalWithdrawn { .. } => "approval_withdrawn",
-            Self::RightsSeen { .. } => "rights_seen",
-            Self::Attested { .. } => "attested",
-            Self::ConditionConfirmed { .. } => "condition_confirmed",
-            Self::ReviewOpened { .. } => "review_opened",
-            Self::SlotWanted { .. } => "slot_wanted",
-            Self::SlotChanged { .. } => "slot_changed",
-            Self::SplitWanted { .. } => "split_wanted",
-            Self::SplitConfirmed { .. } => "split_confirmed",
-            Self::SplitRefused { .. } => "split_refused",
-            Self::SplitLost { .. } => "split_lost",
-            Self::SplitOverridden { .. } => "split_overridden",
-            Self::StepConverged { .. } => "step_converged",
-            Self::StepPassed { .. } => "step_passed",
-            Self::StepBraked { .. } => "step_braked",
-            Self::VerdictChanged { .. } => "verdict_changed",
-            Self::HoldBegan { .. } => "hold_began",
-            Self::HoldEnded { .. } => "hold_ended",
-            Self::PersonCalled { .. } => "person_called",
-            Self::RollbackBegan { .. } => "rollback_began",
-            Self::RolesMoved { .. } => "roles_moved",
-            Self::DeploymentEnded { .. } => "deployment_ended",
-            Self::Faulted { .. } => "faulted",
-        }
-    }
-
-    /// Every kind: the corpus holds a file of each.
-    pub const KINDS: [&'static str; 40] = [
-        "deployment_started",
-        "deployment_queued",
-        "phase_entered",
-        "task_finished",
-        "task_retried",
-        "task_began",
-        "task_lost",
-        "task_settled",
-        "step_gave",
-        "step_skipped",
-        "artifact_pinned",
-        "evidence_added",
-        "gate_waived",
-        "freeze_began",
-        "freeze_ended",
-        "gates_weighed",
-        "approval_given",
-        "approval_withdrawn",
-        "rights_seen",
-        "attested",
-        "condition_confirmed",
-        "review_opened",
-        "slot_wanted",
-        "slot_changed",
-        "split_wanted",
-        "split_confirmed",
-        "split_refused",
-        "split_lost",
-        "split_overridden",
-        "step_converged",
-        "step_passed",
-        "step_braked",
-        "verdict_changed",
-        "hold_began",
-        "hold_ended",
-        "person_called",
-        "rollback_began",
-        "roles_moved",
-        "deployment_ended",
-        "faulted",
-    ];
 }
 
 /// Why there is a deployment.

@@ -7,9 +7,10 @@
 //! Where to look: [`anchor`] brings checkpoints out, [`runtime`] runs applications, [`scm`] turns tags into artifacts, [`checks`]
 //! asks probes and smoke suites, [`evidence`] keeps reports and asks repositories, [`traffic`] talks
 //! to the data plane, [`metrics`] asks other systems for numbers, [`recordings`] keeps what the
-//! judge was told, [`work`] carries out custom steps.
+//! judge was told, [`backup`] copies data, [`work`] carries out custom steps.
 
 pub mod anchor;
+pub mod backup;
 pub mod checks;
 pub mod evidence;
 pub mod metrics;

@@ -29,7 +29,7 @@ use tokio::io::AsyncRead;
 
 pub use measures::{MetricSide, Metrics, RecordingName, Recordings, Sample};
 pub use trail::{Anchor, Proofs, Trail, TreeHead, Wanted, actor_text};
-pub use work::Steps;
+pub use work::{Backups, Steps};
 
 /// The world said no.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -581,6 +581,8 @@ pub struct Ports {
     pub releases: Arc<dyn Releases>,
     /// What asks the application.
     pub checks: Arc<dyn Checks>,
+    /// What makes copies of data.
+    pub backups: Arc<dyn Backups>,
     /// What carries out custom steps.
     pub steps: Arc<dyn Steps>,
     /// What other systems measure.

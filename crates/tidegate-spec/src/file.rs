@@ -11,6 +11,7 @@ use tidegate_core::plan::{Limits, Part, Plan, Release, Required, Source};
 
 use crate::accept;
 use crate::approve;
+use crate::backup;
 use crate::check;
 use crate::codes;
 use crate::command;
@@ -36,9 +37,8 @@ use crate::window;
 /// The version of the format that is read here.
 const SCHEMA: &str = "1";
 /// Keys that the format knows and this version does not serve.
-const LATER: [&str; 14] = [
+const LATER: [&str; 13] = [
     "alerts",
-    "backup",
     "before",
     "checklist",
     "duties",
@@ -178,6 +178,7 @@ fn plan(resolved: &Resolved, context: &Context<'_>, report: &mut Report<'_>) -> 
     let gates = check::gates(fields.get("check"), report);
     let window = window::window(fields.get("window"), context.files, report);
     let targets = targets::targets(fields.get("targets"), report);
+    let copy = backup::backup(fields.get("backup"), report);
     let steps = custom::steps(fields.get("steps"), report);
     let approve = approve::approve(fields.get("approve"), fields.get("people"), report);
     fields.finish(&LATER, report);
@@ -197,13 +198,13 @@ fn plan(resolved: &Resolved, context: &Context<'_>, report: &mut Report<'_>) -> 
         required: Required {
             gates: !gates.is_empty(),
             approvals: approve.is_some(),
-            ..Required::default()
+            backup: copy.is_some(),
         },
         limits,
         gates,
         approve,
         change: None,
-        backup: None,
+        backup: copy,
         custom: steps,
         window,
     };

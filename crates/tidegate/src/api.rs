@@ -32,6 +32,7 @@ pub(crate) mod approvals;
 mod asks;
 mod audit;
 pub(crate) mod backtest;
+mod backups;
 pub(crate) mod body;
 pub(crate) mod browser;
 mod calendar;
@@ -209,6 +210,11 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(traffic::show))
         .routes(routes!(asks::probes))
         .routes(routes!(asks::suites))
+        .routes(routes!(backups::list, backups::create))
+        .routes(routes!(backups::verify))
+        .routes(routes!(backups::drill))
+        .routes(routes!(backups::restore))
+        .routes(routes!(backups::hold))
         .routes(routes!(evidence::add))
         .routes(routes!(evidence::open))
         .routes(routes!(evidence::list))

@@ -13,6 +13,7 @@ mod approve;
 mod attest;
 mod audit;
 mod backtest;
+mod backup;
 mod check;
 mod completions;
 mod config;
@@ -177,6 +178,12 @@ enum Verb {
     /// How the gates of a release stand
     #[command(subcommand)]
     Gate(gate::Verb),
+    /// Copies of a service's data: make, list, read back, restore, hold
+    #[command(subcommand)]
+    Backup(backup::Verb),
+    /// Rehearsals: restore a backup into scratch and compare
+    #[command(subcommand)]
+    Drill(backup::Rehearse),
     /// Reports that gates rest on
     #[command(subcommand)]
     Evidence(evidence::Verb),
@@ -314,6 +321,8 @@ impl Cli {
             Verb::Gate(verb) => gate::run(&session, &verb).await,
             Verb::Context(verb) => context::run(&session, &verb),
             Verb::Audit(verb) => audit::run(&session, &verb).await,
+            Verb::Backup(verb) => backup::run(&session, &verb).await,
+            Verb::Drill(verb) => backup::rehearse(&session, &verb).await,
             Verb::Evidence(verb) => evidence::run(&session, &verb).await,
             Verb::Login(args) => login::run(&session, &args).await,
             Verb::Logout(args) => login::logout(&session, &args).await,

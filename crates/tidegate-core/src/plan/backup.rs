@@ -1,5 +1,6 @@
 //! The copy that is made before anything changes, as declared.
-//! Must never hold a password: a connection names a user, or the file that holds its secret.
+//! Must never hold a password: a connection names a user, and the password comes from the file of
+//! passwords of the server's user.
 
 use std::collections::BTreeMap;
 
@@ -18,6 +19,9 @@ pub struct Backup {
     pub newer_than: SignedDuration,
     /// Whether it is restored into scratch and compared, before it counts.
     pub drill: bool,
+    /// The database server on which it is restored for that; `None` is the one it came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill_at: Option<String>,
     /// How long it is kept.
     pub keep: SignedDuration,
     /// Making it, and restoring it, must each end within this.
@@ -28,10 +32,9 @@ pub struct Backup {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BackupOf {
-    /// A PostgreSQL database: `postgres://user@host/name`.
+    /// A PostgreSQL database.
     Postgres {
-        /// How it is reached; a password comes from the file that `PGPASSFILE` of the server
-        /// names, never from here.
+        /// How it is reached, without a password: `postgres://user@host/name`.
         url: String,
     },
     /// A `SQLite` database in a file.
@@ -44,11 +47,12 @@ pub enum BackupOf {
         /// Its absolute path.
         path: String,
     },
-    /// Whatever a command writes.
+    /// Whatever a command copies.
     Exec {
-        /// Writes the copy to standard output.
+        /// Writes the copy to the file `TIDEGATE_BACKUP`.
         make: Vec<String>,
-        /// Reads it from standard input and restores it into the folder `TIDEGATE_SCRATCH`.
+        /// Restores the file `TIDEGATE_BACKUP` into the folder `TIDEGATE_SCRATCH`, and exits with
+        /// 0 when what it finds there is whole.
         restore: Option<Vec<String>>,
         /// The variables that both see.
         env: BTreeMap<String, String>,
@@ -64,6 +68,16 @@ impl BackupOf {
             Self::Sqlite { .. } => "sqlite",
             Self::Files { .. } => "files",
             Self::Exec { .. } => "exec",
+        }
+    }
+
+    /// What is copied, in one line.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Postgres { url } => url.clone(),
+            Self::Sqlite { path } | Self::Files { path } => path.clone(),
+            Self::Exec { make, .. } => make.join(" "),
         }
     }
 }

@@ -3,6 +3,8 @@
 //! files of this folder.
 
 #[cfg(test)]
+mod backups;
+#[cfg(test)]
 mod corpus;
 #[cfg(test)]
 mod custom;

@@ -94,7 +94,7 @@ fn details(recorded: &Recorded, start: Timestamp) -> String {
         | Event::TaskSettled { .. }
         | Event::StepGave { .. }
         | Event::StepSkipped { .. } => crate::custom::details(&recorded.event),
-        other => part_details(other),
+        other => crate::backups::details(other).unwrap_or_else(|| part_details(other)),
     }
 }
 
@@ -296,6 +296,7 @@ pub(crate) fn effects(state: &State) -> Vec<String> {
                     lease.unwrap_or_default()
                 )
             }
+            Effect::DropBackup { .. } => effect_name(effect),
             Effect::AskRights { accounts, .. } => {
                 let accounts: Vec<&str> = accounts.iter().map(String::as_str).collect();
                 format!("{} of {}", effect_name(effect), accounts.join(" "))

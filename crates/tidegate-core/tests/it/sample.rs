@@ -11,9 +11,9 @@ use tidegate_core::digest::Digest;
 use tidegate_core::gate::Gate;
 use tidegate_core::ids::{DeploymentId, EnvironmentName, PartName, Scope, ServiceName, SlotName};
 use tidegate_core::plan::{
-    Ask, Bake, CohortBy, Comparison, CustomStep, Floor, HoldEnd, Judging, KeepPrevious, Limits,
-    Metric, Otherwise, Part, PartKind, Plan, Probe, Protocol, Release, Required, Route, Rule, Run,
-    Smoke, SmokeRun, Traffic,
+    Ask, Backup, Bake, CohortBy, Comparison, CustomStep, Floor, HoldEnd, Judging, KeepPrevious,
+    Limits, Metric, Otherwise, Part, PartKind, Plan, Probe, Protocol, Release, Required, Route,
+    Rule, Run, Smoke, SmokeRun, Traffic,
 };
 use tidegate_core::weight::Weight;
 use tidegate_core::window::Window;
@@ -42,6 +42,7 @@ pub(crate) struct Shape {
     pub(crate) change: Option<Change>,
     pub(crate) window: Option<Window>,
     pub(crate) custom: Vec<CustomStep>,
+    pub(crate) backup: Option<Backup>,
 }
 
 impl Default for Shape {
@@ -64,6 +65,7 @@ impl Default for Shape {
             change: None,
             window: None,
             custom: Vec::new(),
+            backup: None,
         }
     }
 }
@@ -111,6 +113,10 @@ impl Shape {
             }
             "open" | "closed" | "overrun" => crate::windows::set(&mut self.window, key, value)?,
             "nobody" => self.asks_nobody(),
+            "copy" => {
+                self.backup = Some(crate::backups::declared(value)?);
+                self.required.backup = true;
+            }
             "custom" => self.custom = crate::custom::steps(value)?,
             "attempts" => self.limits.attempts = number(value)?,
             _ => return Err(format!("a plan has no {key}={value}")),
@@ -154,7 +160,7 @@ impl Shape {
             gates: self.gates.clone(),
             approve: self.approve.clone(),
             change: self.change.clone(),
-            backup: None,
+            backup: self.backup.clone(),
             custom: self.custom.clone(),
             window: self.window.clone(),
         }

@@ -108,6 +108,7 @@ pub(crate) fn effect_name(effect: &Effect) -> String {
         Effect::EnsureSlot { part, slot, .. } => format!("slot:{part}/{slot}"),
         Effect::EnsureSplit { table } => format!("split:{}", table.part),
         Effect::Run { task, .. } => format!("task:{}", task_name(task)),
+        Effect::DropBackup { backup } => format!("drop:{}", backup.id),
         Effect::AskRights { .. } => "rights".to_owned(),
     }
 }
@@ -155,6 +156,7 @@ pub(crate) fn answer(state: &State, effect: &Effect) -> Observation {
                 made: made(job),
             },
         },
+        Effect::DropBackup { backup } => Observation::BackupDropped { id: backup.id.clone() },
         Effect::AskRights { deployment, newest, accounts } => Observation::Rights {
             deployment: deployment.clone(),
             newest: *newest,

@@ -159,7 +159,24 @@ pub(crate) const WINDOW: Shape = Shape::Map(&[
     ),
 ]);
 
-/// `backup`, also under `before`.
+/// `backup`.
+pub(crate) const COPY: Shape = Shape::Map(&[
+    key("by", &Shape::Word(&["postgres", "sqlite", "files", "exec"]), "by which means"),
+    key("of", &Shape::Text, "what is copied: an address, or an absolute path"),
+    key("run", &COMMAND, "the command that writes the file `TIDEGATE_BACKUP`"),
+    key("shell", &Shape::Text, "that command as a shell line"),
+    key("restore", &COMMAND, "the command that restores it into the folder `TIDEGATE_SCRATCH`"),
+    key("env", &Shape::Named(&Shape::Text), "variables that both see"),
+    key("to", &Shape::Text, "the folder that copies are kept in"),
+    key("newer_than", &Shape::Duration, "one that is younger serves as well"),
+    key("verify", &Shape::Word(&["restore", "checksum"]), "how it is shown to be good"),
+    key("drill_at", &Shape::Text, "the database server on which it is restored for that"),
+    key("keep", &Shape::Duration, "how long it is kept"),
+    key("timeout", &Shape::Duration, "making and restoring it each end within this"),
+    declared("encrypted", &Shape::Flag, "whether it must be encrypted"),
+]);
+
+/// `before.backup`.
 pub(crate) const BACKUP: Shape = Shape::Map(&[
     key("of", &Shape::Text, "what is copied"),
     key("by", &Shape::Text, "the driver"),

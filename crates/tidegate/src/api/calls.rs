@@ -47,6 +47,7 @@ fn words(effect: &Effect) -> String {
             )
         }
         Effect::Run { task, attempt, .. } => format!("{}, attempt {attempt}", task.words()),
+        Effect::DropBackup { backup } => format!("remove {}, which is past its time", backup.place),
         Effect::AskRights { accounts, .. } => {
             format!("ask the directory about {} people", accounts.len())
         }

@@ -135,7 +135,7 @@ pub(crate) enum Needs {
 }
 
 /// Every route with what it needs. A route that is not here is denied.
-pub(crate) const ROUTES: [(&str, &str, Needs); 62] = [
+pub(crate) const ROUTES: [(&str, &str, Needs); 68] = [
     ("GET", "/v1/openapi.json", Needs::Nothing),
     ("GET", "/v1/errors/{code}", Needs::Nothing),
     ("GET", "/healthz", Needs::Nothing),
@@ -168,6 +168,12 @@ pub(crate) const ROUTES: [(&str, &str, Needs); 62] = [
     ("GET", "/v1/services/{service}/evidence", Needs::Right(Act::Read)),
     ("POST", "/v1/services/{service}/evidence/verify", Needs::Right(Act::Read)),
     ("GET", "/v1/evidence/{digest}", Needs::Right(Act::Read)),
+    ("GET", "/v1/services/{service}/backups", Needs::Right(Act::Read)),
+    ("POST", "/v1/services/{service}/backups", Needs::Right(Act::AddEvidence)),
+    ("POST", "/v1/services/{service}/backups/{id}/verify", Needs::Right(Act::Ask)),
+    ("POST", "/v1/services/{service}/backups/{id}/drill", Needs::Right(Act::AddEvidence)),
+    ("POST", "/v1/services/{service}/backups/{id}/restore", Needs::Right(Act::Return)),
+    ("POST", "/v1/services/{service}/backups/{id}/hold", Needs::AtTheAppend),
     ("POST", "/v1/evidence", Needs::AtTheAppend),
     ("POST", "/v1/waivers", Needs::AtTheAppend),
     ("GET", "/v1/services/{service}/calendar", Needs::Right(Act::Read)),

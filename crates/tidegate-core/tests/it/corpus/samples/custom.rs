@@ -1,5 +1,6 @@
 //! Samples of custom steps and of the backup before them.
 
+use tidegate_core::backup::{BackupRecord, Content, DrillRecord};
 use tidegate_core::ids::StepName;
 use tidegate_core::plan::{
     Backup, BackupOf, Class, CustomStep, Database, Migration, Moment, OutputKind, When, Work,
@@ -36,12 +37,39 @@ pub(super) fn events() -> Vec<Event> {
                 artifacts: BTreeMap::from([("plan.bin".to_owned(), Digest::of(b"plan"))]),
             },
         },
+        Event::BackupMade { backup: made() },
+        Event::BackupDrilled {
+            drill: DrillRecord {
+                backup: made().id,
+                at: time(90),
+                took_ms: 4_200,
+                outcome: Outcome::Pass,
+                summary: "restored and compared".to_owned(),
+            },
+        },
+        Event::BackupHeld { id: made().id, held: true, reason: "the audit of March".to_owned() },
+        Event::BackupExpired { id: made().id },
+        Event::BackupDropped { id: made().id },
         Event::StepSkipped {
             deployment,
             step: StepName::new("seed").unwrap(),
             why: "only for the first deployment".to_owned(),
         },
     ]
+}
+
+fn made() -> BackupRecord {
+    BackupRecord {
+        id: "b-20260105-090000-1f3a".to_owned(),
+        of: backup().of,
+        place: "/srv/backups/shop@production/b-20260105-090000-1f3a".to_owned(),
+        bytes: 48_211,
+        digest: Digest::of(b"copy"),
+        content: Some(Content { parts: 2, rows: 1_002, digest: Digest::of(b"rows") }),
+        made_at: time(60),
+        took_ms: 2_100,
+        keep_until: time(86_400),
+    }
 }
 
 fn migrate() -> StepName {
@@ -54,6 +82,7 @@ pub(super) fn backup() -> Backup {
         to: Some("/srv/backups".to_owned()),
         newer_than: SignedDuration::from_hours(1),
         drill: true,
+        drill_at: Some("postgres://drill@scratch.internal/postgres".to_owned()),
         keep: SignedDuration::from_hours(30 * 24),
         timeout: SignedDuration::from_hours(2),
     }
