@@ -6,7 +6,10 @@ use std::path::Path;
 use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
-    let pages = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/errors");
+    // Asked when it runs, not when it is compiled: a build cache may come from another clone.
+    let here = env::var_os("CARGO_MANIFEST_DIR")
+        .ok_or_else(|| io::Error::other("CARGO_MANIFEST_DIR is not set"))?;
+    let pages = Path::new(&here).join("../../docs/errors");
     println!("cargo::rerun-if-changed={}", pages.display());
     let mut codes = Vec::new();
     for entry in fs::read_dir(&pages)? {

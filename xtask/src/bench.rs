@@ -15,6 +15,7 @@ mod idle;
 mod journal;
 mod load;
 mod machine;
+mod pages;
 mod plane;
 mod product;
 mod proxy;
@@ -51,6 +52,9 @@ pub(crate) struct Args {
     /// Requests a second; halved until this machine can send them.
     #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(10..=20_000))]
     rate: u64,
+    /// Of `proxy`: one part of it alone, which is no page.
+    #[arg(long, value_enum, conflicts_with = "write")]
+    part: Option<proxy::Part>,
     /// Of `time-to-safe`: a few replicas of each family, in two minutes.
     #[arg(long)]
     quick: bool,
@@ -76,12 +80,14 @@ enum Which {
     Idle,
     /// Start of a server with ten thousand past deployments.
     Start,
+    /// What a browser needs for the pages of such a server; Chromium must be installed.
+    Pages,
     /// The data plane beside HAProxy, nginx and Envoy, which must be installed.
     Proxy,
     /// How soon bad releases are noticed and how seldom good ones are blamed, beside other judges.
     /// Not part of `all`: it takes hours, or two minutes with `--quick`.
     TimeToSafe,
-    /// All of them but `proxy`, which needs programs of others, and `time-to-safe`.
+    /// All of them but `proxy` and `pages`, which need programs of others, and `time-to-safe`.
     All,
 }
 
@@ -94,6 +100,8 @@ pub(crate) struct Bench {
     pub(crate) dir: PathBuf,
     /// Requests a second that are asked for.
     pub(crate) rate: u64,
+    /// The only part of the benchmark that is asked for.
+    pub(crate) part: Option<proxy::Part>,
 }
 
 impl Bench {
@@ -128,7 +136,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             _ => product.build()?,
         }
     }
-    let bench = Bench { product, dir, rate: args.rate };
+    let bench = Bench { product, dir, rate: args.rate, part: args.part };
     let chosen: &[Which] = match args.which {
         Which::All => &[Which::Journal, Which::Weights, Which::Rollback, Which::Idle, Which::Start],
         ref one => std::slice::from_ref(one),
@@ -160,6 +168,7 @@ fn measure(which: Which, bench: &Bench) -> anyhow::Result<Report> {
         Which::Rollback => rollback::measure(bench, &machine),
         Which::Proxy => proxy::measure(bench, &machine),
         Which::Idle => idle::measure(bench, &machine),
+        Which::Pages => pages::measure(bench, &machine),
         Which::Start | Which::TimeToSafe | Which::All => start::measure(bench, &machine),
     }
 }

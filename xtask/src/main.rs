@@ -8,6 +8,9 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod fuzz;
+mod limits;
+mod prove;
+mod screenshots;
 mod sim;
 mod soak;
 mod tidy;
@@ -26,6 +29,12 @@ enum Chore {
     Bench(bench::Args),
     /// Make input up for what reads the bytes of strangers.
     Fuzz(fuzz::Args),
+    /// Write the page of limits from the constants of the source.
+    Limits(limits::Args),
+    /// One page of what is known to hold, and of what nobody has shown.
+    Prove(prove::Args),
+    /// Take the pictures of the documentation anew, in a real browser.
+    Screenshots(screenshots::Args),
     /// Run the seeded simulation over many seeds, or replay one.
     Sim(sim::Args),
     /// Users, weight changes and upgrades of the proxy for minutes on end.
@@ -38,6 +47,9 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
     match Arguments::parse().chore {
         Chore::Bench(args) => bench::run(&args),
         Chore::Fuzz(args) => fuzz::run(&args),
+        Chore::Limits(args) => limits::run(&args),
+        Chore::Prove(args) => prove::run(&args),
+        Chore::Screenshots(args) => screenshots::run(&args),
         Chore::Sim(args) => sim::run(&args),
         Chore::Soak(args) => soak::run(&args),
         Chore::Tidy(args) => tidy::run(&args),

@@ -9,14 +9,17 @@ mod codes;
 mod edges;
 mod finding;
 mod hygiene;
+pub(crate) mod invariants;
 mod length;
+mod limits;
 mod manifests;
 mod names;
 mod rust_text;
 mod sources;
 mod stage;
+mod table;
 mod traceability;
-mod tree;
+pub(crate) mod tree;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -69,6 +72,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
+/// Where the page of limits is, and what it should say.
+///
+/// # Errors
+/// When git cannot be asked.
+pub(crate) fn limits_page(root: &Path) -> anyhow::Result<(&'static str, String)> {
+    Ok((limits::PAGE, limits::page(&tree::tracked(root)?)))
+}
+
 /// The rules that read files alone.
 fn file_findings(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -91,6 +102,8 @@ fn file_findings(tree: &Tree) -> Vec<Finding> {
     findings.extend(length::all(tree));
     findings.extend(codes::all(tree));
     findings.extend(traceability::all(tree));
+    findings.extend(invariants::all(tree));
+    findings.extend(limits::all(tree));
     findings
 }
 

@@ -27,6 +27,8 @@ pub const ITEMS_MAX: usize = 32;
 pub const REVIEWS_MAX: usize = 20;
 /// How long an approval counts, and how long is waited for all of them, when nothing is said.
 pub const EXPIRES: SignedDuration = SignedDuration::from_hours(24);
+/// Longest time for which somebody can vouch.
+pub const VOUCHED_MAX: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// How long a hold that an approver asked for waits for that person.
 pub const CONFIRM_WITHIN: SignedDuration = SignedDuration::from_mins(30);
 
@@ -78,6 +80,8 @@ impl Approve {
                 round: 1,
                 touches: Vec::new(),
                 applies: true,
+                when: None,
+                unless: None,
             }],
             owners: false,
             shared: false,
@@ -107,6 +111,12 @@ pub struct Quorum {
     /// Whether this change is of its kind; decided when the plan is made.
     #[serde(default = "yes")]
     pub applies: bool,
+    /// It applies only when this condition holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+    /// It does not apply when this condition holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unless: Option<String>,
 }
 
 fn yes() -> bool {
@@ -236,6 +246,17 @@ pub struct Attestation {
     pub at: Timestamp,
     /// What they wrote.
     pub note: Option<String>,
+    /// Until when their word counts; `None` for as long as the deployment is in flight.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
+}
+
+impl Attestation {
+    /// Whether it counts at a time.
+    #[must_use]
+    pub fn counts(&self, now: Timestamp) -> bool {
+        self.expires.is_none_or(|expires| expires > now)
+    }
 }
 
 /// Why something is refused.

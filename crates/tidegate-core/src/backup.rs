@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::plan::BackupOf;
+use crate::plan::{Backup, BackupOf, Bucket};
 use crate::state::State;
 use crate::verdict::Outcome;
 
@@ -21,8 +21,14 @@ pub struct BackupRecord {
     pub id: String,
     /// What was copied.
     pub of: BackupOf,
-    /// The folder that it lies in.
+    /// The folder that it lies in, or what the names of its objects begin with.
     pub place: String,
+    /// The bucket of those objects; `None` is a folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bucket: Option<Bucket>,
+    /// Whom its bytes are encrypted to; `None` is nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encrypted_to: Option<String>,
     /// Its length, bytes.
     pub bytes: u64,
     /// Digest of its bytes.
@@ -32,6 +38,9 @@ pub struct BackupRecord {
     pub content: Option<Content>,
     /// The moment that it shows.
     pub made_at: Timestamp,
+    /// Where a log is archived: the moment up to which that could bring it forward.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_at: Option<Timestamp>,
     /// How long it took, milliseconds.
     pub took_ms: u64,
     /// Not longer than until then.
@@ -45,7 +54,15 @@ impl BackupRecord {
         let content = self.content.as_ref().map(|content| format!(", {}", content.sentence()));
         let short = self.digest.as_str().get(..12).unwrap_or_default();
         let content = content.unwrap_or_default();
-        format!("{} of {}: {} bytes, {short}{content}", self.id, self.of.words(), self.bytes)
+        let encrypted = if self.encrypted_to.is_some() { ", encrypted" } else { "" };
+        let (id, of, bytes) = (&self.id, self.of.words(), self.bytes);
+        format!("{id} of {of}: {bytes} bytes, {short}{encrypted}{content}")
+    }
+
+    /// The newest moment that it can bring back.
+    #[must_use]
+    pub fn reaches(&self) -> Timestamp {
+        self.log_at.unwrap_or(self.made_at).max(self.made_at)
     }
 }
 
@@ -83,6 +100,14 @@ pub struct DrillRecord {
     pub summary: String,
 }
 
+impl DrillRecord {
+    /// How long it took.
+    #[must_use]
+    pub fn took(&self) -> SignedDuration {
+        SignedDuration::from_millis(i64::try_from(self.took_ms).unwrap_or(i64::MAX))
+    }
+}
+
 /// A backup with what has been said of it since.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptBackup {
@@ -108,6 +133,46 @@ pub fn recent<'s>(
     let newest = state.backups.iter().rev().find(same)?;
     let fresh = at.duration_since(newest.backup.made_at) <= newer_than;
     (fresh && newer_than > SignedDuration::ZERO).then_some(&newest.backup)
+}
+
+/// What recovery would reach now: how much would be lost, and how long being back takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recovery {
+    /// Since the newest moment that can be brought back; `None` when there is no copy.
+    pub loss: Option<SignedDuration>,
+    /// The time of the newest drill that passed; `None` when none did.
+    pub back_within: Option<SignedDuration>,
+}
+
+impl Recovery {
+    /// What the copies and drills of one thing say at a moment.
+    #[must_use]
+    pub fn measured(state: &State, of: &BackupOf, now: Timestamp) -> Self {
+        let same = state.backups.iter().map(|kept| &kept.backup).filter(|backup| backup.of == *of);
+        let reached = same.map(BackupRecord::reaches).max();
+        let passed = state.drills.iter().rev().find(|drill| drill.outcome == Outcome::Pass);
+        Self {
+            loss: reached.map(|reached| now.duration_since(reached).max(SignedDuration::ZERO)),
+            back_within: passed.map(|drill| drill.took()),
+        }
+    }
+}
+
+/// Why a copy and its drill miss what was declared; `None` when they meet it.
+#[must_use]
+pub fn missed(
+    backup: &Backup,
+    record: &BackupRecord,
+    drill: Option<&DrillRecord>,
+    now: Timestamp,
+) -> Option<String> {
+    let loss = now.duration_since(record.reaches());
+    if let Some(rpo) = backup.targets.rpo.filter(|rpo| loss > *rpo) {
+        return Some(format!("{loss:#} would be lost, and the recovery point allows {rpo:#}"));
+    }
+    let took = drill.map(DrillRecord::took);
+    let (rto, took) = backup.targets.rto.zip(took)?;
+    (took > rto).then(|| format!("being back took {took:#}, and the recovery time allows {rto:#}"))
 }
 
 /// Those whose time is over. The newest of each thing stays, and so does what is held.

@@ -3,6 +3,7 @@
 //!
 //! Every kind is kept readable for ever: a field is added with a default, a kind is never reused.
 
+mod ending;
 mod kinds;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,8 @@ use crate::state::{
 };
 use crate::verdict::{Outcome, Verdict};
 use crate::weight::{Split, Weight};
+
+pub use ending::Ending;
 
 /// Version of the event encoding that this build writes.
 pub const EVENT_SCHEMA: u32 = 1;
@@ -283,6 +286,9 @@ pub enum Event {
         item: String,
         /// What they wrote.
         note: Option<String>,
+        /// Until when their word counts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires: Option<Timestamp>,
     },
     /// Who approved on the condition of a hold has looked, and lets it go on.
     ConditionConfirmed {
@@ -490,49 +496,4 @@ pub enum OverrideKind {
     Brake,
     /// A person asked at its socket.
     Emergency,
-}
-
-/// How a deployment ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Ending {
-    /// Live, watched and good.
-    Succeeded,
-    /// Live, but nobody used it enough to say that it is good.
-    LiveUnverified,
-    /// Everything is on the previous revision again, and that was verified.
-    RolledBack,
-    /// Everything is on the previous revision, but it did not answer as it should.
-    RolledBackUnverified,
-    /// A check failed before anything was changed.
-    Stopped,
-    /// A person ended it before any traffic.
-    Aborted,
-    /// A person refused it.
-    Rejected,
-    /// A newer deployment took its place.
-    Superseded,
-}
-
-impl Ending {
-    /// Whether the release it brought became live.
-    #[must_use]
-    pub fn is_live(self) -> bool {
-        matches!(self, Self::Succeeded | Self::LiveUnverified)
-    }
-
-    /// The words in every output.
-    #[must_use]
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::Succeeded => "succeeded",
-            Self::LiveUnverified => "live, unverified",
-            Self::RolledBack => "rolled back",
-            Self::RolledBackUnverified => "rolled back, unverified",
-            Self::Stopped => "stopped",
-            Self::Aborted => "aborted",
-            Self::Rejected => "rejected",
-            Self::Superseded => "superseded",
-        }
-    }
 }

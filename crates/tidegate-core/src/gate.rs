@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::condition::Decided;
 use crate::digest::Digest;
 use crate::effect::Question;
 use crate::fact::{Fact, Format, Severity};
@@ -38,6 +39,18 @@ pub struct Gate {
     /// The gate is not needed when this condition holds; CEL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unless: Option<String>,
+    /// What was decided about its conditions when the plan was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided: Option<Decided>,
+}
+
+impl Gate {
+    /// Whether another gate demands the same under the same conditions, whatever was decided.
+    #[must_use]
+    pub fn demands_like(&self, other: &Self) -> bool {
+        let conditions = self.when == other.when && self.unless == other.unless;
+        self.name == other.name && conditions && self.demand == other.demand
+    }
 }
 
 /// Which reports a gate reads.

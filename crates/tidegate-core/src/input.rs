@@ -93,6 +93,8 @@ pub enum Command {
         item: String,
         /// What they write.
         note: Option<String>,
+        /// Until when their word counts; `None` for as long as the deployment is in flight.
+        expires: Option<Timestamp>,
         /// What is known of the account.
         facts: Facts,
     },
@@ -243,7 +245,7 @@ pub enum Observation {
         /// Which attempt.
         attempt: u32,
         /// What became of it.
-        report: BackupReport,
+        report: Box<BackupReport>,
     },
     /// The bytes of a backup whose time was over are gone.
     BackupDropped {

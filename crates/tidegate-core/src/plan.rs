@@ -13,12 +13,14 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::approval::{Approve, Change};
+use crate::checklist::Item;
 use crate::gate::Gate;
 use crate::ids::{MetricName, PartName, Scope, SlotName, StepName};
+use crate::layer::Added;
 use crate::weight::Weight;
 use crate::window::Window;
 
-pub use backup::{Backup, BackupOf};
+pub use backup::{Backup, BackupOf, Bucket, Encryption, Place, Targets};
 pub use custom::{
     CUSTOM_MAX, CUSTOM_RUNNING_MAX, Class, CustomStep, Database, Migration, Moment, OutputKind,
     RETRIES_MAX, When, Work, disorder, steers,
@@ -70,6 +72,12 @@ pub struct Plan {
     /// Work of the user's own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub custom: Vec<CustomStep>,
+    /// The boxes that have to be closed, each with its proof.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checklist: Vec<Item>,
+    /// What layers above the file added.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<Added>,
 }
 
 impl Plan {

@@ -14,7 +14,7 @@ mod http;
 pub mod launch;
 mod program;
 mod record;
-mod secrets;
+pub(crate) mod secrets;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -242,7 +242,17 @@ pub fn replay(recording: &Recording, traffic: &Traffic) -> Result<Outcome, Unrea
 
 /// A judge of the recording's part under another policy.
 fn seat(recording: &Recording, traffic: &Traffic) -> Result<Hearing, Unreadable> {
+    seat_for(recording, traffic, recording.header.instances)
+}
+
+/// The same for so many instances of the candidate and of live.
+fn seat_for(
+    recording: &Recording,
+    traffic: &Traffic,
+    instances: (u32, u32),
+) -> Result<Hearing, Unreadable> {
     let mut header = recording.header.clone();
+    header.instances = instances;
     let plan = Plan { traffic: traffic.clone(), ..(*header.plan).clone() };
     header.plan = Arc::new(plan);
     Hearing::new(header)

@@ -290,7 +290,7 @@ impl Call {
         let report = tokio::time::timeout(limit, call).await.unwrap_or_else(|_elapsed| {
             backups::none(Outcome::NoData, format!("no answer within {timeout:#}"), true)
         });
-        Observation::Backup { deployment, attempt, report }
+        Observation::Backup { deployment, attempt, report: Box::new(report) }
     }
 
     async fn step(

@@ -39,7 +39,7 @@ async fn soak(journal: &dyn Journal, question: &Question, gate: &Gate, environme
         }));
     };
     let scope = Scope { service, environment: place };
-    match journal.deployments(Some(&scope), COURSES).await {
+    match journal.deployments(Some(&scope), None, COURSES).await {
         Ok(rows) => {
             let courses = rows.into_iter().map(|row| Course {
                 version: row.version,

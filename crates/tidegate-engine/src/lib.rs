@@ -3,15 +3,17 @@
 //!
 //! [`engine`] is the handle that others hold, [`service`] the loop, [`dispatch`] what carries
 //! effects out, [`watch`] what looks at the world, [`judging`] what turns statistics into
-//! verdicts, [`hearing`] one part's judge with what it heard, [`recording`] that on disk, [`backtest`] what another policy would have made of it, [`simulate`] the same on a virtual clock, [`ports`] the traits of the world.
+//! verdicts, [`hearing`] one part's judge with what it heard, [`recording`] that on disk, [`backtest`] what another policy would have made of it, [`simulate`] the same on a virtual clock, [`foresee`] what a deployment would do, [`ports`] the traits of the world.
 
 pub mod backtest;
 mod backups;
 mod dispatch;
 pub mod engine;
+pub mod foresee;
 mod gates;
 pub mod hearing;
 mod judging;
+mod kind;
 pub mod ports;
 pub mod recording;
 mod service;

@@ -3,6 +3,9 @@
 //! Must never name a vendor.
 
 mod measures;
+mod releases;
+mod stored;
+mod tags;
 mod trail;
 mod work;
 
@@ -13,21 +16,24 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use tidegate_core::approval::{Change, Facts};
+use tidegate_core::approval::Facts;
 use tidegate_core::digest::{Component, Digest};
 use tidegate_core::effect::{ProbeTarget, Question, RouteTable};
-use tidegate_core::event::{Ending, Recorded};
+use tidegate_core::event::Recorded;
 use tidegate_core::fact::Format;
 use tidegate_core::gate::{self, Found};
 use tidegate_core::ids::{Actor, DeploymentId, PartName, Scope, SlotName};
 use tidegate_core::input::SplitRead;
-use tidegate_core::plan::{Part, Plan, Release};
+use tidegate_core::plan::{Part, Plan};
 use tidegate_core::rights::Grant;
 use tidegate_core::state::{SlotObserved, Tenant};
 use tidegate_core::verdict::Outcome;
 use tokio::io::AsyncRead;
 
 pub use measures::{MetricSide, Metrics, RecordingName, Recordings, Sample};
+pub use releases::{Changed, CommitLine, Releases};
+pub use stored::{DeploymentRow, JournalError, Placed, Snapshot, Verified};
+pub use tags::Tags;
 pub use trail::{Anchor, Proofs, Trail, TreeHead, Wanted, actor_text};
 pub use work::{Backups, Steps};
 
@@ -127,15 +133,30 @@ pub trait Journal: Send + Sync + fmt::Debug {
     /// Only those of the store itself.
     async fn snapshot(&self, scope: &Scope) -> Result<Option<Snapshot>, JournalError>;
 
-    /// Deployments, newest first, at most `limit`, of one stream or of all.
+    /// Deployments, newest first, at most `limit`, of one stream or of all; with `before` those that
+    /// began before that one did, and none when there is none of that id.
     ///
     /// # Errors
     /// Only those of the store itself.
     async fn deployments(
         &self,
         scope: Option<&Scope>,
+        before: Option<&DeploymentId>,
         limit: u32,
     ) -> Result<Vec<DeploymentRow>, JournalError>;
+
+    /// Entries in the order in which they were written, newest first, at most `limit`, of one stream
+    /// or of all; with `before` only those below that position. What cannot be read is an entry that
+    /// says so.
+    ///
+    /// # Errors
+    /// Only those of the store itself.
+    async fn recent(
+        &self,
+        scope: Option<&Scope>,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<Placed>, JournalError>;
 
     /// Where a deployment's events are.
     ///
@@ -148,96 +169,6 @@ pub trait Journal: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`JournalError::Damaged`] names the first entry that does not fit.
     async fn verify(&self) -> Result<Verified, JournalError>;
-}
-
-/// A state at a sequence, encoded by the engine. Thrown away when its schema is another.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Snapshot {
-    /// The sequence it stands at.
-    pub seq: u64,
-    /// Version of its encoding.
-    pub schema: u32,
-    /// The encoded state.
-    pub bytes: Vec<u8>,
-}
-
-/// One line of the list of deployments, kept in the same transaction as its events.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct DeploymentRow {
-    /// Its id.
-    pub deployment: DeploymentId,
-    /// Whose it is.
-    pub scope: Scope,
-    /// The version it brings.
-    pub version: String,
-    /// Sequence of its first event.
-    pub first_seq: u64,
-    /// Sequence of its last event; `None` while it is in flight.
-    pub last_seq: Option<u64>,
-    /// When it began.
-    pub started_at: Timestamp,
-    /// Who began it.
-    pub started_by: Actor,
-    /// When it ended.
-    pub ended_at: Option<Timestamp>,
-    /// How.
-    pub ending: Option<Ending>,
-    /// One line for people.
-    pub why: Option<String>,
-}
-
-/// What a verification counted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Verified {
-    /// Events, each with its leaf.
-    pub events: u64,
-    /// Streams.
-    pub streams: u64,
-    /// Root of the tree over all leaves, lower-case hex.
-    pub root: String,
-}
-
-/// What the store said.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum JournalError {
-    /// The stream is not where the writer thought.
-    #[error("the stream is at {actual}, not at {expected}")]
-    Conflict {
-        /// What the writer thought.
-        expected: u64,
-        /// Where it is.
-        actual: u64,
-    },
-    /// The writer's epoch is not the current one.
-    #[error("epoch {epoch} was replaced by {current}")]
-    Fenced {
-        /// The writer's.
-        epoch: u64,
-        /// The current one.
-        current: u64,
-    },
-    /// Another writer holds the lease.
-    #[error("{holder} holds this state directory")]
-    Held {
-        /// Who.
-        holder: String,
-    },
-    /// Stored content does not fit.
-    #[error("{what}")]
-    Damaged {
-        /// `TGxxxx`.
-        code: &'static str,
-        /// Which entry, and how.
-        what: String,
-    },
-    /// The store did not do it; whether it took effect is unknown.
-    #[error("{what}")]
-    Unavailable {
-        /// `TGxxxx`.
-        code: &'static str,
-        /// What it said.
-        what: String,
-    },
 }
 
 /// What runs the application.
@@ -373,62 +304,19 @@ pub struct SlotTick {
     pub failures: u64,
     /// Counts by cell of the latency histogram: `(cell, count)`.
     pub latency: Vec<(u16, u32)>,
+    /// The same by instance, always in the same order; empty where instances are not told apart.
+    pub instances: Vec<InstanceTick>,
 }
 
-/// What turns a tag into bytes.
-#[async_trait]
-pub trait Releases: Send + Sync + fmt::Debug {
-    /// The commit that a tag names.
-    ///
-    /// # Errors
-    /// [`Failure`] with the tags that are near when it does not exist.
-    async fn resolve(&self, repository: &str, version: &str) -> Result<String, Failure>;
-
-    /// A file as it stands in a commit; `None` when it is not there. Never the work tree.
-    ///
-    /// # Errors
-    /// [`Failure`] when the repository cannot be read or the file is larger than `bytes_max`.
-    async fn file(
-        &self,
-        repository: &str,
-        commit: &str,
-        path: &str,
-        bytes_max: u64,
-    ) -> Result<Option<Vec<u8>>, Failure>;
-
-    /// What a commit changes against another, by whose hands, and who owns what it touches as the
-    /// base commit says. Without a base everything is touched, and the commit says itself.
-    ///
-    /// # Errors
-    /// [`Failure`] when the repository cannot be read, or the change is larger than what is read.
-    async fn change(
-        &self,
-        repository: &str,
-        base: Option<&str>,
-        release: &Release,
-    ) -> Result<Changed, Failure>;
-
-    /// Exports the commit, runs the build, and keeps the result under its digest.
-    /// Output goes to the deployment's log.
-    ///
-    /// # Errors
-    /// [`Failure`] with the last lines of the build.
-    async fn prepare(&self, deployment: &DeploymentId, plan: &Plan) -> Result<Digest, Failure>;
-
-    /// The last bytes of a deployment's build and suite logs, at most `bytes_max`.
-    ///
-    /// # Errors
-    /// [`Failure`] when there are none.
-    async fn logs(&self, deployment: &DeploymentId, bytes_max: u64) -> Result<Vec<u8>, Failure>;
-}
-
-/// What a release changes.
+/// What one instance served in one tick.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Changed {
-    /// By whom, and whose it is.
-    pub change: Change,
-    /// The touched paths themselves.
-    pub paths: Vec<String>,
+pub struct InstanceTick {
+    /// Requests that ended.
+    pub requests: u64,
+    /// Of those, failed.
+    pub failures: u64,
+    /// Counts by cell of the latency histogram.
+    pub latency: Vec<(u16, u32)>,
 }
 
 /// What asks the application.

@@ -3,7 +3,7 @@
 //!
 //! A recording is a row of frames, each a length (32 bits, little-endian) and that many bytes. The
 //! first frame is the [`Header`] as JSON, every other an [`Entry`] in the postcard encoding: about
-//! 150 bytes for a busy second of two revisions.
+//! 150 bytes for a busy second of two revisions, and 50 more an instance of live.
 
 use std::sync::Arc;
 
@@ -15,15 +15,17 @@ use tidegate_core::plan::Plan;
 use tidegate_judge::histogram::{Cells, Histogram};
 use tidegate_judge::tick::{Arm, Tick};
 
-/// Version of the encoding that this build writes; another one is not read.
-pub const RECORDING_SCHEMA: u32 = 1;
+/// Version of the encoding that this build writes.
+pub const RECORDING_SCHEMA: u32 = 2;
+/// The oldest one that it reads: of 1 no tick has streams, and without them both are alike.
+const RECORDING_SCHEMA_OLDEST: u32 = 1;
 /// Longest frame, in bytes: a plan is at most some 300 KiB as JSON.
 const FRAME_BYTES_MAX: usize = 1 << 20;
 
 /// What a recording is about.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Header {
-    /// [`RECORDING_SCHEMA`].
+    /// [`RECORDING_SCHEMA`] of the build that began it.
     pub schema: u32,
     /// Version of the judge that listened.
     pub judge: String,
@@ -101,6 +103,8 @@ pub struct Stream {
     pub requests: u64,
     /// Of those, failed.
     pub failures: u64,
+    /// Latencies, as of the side; empty where they are not counted so.
+    pub latency: Vec<(u16, u32)>,
 }
 
 impl Counted {
@@ -119,23 +123,23 @@ impl Counted {
 
 impl Side {
     fn arm(&self, cells: &Cells) -> Arm {
-        let mut counts = vec![0_u32; cells.len()];
-        for (cell, count) in &self.latency {
-            // A cell that does not exist counts as the slowest: nothing slow is lost.
-            let cell = usize::from(*cell).min(cells.len() - 1);
-            if let Some(entry) = counts.get_mut(cell) {
-                *entry = entry.saturating_add(*count);
-            }
-        }
+        // Latencies of the side and none of any instance: they are not counted by instance.
+        let timed =
+            self.latency.is_empty() || self.streams.iter().any(|stream| !stream.latency.is_empty());
+        let of_stream = |stream: &Stream| match timed {
+            true => histogram(&stream.latency, cells),
+            false => Histogram::default(),
+        };
         let stream = |stream: &Stream| tidegate_judge::tick::Stream {
             requests: stream.requests,
             failures: stream.failures,
+            latency: of_stream(stream),
             ..tidegate_judge::tick::Stream::default()
         };
         Arm {
             requests: self.requests,
             failures: self.failures,
-            latency: Histogram::from_counts(counts),
+            latency: histogram(&self.latency, cells),
             cpu: self.cpu,
             memory: self.memory,
             probes: self.probes,
@@ -145,6 +149,18 @@ impl Side {
             ..Arm::default()
         }
     }
+}
+
+fn histogram(latency: &[(u16, u32)], cells: &Cells) -> Histogram {
+    let mut counts = vec![0_u32; cells.len()];
+    for (cell, count) in latency {
+        // A cell that does not exist counts as the slowest: nothing slow is lost.
+        let cell = usize::from(*cell).min(cells.len() - 1);
+        if let Some(entry) = counts.get_mut(cell) {
+            *entry = entry.saturating_add(*count);
+        }
+    }
+    Histogram::from_counts(counts)
 }
 
 /// The digest over the frames so far: each frame changes it, and so does their order.
@@ -182,7 +198,9 @@ pub enum Unreadable {
         what: String,
     },
     /// Written by another build.
-    #[error("it is of encoding {found}, and this build reads {RECORDING_SCHEMA}")]
+    #[error(
+        "it is of encoding {found}, and this build reads {RECORDING_SCHEMA_OLDEST} to {RECORDING_SCHEMA}"
+    )]
     Schema {
         /// Its encoding.
         found: u32,
@@ -253,7 +271,7 @@ pub fn read(bytes: &[u8]) -> Result<Recording, Unreadable> {
         .to_vec();
     let header: Header = serde_json::from_slice(&header_bytes)
         .map_err(|error| Unreadable::Header { what: error.to_string() })?;
-    if header.schema != RECORDING_SCHEMA {
+    if !(RECORDING_SCHEMA_OLDEST..=RECORDING_SCHEMA).contains(&header.schema) {
         return Err(Unreadable::Schema { found: header.schema });
     }
     let mut entries = Vec::new();

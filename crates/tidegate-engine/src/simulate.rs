@@ -8,18 +8,18 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use tidegate_core::digest::Digest;
-use tidegate_core::effect::{Effect, Job, outstanding};
+use tidegate_core::effect::outstanding;
 use tidegate_core::event::{Ending, Event, Recorded};
 use tidegate_core::ids::{Actor, DeploymentId, PartName, SlotName};
-use tidegate_core::input::{Command, Input, Made, Observation, SplitRead, TaskReport};
+use tidegate_core::input::{Command, Input, Observation};
 use tidegate_core::plan::{Plan, Required};
-use tidegate_core::state::{SlotObserved, State, Tenant};
-use tidegate_core::verdict::{Outcome, Verdict};
+use tidegate_core::state::State;
+use tidegate_core::verdict::Verdict;
 use tidegate_core::weight::{WHOLE_BP, Weight};
 use tidegate_core::{apply, decide, next_deadline};
 
 use crate::hearing::{self, Hearing};
+use crate::kind;
 use crate::recording::{self, Entry, Header, Recording};
 
 mod scenario;
@@ -98,6 +98,7 @@ pub fn simulate(plan: &Plan, setting: &Setting) -> Result<Course, Stuck> {
     plan.required = Required::default();
     plan.approve = None;
     plan.gates.clear();
+    plan.checklist.clear();
     let mut before = plan.clone();
     before.release.version = format!("before-{}", plan.release.version);
     before.bake.watch = SignedDuration::ZERO;
@@ -124,7 +125,6 @@ struct Stage<'s> {
     seconds: u64,
     state: State,
     hearings: BTreeMap<PartName, (Hearing, Recording)>,
-    slots: BTreeMap<(PartName, SlotName), Tenant>,
     first_traffic: Option<Timestamp>,
     course: Course,
 }
@@ -151,7 +151,6 @@ impl<'s> Stage<'s> {
             seconds: 0,
             state: State::default(),
             hearings: BTreeMap::new(),
-            slots: BTreeMap::new(),
             first_traffic: None,
             course,
         }
@@ -217,50 +216,13 @@ impl<'s> Stage<'s> {
         for _ in 0..TURNS_MAX {
             let mut moved = false;
             for effect in outstanding(&self.state) {
-                let done = self.done(effect);
-                moved |= self.take(&done)?;
+                moved |= self.take(&Input::Observation(kind::answer(effect)))?;
             }
             if !moved {
                 return Ok(());
             }
         }
         Err(Stuck(format!("{TURNS_MAX} decisions in one second: the plan runs in a circle")))
-    }
-
-    /// The world after an effect.
-    fn done(&mut self, effect: Effect) -> Input {
-        Input::Observation(match effect {
-            Effect::EnsureSlot { part, slot, tenant } => {
-                let observed = tenant.as_ref().map_or_else(SlotObserved::default, running);
-                match tenant {
-                    Some(tenant) => self.slots.insert((part.clone(), slot.clone()), tenant),
-                    None => self.slots.remove(&(part.clone(), slot.clone())),
-                };
-                Observation::Slot { part, slot, observed }
-            }
-            Effect::EnsureSplit { table } => {
-                let read = SplitRead { generation: Some(table.generation), overridden: None };
-                Observation::Split { part: table.part, read }
-            }
-            Effect::DropBackup { backup } => Observation::BackupDropped { id: backup.id },
-            // Nobody is there: the directory knows no account.
-            Effect::AskRights { deployment, newest, .. } => {
-                Observation::Rights { deployment, newest, facts: BTreeMap::new() }
-            }
-            Effect::Run { deployment, task, attempt, job, .. } => {
-                let made = match &job {
-                    Job::Prepare(plan) => {
-                        let artifact = Digest::of(plan.release.version.as_bytes());
-                        let binding = Digest::of(plan.release.commit.as_bytes());
-                        Some(Made { artifact, binding, parts: BTreeMap::new() })
-                    }
-                    _ => None,
-                };
-                let summary = "simulated".to_owned();
-                let report = TaskReport { outcome: Outcome::Pass, summary, retryable: false, made };
-                Observation::Task { deployment, task, attempt, report }
-            }
-        })
     }
 
     /// One second passes: users come, the judge hears, deadlines elapse.
@@ -410,16 +372,6 @@ fn tell(seat: &mut (Hearing, Recording), entry: Entry) -> Result<(), Stuck> {
     seat.0.take(&entry, &frame);
     seat.1.entries.push((entry, frame));
     Ok(())
-}
-
-fn running(tenant: &Tenant) -> SlotObserved {
-    SlotObserved {
-        revision: Some(tenant.revision.label()),
-        ready: tenant.instances,
-        total: tenant.instances,
-        endpoints: (1..=tenant.instances).map(|port| format!("127.0.0.1:{port}")).collect(),
-        problem: None,
-    }
 }
 
 fn command_of(command: Command) -> Input {

@@ -25,6 +25,7 @@ mod junit;
 mod k6;
 mod lcov;
 mod licence;
+pub mod lockfile;
 mod mocha;
 mod npm_audit;
 mod pa11y;

@@ -16,4 +16,4 @@ mod sqlite;
 mod upcast;
 
 pub use entry::{APPEND_BYTES_MAX, APPEND_EVENTS_MAX, PAYLOAD_BYTES_MAX};
-pub use sqlite::{SNAPSHOT_BYTES_MAX, Sqlite, Written};
+pub use sqlite::{Copied, SNAPSHOT_BYTES_MAX, Sqlite, Written, copy, inspect};

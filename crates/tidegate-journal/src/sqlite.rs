@@ -2,6 +2,7 @@
 //! Must never be opened twice: a second process is refused before it reads a byte.
 
 mod append;
+mod copy;
 mod failure;
 mod open;
 mod read;
@@ -21,7 +22,8 @@ use tidegate_audit::Entry;
 use tidegate_core::event::Recorded;
 use tidegate_core::ids::{DeploymentId, Scope};
 use tidegate_engine::ports::{
-    DeploymentRow, Journal, JournalError, Proofs, Snapshot, Trail, TreeHead, Verified, Wanted,
+    DeploymentRow, Journal, JournalError, Placed, Proofs, Snapshot, Trail, TreeHead, Verified,
+    Wanted,
 };
 
 use crate::checkpoint::{self, Checkpoint};
@@ -32,6 +34,8 @@ use crate::projection::Change;
 use append::{Acquire, Append, PutSnapshot, Staged};
 use read::{READ_WAIT, VERIFY_WAIT};
 use writer::{Command, Writer};
+
+pub use copy::{Copied, copy, inspect};
 
 /// Most bytes of a snapshot: a state with full history stays below a hundredth of it.
 pub const SNAPSHOT_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -181,10 +185,21 @@ impl Journal for Sqlite {
     async fn deployments(
         &self,
         scope: Option<&Scope>,
+        before: Option<&DeploymentId>,
         limit: u32,
     ) -> Result<Vec<DeploymentRow>, JournalError> {
-        read::within(READ_WAIT, "the deployments", read::deployments(&self.readers, scope, limit))
-            .await
+        let list = read::deployments(&self.readers, scope, before, limit);
+        read::within(READ_WAIT, "the deployments", list).await
+    }
+
+    async fn recent(
+        &self,
+        scope: Option<&Scope>,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<Placed>, JournalError> {
+        let entries = read::recent(&self.readers, scope, before, limit);
+        read::within(READ_WAIT, "the newest entries", entries).await
     }
 
     async fn find(&self, id: &DeploymentId) -> Result<Option<DeploymentRow>, JournalError> {

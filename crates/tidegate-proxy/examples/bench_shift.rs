@@ -29,8 +29,8 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use tidegate_proxy::wire::{
-    Ack, Backend, Certificate, Cohort, CohortBy, PATH_ROLLBACK, PATH_TABLE, Protocol,
-    RollbackRequest, Route, Share, Table, TableParts, Tls, Weight,
+    Ack, Backend, Certificate, PATH_ROLLBACK, PATH_TABLE, RollbackRequest, Share, Table,
+    TableParts, Tls, Weight,
 };
 use tokio::net::UnixStream;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
@@ -160,39 +160,13 @@ impl Shift {
     fn table(&self, generation: u64, shares: &[(usize, u16)]) -> Result<TableParts, Failed> {
         let backends = shares.iter().map(|(at, basis_points)| {
             let (name, endpoint) = self.revisions.get(*at).ok_or("too few revisions")?;
-            Ok(Backend {
-                revision: name.clone(),
-                slot: name.clone(),
-                weight: Weight::new(*basis_points).ok_or("a share above the whole")?,
-                endpoints: vec![*endpoint],
-                protocol: Protocol::Http1,
-            })
+            let weight = Weight::new(*basis_points).ok_or("a share above the whole")?;
+            Ok(Backend::plain(name, weight, *endpoint))
         });
-        Ok(TableParts {
-            service: SERVICE.to_owned(),
-            epoch: 1,
-            generation,
-            listen: self.listen,
-            routes: vec![Route { host: None, path_prefix: "/".to_owned() }],
-            backends: backends.collect::<Result<_, Failed>>()?,
-            preview: None,
-            cohort: Cohort {
-                cookie: "tidegate".into(),
-                seed: "bench".into(),
-                enabled: true,
-                by: CohortBy::Cookie,
-            },
-            fallback: None,
-            lease_ms: None,
-            brake: Vec::new(),
-            judge: None,
-            limits_ms: vec![250.0, 500.0],
-            acknowledges_override: None,
-            mirror: None,
-            access_log: None,
-            tls: None,
-            behind: None,
-        })
+        let backends = backends.collect::<Result<_, Failed>>()?;
+        let limits_ms = vec![250.0, 500.0];
+        let plain = TableParts::plain(SERVICE, self.listen, backends);
+        Ok(TableParts { generation, limits_ms, ..plain })
     }
 
     async fn put(&self, parts: TableParts) -> Result<(), Failed> {

@@ -9,11 +9,14 @@ use tidegate_judge::evidence::EvidencePolicy;
 use tidegate_judge::histogram::{Cells, Histogram};
 use tidegate_judge::policy::{Floor, Policy};
 use tidegate_judge::rule::{Metric, Op, Rule};
+use tidegate_judge::tick::Stream;
 use tidegate_judge::verdict::Alarm;
 use tidegate_judge::{Arm, Judge, tick};
 
 use crate::ticks::Ring;
-use crate::wire::{BrakeEvidence, BrakeJudge, BrakeRule, RevisionTick, Table, Tick, Weight};
+use crate::wire::{
+    BrakeEvidence, BrakeJudge, BrakeRule, InstanceTick, RevisionTick, Table, Tick, Weight,
+};
 
 /// For how long the judge's word stands before the proxy acts on it, milliseconds: ten answers that
 /// a control plane would have given, less than any lease.
@@ -117,7 +120,7 @@ impl Brake {
             .ok()?;
         let mut brake = Self { trial, judge, cells, step: None, overdue_ms: 0 };
         for past in ring.oldest().filter(|past| past.seq >= since) {
-            brake.feed(past, false);
+            brake.feed(&past, false);
         }
         Some(brake)
     }
@@ -145,6 +148,7 @@ impl Brake {
         let mut live = Arm { latency: Histogram::new(&self.cells), ..Arm::default() };
         for counted in tick.revisions.iter().filter(|counted| !ours(counted)) {
             live.absorb(&self.arm(counted));
+            live.streams.extend(counted.instances.iter().map(|told| self.stream(told)));
         }
         self.judge.feed(&tick::Tick {
             at_ms: tick.at_ms,
@@ -155,18 +159,31 @@ impl Brake {
     }
 
     fn arm(&self, counted: &RevisionTick) -> Arm {
+        Arm {
+            requests: counted.requests,
+            failures: counted.failures.total(),
+            latency: self.histogram(&counted.latency),
+            ..Arm::default()
+        }
+    }
+
+    fn stream(&self, told: &InstanceTick) -> Stream {
+        Stream {
+            requests: told.requests,
+            failures: told.failures,
+            latency: self.histogram(&told.latency),
+            ..Stream::default()
+        }
+    }
+
+    fn histogram(&self, counts: &[(u16, u32)]) -> Histogram {
         let mut cells = vec![0_u32; self.cells.len()];
-        for (cell, count) in &counted.latency {
+        for (cell, count) in counts {
             if let Some(sum) = cells.get_mut(usize::from(*cell)) {
                 *sum = sum.saturating_add(*count);
             }
         }
-        Arm {
-            requests: counted.requests,
-            failures: counted.failures.total(),
-            latency: Histogram::from_counts(cells),
-            ..Arm::default()
-        }
+        Histogram::from_counts(cells)
     }
 
     fn reason(&self) -> String {
@@ -177,7 +194,7 @@ impl Brake {
 
 #[cfg(test)]
 mod tests {
-    use crate::wire::{Backend, Cohort, CohortBy, Failures, Protocol, Route, Share, TableParts};
+    use crate::wire::{Backend, Failures, Share, TableParts};
 
     use super::*;
 
@@ -195,42 +212,16 @@ mod tests {
 
     fn table(generation: u64, candidate_bp: u16, judge: BrakeJudge) -> Table {
         let listen = "127.0.0.1:1".parse().unwrap();
-        let weight = |bp| Weight::new(bp).unwrap();
-        let backend = |revision: &str, bp| Backend {
-            revision: revision.into(),
-            slot: revision.into(),
-            weight: weight(bp),
-            endpoints: vec![listen],
-            protocol: Protocol::Http1,
-        };
+        let backend = |revision, bp| Backend::plain(revision, Weight::new(bp).unwrap(), listen);
+        let backends = vec![backend("live", 10_000 - candidate_bp), backend("new", candidate_bp)];
+        let brake =
+            vec![BrakeRule { errors_above_percent: 1.0, over_ms: 300_000, min_requests: 20 }];
         let parts = TableParts {
-            service: "shop/web".into(),
-            epoch: 1,
             generation,
-            listen,
-            routes: vec![Route { host: None, path_prefix: "/".into() }],
-            backends: vec![backend("live", 10_000 - candidate_bp), backend("new", candidate_bp)],
-            preview: None,
-            cohort: Cohort {
-                cookie: "tidegate".into(),
-                seed: "s".into(),
-                enabled: true,
-                by: CohortBy::Cookie,
-            },
             fallback: Some(vec![Share { revision: "live".into(), weight: Weight::FULL }]),
-            lease_ms: None,
-            brake: vec![BrakeRule {
-                errors_above_percent: 1.0,
-                over_ms: 300_000,
-                min_requests: 20,
-            }],
+            brake,
             judge: Some(judge),
-            limits_ms: Vec::new(),
-            acknowledges_override: None,
-            mirror: None,
-            access_log: None,
-            tls: None,
-            behind: None,
+            ..TableParts::plain("shop/web", listen, backends)
         };
         Table::seal(parts).unwrap()
     }
@@ -260,7 +251,7 @@ mod tests {
 
     /// The second in which it goes back, of 900 with 5 and 95 requests each of which so many fail.
     fn braked(judge: BrakeJudge, new: u64, live: u64) -> Option<(u64, String)> {
-        let mut ring = Ring::new(0);
+        let mut ring = Ring::new("shop/web", 0);
         for at in 0..600 {
             ring.push(second(at, 1, vec![counted("live", 100, 0)]));
         }
@@ -287,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_step_goes_on_with_the_trial_and_another_revision_is_another() {
-        let ring = Ring::new(0);
+        let ring = Ring::new("shop/web", 0);
         let first = table(2, 500, JUDGE);
         let mut brake = Brake::of(&first, None, &ring, 0).unwrap();
         brake.hear(&first, &second(1, 2, vec![counted("live", 95, 0), counted("new", 5, 1)]));

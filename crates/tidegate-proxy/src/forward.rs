@@ -34,7 +34,7 @@ use crate::route::{Choice, RevisionView, ServiceView, Target};
 use crate::stats::{Failure, Flight, Note, Tunnel};
 use crate::tap::Gate;
 use crate::tls::Door;
-use crate::upstream::{Answer, Link, Waits, exchange};
+use crate::upstream::{Answer, Link, Unanswered, Waits, exchange};
 use crate::validate::asks_for_tunnel;
 
 /// Seconds a client is asked to wait while nothing is deployed.
@@ -265,13 +265,14 @@ async fn forward(
             let answer = text(StatusCode::BAD_REQUEST, "the request broke off\n");
             return if is_http2 { answer } else { closing(answer) };
         }
-        Err(failure) => {
-            flight.fail(failure);
+        Err(Unanswered { failure, asked }) => {
+            flight.lost(failure, asked);
             let answer = failed(failure);
             flight.status(answer.status());
             return answer;
         }
     };
+    flight.sent_to(link.instance());
     flight.status(response.status());
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let Some(tunnel) = tunnel else {

@@ -10,8 +10,10 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Instant;
+
+use crate::watched::Watch;
 
 /// Frames of no use that may come at once. A browser that leaves a page cancels a hundred
 /// requests; gRPC clients measure the path with a PING for each answer.
@@ -139,66 +141,23 @@ fn gather(into: &mut [u8], have: &mut usize, bytes: &[u8]) -> usize {
     take
 }
 
-/// A socket whose frames are counted.
-#[derive(Debug)]
-pub(crate) struct Paced<S> {
-    socket: S,
-    account: Account,
-}
-
-impl<S> Paced<S> {
-    pub(crate) fn new(socket: S) -> Self {
-        Self { socket, account: Account::new() }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
+impl<S: AsyncRead + Unpin> Watch<S> for Account {
     fn poll_read(
-        self: Pin<&mut Self>,
+        &mut self,
+        socket: &mut S,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let paced = self.get_mut();
         let start = buffer.filled().len();
-        match Pin::new(&mut paced.socket).poll_read(context, buffer) {
+        match Pin::new(socket).poll_read(context, buffer) {
             Poll::Ready(Ok(())) => {}
             other => return other,
         }
-        if paced.account.feed(&buffer.filled()[start..], Instant::now()) {
+        if self.feed(&buffer.filled()[start..], Instant::now()) {
             return Poll::Ready(Ok(()));
         }
         tracing::info!("ended an HTTP/2 connection that sent nothing but work for us");
         Poll::Ready(Err(io::Error::other("a flood of frames of no use")))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(context)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(context, slices)
     }
 }
 

@@ -6,9 +6,7 @@ use tokio::time::Instant;
 
 use crate::frames::Account;
 use crate::validate::{Guard, Pass};
-use crate::wire::{
-    Backend, Cohort, CohortBy, Protocol, Route, Share, Table, TableParts, UncheckedTable, Weight,
-};
+use crate::wire::{Backend, Protocol, Route, Share, Table, TableParts, UncheckedTable, Weight};
 
 /// What heads are made of: bytes alone would never get past the method.
 const PIECES: [&str; 40] = [
@@ -131,37 +129,20 @@ fn http2_frames() {
 }
 
 fn sealed() -> Table {
+    let at = |port: u16| std::net::SocketAddr::from(([127, 0, 0, 1], port));
     let backend = |revision: &str, weight: u16, port: u16| Backend {
-        revision: revision.into(),
-        slot: revision.into(),
-        weight: Weight::new(weight).unwrap(),
-        endpoints: vec![std::net::SocketAddr::from(([127, 0, 0, 1], port))],
         protocol: Protocol::H2c,
+        ..Backend::plain(revision, Weight::new(weight).unwrap(), at(port))
     };
+    let backends = vec![backend("live", 9_500, 1), backend("candidate", 500, 2)];
     Table::seal(TableParts {
-        service: "shop/web".into(),
         epoch: 3,
         generation: 7,
-        listen: std::net::SocketAddr::from(([127, 0, 0, 1], 8_080)),
         routes: vec![Route { host: Some("shop.example".into()), path_prefix: "/".into() }],
-        backends: vec![backend("live", 9_500, 1), backend("candidate", 500, 2)],
-        preview: None,
-        cohort: Cohort {
-            cookie: "tidegate".into(),
-            seed: "s".into(),
-            enabled: true,
-            by: CohortBy::Cookie,
-        },
         fallback: Some(vec![Share { revision: "live".into(), weight: Weight::FULL }]),
         lease_ms: Some(60_000),
-        brake: Vec::new(),
-        judge: None,
         limits_ms: vec![200.0, 500.0],
-        acknowledges_override: None,
-        mirror: None,
-        access_log: None,
-        tls: None,
-        behind: None,
+        ..TableParts::plain("shop/web", at(8_080), backends)
     })
     .unwrap()
 }

@@ -14,8 +14,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use crate::forward::{Client, respond};
-use crate::frames::Paced;
+use crate::frames::Account;
 use crate::validate::{self, Ambiguous, HEAD_BYTES};
+use crate::watched::Watched;
 
 /// Requests in progress on one connection; browsers expect at least 100.
 const STREAMS: u32 = 100;
@@ -29,11 +30,13 @@ const PENDING_RESETS: usize = 20;
 /// Streams that h2 itself may have to reset for a client's mistakes ("MadeYouReset",
 /// CVE-2025-8671); an honest client makes none.
 const OWN_RESETS: usize = 64;
-/// Silence after which a client is asked whether it lives, and how long it may take to say so.
+/// Silence after which a client is asked whether it lives.
 const PING_AFTER: Duration = Duration::from_secs(30);
+/// How long a client may take to say that it lives.
 const PONG_WITHIN: Duration = Duration::from_secs(20);
-/// How often a connection is looked at, and how long one without any request is kept.
+/// How often a connection is looked at.
 const LOOK: Duration = Duration::from_secs(5);
+/// How long a connection without any request is kept.
 const IDLE_MAX: Duration = Duration::from_secs(300);
 
 /// Serves one connection to its end.
@@ -56,7 +59,7 @@ where
         .max_local_error_reset_streams(OWN_RESETS)
         .keep_alive_interval(PING_AFTER)
         .keep_alive_timeout(PONG_WITHIN)
-        .serve_connection(TokioIo::new(Paced::new(socket)), service);
+        .serve_connection(TokioIo::new(Watched::new(socket, Account::new())), service);
     tokio::pin!(connection);
     let mut is_ending = false;
     let ended = loop {

@@ -64,6 +64,8 @@ mod stats;
 #[cfg(feature = "serve")]
 mod table;
 #[cfg(feature = "serve")]
+mod tally;
+#[cfg(feature = "serve")]
 mod tap;
 #[cfg(feature = "serve")]
 mod ticks;
@@ -76,12 +78,14 @@ mod upstream;
 #[cfg(feature = "serve")]
 mod validate;
 #[cfg(feature = "serve")]
+mod watched;
+#[cfg(feature = "serve")]
 mod workers;
 
 /// What counters are made of; the tests put others in their place.
 #[cfg(feature = "serve")]
 mod sync {
-    pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
+    pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 }
 
 #[cfg(feature = "serve")]

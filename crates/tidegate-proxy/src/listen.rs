@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -230,9 +231,23 @@ struct Stops {
 /// How many clients may be connected, each with a connection to an endpoint: the descriptors
 /// that clients take must never be those that answers need, or a revision would look broken.
 fn most_connections() -> usize {
-    let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let descriptors = descriptors.and_then(|most| usize::try_from(most).ok());
+    let descriptors = raised_descriptors().and_then(|most| usize::try_from(most).ok());
     descriptors.map_or(CONNECTIONS, fitting)
+}
+
+/// Raises this process's limit of open descriptors to the most that it may give itself: the usual
+/// 1,024 are there for programs that use `select`, and would be 448 clients here. Says the limit
+/// that holds; `None` is none.
+fn raised_descriptors() -> Option<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(error) => {
+            tracing::warn!(%error, "the limit of open descriptors stays as it is");
+            limit.current
+        }
+    }
 }
 
 fn fitting(descriptors: usize) -> usize {

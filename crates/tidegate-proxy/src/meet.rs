@@ -24,6 +24,7 @@ use crate::tap::Tap;
 use crate::tls::{ALPN, Door};
 use crate::upstream;
 use crate::validate::HEAD_BYTES;
+use crate::watched::Watched;
 use crate::wire::{Behind, Speaks};
 
 /// How long a client may take for its PROXY protocol header and its TLS handshake together.
@@ -151,7 +152,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let cut = client.plane.cut.clone();
-    let tap = TokioIo::new(Tap::new(socket, Arc::clone(&client.gate)));
+    let tap = Tap::new(Arc::clone(&client.gate));
     let client_head = client.plane.timeouts.client_head;
     let service = service_fn(move |request| respond(Arc::clone(&client), request));
     let connection = http1::Builder::new()
@@ -159,7 +160,7 @@ where
         .header_read_timeout(client_head)
         .max_header_size(HEAD_BYTES)
         .max_buf_size(BUFFER_BYTES)
-        .serve_connection(tap, service)
+        .serve_connection(TokioIo::new(Watched::new(socket, tap)), service)
         .with_upgrades();
     tokio::pin!(connection);
     let ended = tokio::select! {

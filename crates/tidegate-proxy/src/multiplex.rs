@@ -19,6 +19,7 @@ use crate::body::Upload;
 const STREAMS: usize = 100;
 /// Silence after which an endpoint is asked whether it lives, while requests wait for it.
 const PING_AFTER: Duration = Duration::from_secs(20);
+/// How long an endpoint may take to say that it lives.
 const PONG_WITHIN: Duration = Duration::from_secs(10);
 /// What an endpoint may send before we read it, for one request and for all of them.
 const STREAM_WINDOW: u32 = 256 * 1_024;

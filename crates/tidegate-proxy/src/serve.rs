@@ -150,6 +150,7 @@ pub async fn serve(
     }
     tasks.spawn(pulse(Arc::clone(&keeper), tick, stop.clone()));
     tasks.spawn(mend(Arc::clone(&keeper), tick, stop.clone()));
+    tasks.spawn(sweep(Arc::clone(&keeper), tick, stop.clone()));
     let handover = control::bind(&upgrade::path_beside(&socket)).map_err(refused)?;
     started(elder_pid);
 
@@ -328,6 +329,23 @@ async fn mend(keeper: Arc<Keeper>, tick: Duration, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = ticks.tick() => keeper.mend().await,
+        }
+    }
+}
+
+/// Closes idle connections to endpoints that are too old or gone. Apart from the pulse as well:
+/// thousands of connections take longer to look at than the store may be held.
+async fn sweep(keeper: Arc<Keeper>, tick: Duration, stop: CancellationToken) {
+    let mut ticks = ticks_of(tick);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let endpoints = keeper.store().endpoints();
+        for endpoint in endpoints {
+            endpoint.sweep();
+            tokio::task::consume_budget().await;
         }
     }
 }

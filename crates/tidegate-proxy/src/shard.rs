@@ -52,6 +52,13 @@ impl<const N: usize> Sharded<N> {
         cells.fold(0, |sum, cell| sum.wrapping_add(cell.load(RELAXED)))
     }
 
+    /// Whether the first `count` counters, which are all read by [`Sharded::take`], have nothing
+    /// to take.
+    pub(crate) fn is_quiet(&self, count: usize) -> bool {
+        let cells = self.lines.iter().flat_map(|line| line.0.iter().take(count));
+        cells.into_iter().all(|cell| cell.load(RELAXED) == 0)
+    }
+
     /// What was added since the last call. One that counts at this moment is in this call or in
     /// the next one.
     pub(crate) fn take(&self, counter: usize) -> u64 {

@@ -1,8 +1,8 @@
 //! What requests leave behind: counters per revision and worker, one [`Flight`] a request.
 //! Nothing here takes a lock on the path of a request, and a request is never counted twice.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -13,10 +13,9 @@ use tokio_util::sync::CancellationToken;
 use crate::access::{AccessLog, Line};
 use crate::shard::Sharded;
 use crate::table::wall_ms;
+use crate::tally::Tally;
 use crate::wire;
 use crate::workers::shard;
-
-const RELAXED: Ordering = Ordering::Relaxed;
 
 /// Why a request failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,49 +32,73 @@ const FAILURES: usize = 5;
 const STARTED: usize = 5;
 const SUCCEEDED: usize = 6;
 const ABANDONED: usize = 7;
+/// So many are taken by a tick; the others go on.
+const TAKEN: usize = 8;
 const STARTED_TOTAL: usize = 8;
 const IN_FLIGHT: usize = 9;
 const TUNNELS: usize = 10;
 const COUNTERS: usize = 11;
 
-/// A latency histogram on the cells of one policy, one copy a shard.
+/// A latency histogram on the cells of one policy.
 #[derive(Debug)]
 struct Latency {
     cells: Cells,
     limits_ms: Vec<f64>,
-    /// How many samples each shard holds, so that a quiet one is not searched.
-    samples: Sharded<1>,
-    counts: Box<[Box<[AtomicU32]>]>,
+    tally: Tally,
 }
 
 impl Latency {
     fn new(limits_ms: &[f64], shards: usize) -> Self {
         let cells = Cells::new(limits_ms);
-        let copy = |_| (0..cells.len()).map(|_| AtomicU32::new(0)).collect();
-        let counts = (0..shards.max(1)).map(copy).collect();
-        Self { samples: Sharded::new(shards), limits_ms: limits_ms.to_vec(), counts, cells }
+        Self { limits_ms: limits_ms.to_vec(), tally: Tally::new(cells.len(), shards), cells }
     }
 
     fn record(&self, shard: usize, elapsed_ms: f64) {
-        let copy = self.counts.get(shard % self.counts.len());
-        if let Some(count) = copy.and_then(|copy| copy.get(self.cells.index(elapsed_ms))) {
-            count.fetch_add(1, RELAXED);
-            self.samples.add(shard, 0, 1);
+        self.tally.add(shard, self.cells.index(elapsed_ms));
+    }
+}
+
+/// What one instance of a revision answered. Its counts are part of its revision's.
+#[derive(Debug)]
+pub(crate) struct InstanceStats {
+    counters: Sharded<2>,
+    shards: usize,
+    latency: ArcSwap<Latency>,
+}
+
+const ENDED: usize = 0;
+const FAILED: usize = 1;
+
+impl InstanceStats {
+    pub(crate) fn new(limits_ms: &[f64], shards: usize) -> Self {
+        let latency = ArcSwap::from_pointee(Latency::new(limits_ms, shards));
+        Self { counters: Sharded::new(shards), shards, latency }
+    }
+
+    /// As [`RevisionStats::set_limits`].
+    pub(crate) fn set_limits(&self, limits_ms: &[f64]) {
+        if self.latency.load().limits_ms != limits_ms {
+            self.latency.store(Arc::new(Latency::new(limits_ms, self.shards)));
         }
     }
 
-    fn take(&self) -> Vec<(u16, u32)> {
-        if self.samples.take(0) == 0 {
-            return Vec::new();
+    /// Whether the next call of [`InstanceStats::take`] has nothing to say. It may follow its
+    /// revision by a moment.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.counters.is_quiet(FAILED + 1)
+    }
+
+    /// Takes what has been counted since the last call.
+    pub(crate) fn take(&self, address: SocketAddr) -> wire::InstanceTick {
+        // Read in this order a request that ends meanwhile is at worst counted as good.
+        let failures = self.counters.take(FAILED);
+        let requests = self.counters.take(ENDED).max(failures);
+        wire::InstanceTick {
+            address,
+            requests,
+            failures,
+            latency: self.latency.load().tally.take(),
         }
-        let of_cell = |cell: usize| -> u32 {
-            let counts = self.counts.iter().filter_map(|copy| copy.get(cell));
-            let filled = counts.filter(|count| count.load(RELAXED) > 0);
-            filled.map(|count| count.swap(0, RELAXED)).sum()
-        };
-        let taken = (0..self.cells.len()).map(|cell| (cell, of_cell(cell)));
-        let filled = taken.filter(|(_, count)| *count > 0);
-        filled.filter_map(|(cell, count)| Some((u16::try_from(cell).ok()?, count))).collect()
     }
 }
 
@@ -123,8 +146,16 @@ impl RevisionStats {
             failures,
             in_flight: self.in_flight(),
             tunnels: self.tunnels(),
-            latency: self.latency.load().take(),
+            latency: self.latency.load().tally.take(),
+            instances: Vec::new(),
         }
+    }
+
+    /// Nothing has happened since the last call of [`RevisionStats::take`] and nothing is in
+    /// progress. A request that ends at this moment may be seen only the next time; it is counted
+    /// in progress until it has counted its outcome.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.counters.is_quiet(TAKEN) && self.in_flight() == 0 && self.tunnels() == 0
     }
 
     pub(crate) fn in_flight(&self) -> u64 {
@@ -163,6 +194,8 @@ pub(crate) struct Flight {
     counted: bool,
     has_head: bool,
     settled: bool,
+    /// The instance that answered, or did not.
+    instance: Option<Arc<InstanceStats>>,
     note: Option<Box<Note>>,
 }
 
@@ -180,12 +213,17 @@ impl Flight {
             stats.count(STARTED);
             stats.count(STARTED_TOTAL);
         }
-        Self { stats, begun, counted, has_head: false, settled: false, note: None }
+        Self { stats, begun, counted, has_head: false, settled: false, instance: None, note: None }
     }
 
     /// Has this request in the access log when it is over.
     pub(crate) fn remember(&mut self, note: Note) {
         self.note = Some(Box::new(note));
+    }
+
+    /// Which instance the request was sent to.
+    pub(crate) fn sent_to(&mut self, instance: Arc<InstanceStats>) {
+        self.instance = Some(instance);
     }
 
     /// What the client is answered with.
@@ -210,6 +248,12 @@ impl Flight {
         self.settle(failure as usize);
     }
 
+    /// Nobody answered; `asked` is the instance that did not.
+    pub(crate) fn lost(&mut self, failure: Failure, asked: Option<Arc<InstanceStats>>) {
+        self.instance = asked;
+        self.fail(failure);
+    }
+
     /// The response was complete, or as complete as its client wanted it.
     pub(crate) fn succeed(&mut self) {
         self.settle(SUCCEEDED);
@@ -227,6 +271,10 @@ impl Flight {
     fn settle(&mut self, counter: usize) {
         if self.counted && !self.settled {
             self.stats.count(counter);
+            if let Some(instance) = self.instance.as_ref().filter(|_| counter != ABANDONED) {
+                instance.counters.add(shard(), ENDED, 1);
+                instance.counters.add(shard(), FAILED, u64::from(counter < FAILURES));
+            }
         }
         self.settled = true;
     }
@@ -235,6 +283,9 @@ impl Flight {
         if self.counted {
             let elapsed_ms = self.begun.elapsed().as_secs_f64() * 1_000.0;
             self.stats.latency.load().record(shard(), elapsed_ms);
+            if let Some(instance) = &self.instance {
+                instance.latency.load().record(shard(), elapsed_ms);
+            }
         }
     }
 }

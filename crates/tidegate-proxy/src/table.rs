@@ -19,6 +19,7 @@ use crate::metrics::Snapshot;
 use crate::refusal::Refused;
 use crate::route::{self, Conflict, Routing};
 use crate::upgrade::{Heirloom, Order};
+use crate::upstream::Endpoint;
 use crate::wire::{
     Ack, LeaseOutcome, LeaseRenewal, OverrideKind, Refusal, StatusReport, Table, Ticks, limits,
 };
@@ -293,7 +294,7 @@ impl Store {
     pub(crate) fn ticks(&self, service: &str, after: u64) -> Result<Ticks, Refusal> {
         let held = self.services.get(service).filter(|held| held.record.table.is_some());
         let held = held.ok_or_else(|| self.refusal(service, Refused::NoService))?;
-        Ok(held.ring.after(service, after))
+        Ok(held.ring.after(after))
     }
 
     /// Requests and tunnels on a revision that may be emptied.
@@ -337,6 +338,11 @@ impl Store {
             }
         }
         self.pulse_took = now.elapsed();
+    }
+
+    /// Every endpoint, of all services.
+    pub(crate) fn endpoints(&self) -> Vec<Arc<Endpoint>> {
+        self.services.values().flat_map(Held::endpoints).collect()
     }
 
     /// The records in force that are not on disk.

@@ -28,7 +28,7 @@ use crate::alarm::{Alarm, Kind};
 use crate::body::Upload;
 use crate::health::Health;
 use crate::multiplex::{self, Stream, Streams};
-use crate::stats::Failure;
+use crate::stats::{Failure, InstanceStats};
 use crate::wire::Protocol;
 use crate::workers::shard;
 use line::Line;
@@ -51,6 +51,7 @@ pub(crate) struct Endpoint {
     address: SocketAddr,
     protocol: Protocol,
     pub(crate) health: Health,
+    pub(crate) stats: Arc<InstanceStats>,
     /// Those of each worker, which alone takes and gives back: newest last. Held for moments,
     /// never across an await; a sweep is the only other visitor.
     idle: Box<[Mutex<Vec<Idle>>]>,
@@ -65,11 +66,17 @@ struct Idle {
 }
 
 impl Endpoint {
-    pub(crate) fn new(address: SocketAddr, protocol: Protocol, workers: usize) -> Self {
+    pub(crate) fn new(
+        address: SocketAddr,
+        protocol: Protocol,
+        limits_ms: &[f64],
+        workers: usize,
+    ) -> Self {
         Self {
             address,
             protocol,
             health: Health::new(),
+            stats: Arc::new(InstanceStats::new(limits_ms, workers)),
             idle: (0..workers.max(1)).map(|_| Mutex::default()).collect(),
             streams: Streams::default(),
         }
@@ -170,6 +177,11 @@ pub(crate) struct Link {
 }
 
 impl Link {
+    /// The counters of the instance at its other end.
+    pub(crate) fn instance(&self) -> Arc<InstanceStats> {
+        Arc::clone(&self.seat.0.stats)
+    }
+
     /// Puts the connection back for the next request. Request and response must be complete.
     pub(crate) fn give_back(self) {
         let line = match self.sender {
@@ -313,17 +325,24 @@ pub(crate) struct Answer {
     pub(crate) link: Link,
 }
 
+/// Nobody answered.
+pub(crate) struct Unanswered {
+    pub(crate) failure: Failure,
+    /// The instance that was asked last, if one took a connection.
+    pub(crate) asked: Option<Arc<InstanceStats>>,
+}
+
 /// Sends a request to one endpoint of a revision.
 pub(crate) async fn exchange(
     endpoints: &Endpoints,
     mut request: Request<Upload>,
     waits: Waits,
-) -> Result<Answer, Failure> {
+) -> Result<Answer, Unanswered> {
     let bodiless = matches!(request.body(), Upload::Empty);
     let repeatable = bodiless && is_idempotent(request.method());
     let mut failed = Vec::new();
     let mut may_reuse = true;
-    let mut outcome = Failure::Connect;
+    let mut outcome = Unanswered { failure: Failure::Connect, asked: None };
     for _ in 0..ATTEMPTS {
         let Some(endpoint) = endpoints.pick(&failed) else {
             return Err(outcome);
@@ -356,10 +375,11 @@ pub(crate) async fn exchange(
             }
             Err(Lost::Late) => {
                 endpoint.health.failed();
-                return Err(Failure::Timeout);
+                outcome = Unanswered { failure: Failure::Timeout, asked: Some(link.instance()) };
+                return Err(outcome);
             }
             Err(Lost::Broken { unsent, untouched }) => {
-                outcome = Failure::Reset;
+                outcome = Unanswered { failure: Failure::Reset, asked: Some(link.instance()) };
                 // On a new connection an unsent request means that the endpoint hangs up.
                 if !link.reused {
                     endpoint.health.failed();
@@ -369,7 +389,10 @@ pub(crate) async fn exchange(
                     failed.push(endpoint.address);
                 }
                 let spare = spare.filter(|_| untouched || (link.reused && repeatable));
-                request = unsent.map(|unsent| *unsent).or(spare).ok_or(Failure::Reset)?;
+                let Some(again) = unsent.map(|unsent| *unsent).or(spare) else {
+                    return Err(outcome);
+                };
+                request = again;
                 may_reuse = false;
             }
         }

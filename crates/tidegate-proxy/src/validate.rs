@@ -16,6 +16,9 @@ use memchr::{memchr, memchr_iter};
 pub(crate) const HEAD_BYTES: usize = 32 * 1_024;
 /// Most header lines of one head; hyper's own limit without a heap allocation a request.
 const HEADER_LINES: usize = 100;
+/// Longest request target, bytes: what most servers read at most, so that nobody behind the proxy
+/// has to refuse or cut what it let in.
+const TARGET_BYTES: usize = 8 * 1_024;
 /// Longest chunk-size line: 15 hexadecimal digits stay below 2^60. Extensions are refused.
 const CHUNK_DIGITS: usize = 15;
 /// Longest `Content-Length`, in digits; 18 stay below 2^63.
@@ -395,6 +398,9 @@ fn request_line(line: &[u8]) -> Result<(&[u8], &[u8], bool), Ambiguous> {
 pub(crate) fn path(method: &[u8], target: &[u8]) -> Result<(), Ambiguous> {
     if matches!(method, b"CONNECT" | b"TRACE") {
         return Err(Ambiguous("CONNECT or TRACE"));
+    }
+    if target.len() > TARGET_BYTES {
+        return Err(Ambiguous("a request target above 8 KiB"));
     }
     if !target.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#') {
         return Err(Ambiguous("a character in the request target"));

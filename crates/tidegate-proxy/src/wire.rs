@@ -20,6 +20,8 @@ mod checksum;
 mod edge;
 mod table;
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 
 pub use edge::{Acme, Behind, Certificate, CertificateStatus, IpNet, Protocol, Speaks, Tls};
@@ -259,25 +261,78 @@ pub struct RevisionTick {
     /// table this tick names. A timeout counts with the time waited, and so does an abandoned
     /// request; a broken or refused connection has no latency.
     pub latency: Vec<(u16, u32)>,
+    /// The same by instance, in the order of their addresses: each request with the instance that
+    /// ended it, so that together they are at most the whole. Empty below two instances and above
+    /// [`limits::INSTANCES_TOLD`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub instances: Vec<InstanceTick>,
+}
+
+/// What one instance of a revision did in one tick.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InstanceTick {
+    /// Its endpoint.
+    pub address: SocketAddr,
+    /// Requests that ended with an outcome.
+    pub requests: u64,
+    /// The failed ones of them.
+    pub failures: u64,
+    /// Sparse histogram on the cells of the revision's.
+    pub latency: Vec<(u16, u32)>,
 }
 
 impl RevisionTick {
     /// Adds the counts of another process for the same revision; the gauges become the other's.
     /// Both histograms must have the same cells.
     pub fn add(&mut self, other: Self) {
-        let Self { revision, started, requests, abandoned, failures, in_flight, tunnels, latency } =
-            other;
+        let Self {
+            revision,
+            started,
+            requests,
+            abandoned,
+            failures,
+            in_flight,
+            tunnels,
+            latency,
+            instances,
+        } = other;
         self.revision = revision;
         self.started += started;
         self.requests += requests;
         self.abandoned += abandoned;
         self.failures.add(failures);
         (self.in_flight, self.tunnels) = (in_flight, tunnels);
-        for (cell, count) in latency {
-            match self.latency.binary_search_by_key(&cell, |(cell, _)| *cell) {
-                Ok(at) => self.latency[at].1 += count,
-                Err(at) => self.latency.insert(at, (cell, count)),
+        add_cells(&mut self.latency, latency);
+        for told in instances {
+            match self.instances.binary_search_by_key(&told.address, |known| known.address) {
+                Ok(at) => {
+                    let known = &mut self.instances[at];
+                    known.requests += told.requests;
+                    known.failures += told.failures;
+                    add_cells(&mut known.latency, told.latency);
+                }
+                Err(at) => self.instances.insert(at, told),
             }
+        }
+    }
+
+    /// True when nothing happened and nothing is in progress.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let counted = self.started + self.requests + self.abandoned + self.in_flight + self.tunnels;
+        // What an instance counted may follow by a moment.
+        let is_quiet =
+            |one: &InstanceTick| one.requests + one.failures == 0 && one.latency.is_empty();
+        counted == 0 && self.latency.is_empty() && self.instances.iter().all(is_quiet)
+    }
+}
+
+fn add_cells(sum: &mut Vec<(u16, u32)>, more: Vec<(u16, u32)>) {
+    for (cell, count) in more {
+        match sum.binary_search_by_key(&cell, |(cell, _)| *cell) {
+            Ok(at) => sum[at].1 += count,
+            Err(at) => sum.insert(at, (cell, count)),
         }
     }
 }

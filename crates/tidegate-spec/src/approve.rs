@@ -8,6 +8,7 @@ use tidegate_core::approval::{
     Approve, EXPIRES, Early, Group, ITEMS_MAX, MEMBERS_MAX, NEED_MAX, Quorum, RULES_MAX,
 };
 
+use crate::check;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::fields::{Field, Fields, shorten};
@@ -65,6 +66,8 @@ fn three_signatures() -> Approve {
         round: 1,
         touches: Vec::new(),
         applies: true,
+        when: None,
+        unless: None,
     });
     Approve { rules: rules.to_vec(), owners: true, ..Approve::anyone() }
 }
@@ -122,8 +125,10 @@ fn rule(field: &Field<'_>, report: &mut Report<'_>) -> Quorum {
     let name = fields.get("name").and_then(|name| word(&name, report));
     let name = name
         .unwrap_or_else(|| if from.is_empty() { "anybody".to_owned() } else { from.join(" or ") });
-    fields.finish(&["when", "unless", "owners", "final"], report);
-    Quorum { name, need, from, round, touches, applies: true }
+    let when = check::condition(fields.get("when"), report);
+    let unless = check::condition(fields.get("unless"), report);
+    fields.finish(&["owners", "final"], report);
+    Quorum { name, need, from, round, touches, applies: true, when, unless }
 }
 
 /// Ways to reach a group; this version reaches nobody.

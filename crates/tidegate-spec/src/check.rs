@@ -6,6 +6,7 @@ mod amount;
 mod report_gate;
 mod repository;
 
+use tidegate_core::condition;
 use tidegate_core::fact::Format;
 use tidegate_core::gate::{Demand, GATES_MAX, Gate, NAME_CHARS_MAX};
 
@@ -16,9 +17,6 @@ use crate::node::Kind;
 use crate::read;
 use crate::report::{Report, Span};
 use crate::words;
-
-/// Longest condition, bytes: what is longer belongs into several gates.
-const CONDITION_BYTES_MAX: usize = 2 * 1024;
 
 /// Sources that are asked about the repository, with an example of each.
 const REPOSITORY: [(&str, &str); 7] = [
@@ -87,17 +85,25 @@ fn gate(name: &str, field: &Field<'_>, report: &mut Report<'_>) -> Option<Gate> 
     let unless = condition(fields.get("unless"), report);
     let demand = demand(field, &mut fields, report);
     fields.finish(&[], report);
-    Some(Gate { name: name.to_owned(), demand: demand?, when, unless })
+    Some(Gate { name: name.to_owned(), demand: demand?, when, unless, decided: None })
 }
 
-fn condition(field: Option<Field<'_>>, report: &mut Report<'_>) -> Option<String> {
+/// A condition of known words; whether it is well formed CEL is found out where it is decided.
+pub(crate) fn condition(field: Option<Field<'_>>, report: &mut Report<'_>) -> Option<String> {
     let field = field?;
     let text = read::text(&field, report)?;
-    if text.len() <= CONDITION_BYTES_MAX {
-        return Some(text.to_owned());
-    }
-    let message = format!("`{}` is longer than {CONDITION_BYTES_MAX} bytes", field.path);
-    report.error(codes::TOO_COMPLEX, field.at(), message);
+    let Err(refused) = condition::check(text) else { return Some(text.to_owned()) };
+    let known = condition::VARIABLES.iter().chain(&condition::FUNCTIONS).map(|(name, _)| *name);
+    let meant = refused.word.as_deref().and_then(|word| words::nearest(word, known.clone()));
+    let help = match meant {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => {
+            let known: Vec<&str> = known.collect();
+            format!("as in `risk >= high`; it can ask about {}", words::list(&known))
+        }
+    };
+    let message = format!("`{}` is no condition: {}", field.path, refused.what);
+    report.error(codes::BAD_CONDITION, field.at(), message).help(help);
     None
 }
 

@@ -78,6 +78,8 @@ pub(crate) const BAD_DATE: &str = "TG1036";
 pub(crate) const NO_VALUE: &str = "TG1037";
 /// A question that is still open.
 pub(crate) const OPEN_QUESTION: &str = "TG1038";
+/// A condition that is none.
+pub(crate) const BAD_CONDITION: &str = "TG1039";
 /// Approvals that nobody can give.
 pub(crate) const BAD_APPROVE: &str = "TG1060";
 

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::codes;
+
 /// Most characters of a source line that are printed; longer lines are shown around the finding.
 const LINE_CHARS_MAX: usize = 120;
 
@@ -78,6 +80,22 @@ impl Diagnostic {
             help: None,
             accepted: None,
         }
+    }
+
+    /// Whether it is about keeping what the file promises: times against times, samples against
+    /// limits, copies against what may be lost.
+    #[must_use]
+    pub fn is_feasibility(&self) -> bool {
+        [
+            codes::TOO_SLOW,
+            codes::SAMPLE_SIZE,
+            codes::COLD_ROLLBACK,
+            codes::RECOVERY_POINT,
+            codes::TOO_FINE,
+            codes::TWO_SCHEDULES,
+            codes::DETECTED_LATE,
+        ]
+        .contains(&self.code.as_str())
     }
 
     /// Adds what to write instead.

@@ -13,6 +13,7 @@ use crate::accept;
 use crate::approve;
 use crate::backup;
 use crate::check;
+use crate::checklist;
 use crate::codes;
 use crate::command;
 use crate::compose;
@@ -37,20 +38,9 @@ use crate::window;
 /// The version of the format that is read here.
 const SCHEMA: &str = "1";
 /// Keys that the format knows and this version does not serve.
-const LATER: [&str; 13] = [
-    "alerts",
-    "before",
-    "checklist",
-    "duties",
-    "flags",
-    "gates",
-    "incident",
-    "monitors",
-    "plan",
-    "roles",
-    "secrets",
-    "systems",
-    "tell",
+const LATER: [&str; 12] = [
+    "alerts", "before", "duties", "flags", "gates", "incident", "monitors", "plan", "roles",
+    "secrets", "systems", "tell",
 ];
 /// Most open questions of one file.
 const ASKS_MAX: usize = 256;
@@ -64,6 +54,8 @@ pub struct Parsed {
     pub notes: Vec<Diagnostic>,
     /// What it declares and this version does not carry out; empty for a deployment.
     pub unserved: Vec<Unserved>,
+    /// Requests a second that users make, as declared under `load`.
+    pub load: Option<f64>,
 }
 
 /// What a file is read with.
@@ -126,11 +118,13 @@ pub fn read_with(source: &str, name: &str, context: &Context<'_>) -> Result<Pars
     if let Some(resolved) = &resolved {
         accept::accept(&resolved.root, &mut report);
     }
+    let load = resolved.as_ref().and_then(|resolved| resolved.root.get("load"));
+    let load = load.and_then(lint::load);
     let refused = report.has_errors();
     let unserved = report.take_unserved();
     let findings = report.finish();
     match plan {
-        Some(plan) if !refused => Ok(Parsed { plan, notes: findings.0, unserved }),
+        Some(plan) if !refused => Ok(Parsed { plan, notes: findings.0, unserved, load }),
         _ => Err(findings),
     }
 }
@@ -178,9 +172,11 @@ fn plan(resolved: &Resolved, context: &Context<'_>, report: &mut Report<'_>) -> 
     let gates = check::gates(fields.get("check"), report);
     let window = window::window(fields.get("window"), context.files, report);
     let targets = targets::targets(fields.get("targets"), report);
-    let copy = backup::backup(fields.get("backup"), report);
+    let (copy, recovery) = (fields.get("backup"), fields.get("recovery"));
+    let copy = backup::backup(copy, recovery, report);
     let steps = custom::steps(fields.get("steps"), report);
     let approve = approve::approve(fields.get("approve"), fields.get("people"), report);
+    let checklist = checklist::checklist(fields.get("checklist"), report);
     fields.finish(&LATER, report);
 
     let limits = Limits {
@@ -206,6 +202,8 @@ fn plan(resolved: &Resolved, context: &Context<'_>, report: &mut Report<'_>) -> 
         change: None,
         backup: copy,
         custom: steps,
+        checklist,
+        layers: Vec::new(),
         window,
     };
     if plan.parts.is_empty() || report.has_errors() {
@@ -269,7 +267,7 @@ fn asks(field: &Field<'_>, report: &mut Report<'_>) {
 }
 
 /// `tidegate: 1`.
-fn schema(fields: &mut Fields<'_>, report: &mut Report<'_>) -> bool {
+pub(crate) fn schema(fields: &mut Fields<'_>, report: &mut Report<'_>) -> bool {
     let Some(field) = fields.need("tidegate", SCHEMA, report) else {
         // Everything else is still worth checking: the header is easily forgotten.
         return true;

@@ -11,10 +11,12 @@ mod rules;
 mod runbook;
 mod special;
 mod threshold;
+mod tool;
 
 use serde::Serialize;
 
 pub use runbook::runbook;
+pub use tool::{Tool, tool};
 
 use crate::diagnostic::Diagnostic;
 

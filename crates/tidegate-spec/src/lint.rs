@@ -150,7 +150,7 @@ fn sample_size(plan: &Plan, load: Option<f64>) -> Option<Diagnostic> {
 }
 
 /// `40 requests/s`: what users ask of the service.
-fn load(node: &Node) -> Option<f64> {
+pub(crate) fn load(node: &Node) -> Option<f64> {
     let text = node.text()?;
     let (number, unit) = text.split_once("requests")?;
     let number: f64 = number.trim().replace(',', "").parse().ok()?;

@@ -24,47 +24,58 @@ use crate::people::Directory;
 use crate::problem::Problem;
 use crate::server::anchor::Anchored;
 use crate::server::network::Limits;
+use crate::server::triggers::Triggers;
 use crate::state_dir::StateDir;
 use crate::view::service::Proxy;
 use metrics::Measures;
 
+pub(crate) mod ahead;
 pub(crate) mod approvals;
 mod asks;
-mod audit;
+pub(crate) mod audit;
 pub(crate) mod backtest;
 mod backups;
 pub(crate) mod body;
 pub(crate) mod browser;
-mod calendar;
+pub(crate) mod calendar;
 mod calls;
 mod changes;
 mod check;
+mod checklists;
 pub(crate) mod course;
 pub(crate) mod decisions;
 mod depict;
 pub(crate) mod deployments;
 mod describe;
+pub(crate) mod entries;
 mod errors;
 mod etag;
 mod events;
-mod evidence;
-mod gates;
+pub(crate) mod evidence;
+pub(crate) mod gates;
+mod gc;
 mod health;
-mod journal;
+mod hooks;
+pub(crate) mod insights;
+pub(crate) mod journal;
+mod layers;
 pub(crate) mod locate;
 mod logs;
 pub(crate) mod metrics;
 pub(crate) mod narrate;
 pub(crate) mod once;
 pub(crate) mod people;
-mod plans;
+pub(crate) mod plans;
 pub(crate) mod principal;
-mod proxy;
+pub(crate) mod proxy;
 mod reply;
-mod server;
+pub(crate) mod report;
+pub(crate) mod search;
+pub(crate) mod server;
 pub(crate) mod services;
 mod steps;
 mod traffic;
+mod triggers;
 pub(crate) mod verdicts;
 
 pub(crate) use check::{context, look};
@@ -103,6 +114,8 @@ pub(crate) struct Parts {
     pub(crate) listening: Option<std::net::SocketAddr>,
     /// The origin of its pages where that is not the address that was asked.
     pub(crate) origin: Option<String>,
+    /// Whether `/status` answers everybody.
+    pub(crate) status_page: bool,
     /// How often anybody on the network may ask.
     pub(crate) limits: Limits,
     /// What changes were answered.
@@ -113,8 +126,12 @@ pub(crate) struct Parts {
     pub(crate) signer: Arc<Signer>,
     /// What is known of the places that get checkpoints.
     pub(crate) anchors: watch::Receiver<Anchored>,
+    /// What watches repositories.
+    pub(crate) triggers: Triggers,
     /// What was counted.
     pub(crate) measures: Measures,
+    /// Deployments that pages look at.
+    pub(crate) looks: crate::ui::Looks,
 }
 
 impl Api {
@@ -191,6 +208,7 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(approvals::reject))
         .routes(routes!(approvals::sheet))
         .routes(routes!(approvals::inbox))
+        .routes(routes!(checklists::show))
         .routes(routes!(people::whoami))
         .routes(routes!(people::list))
         .routes(routes!(people::set))
@@ -210,11 +228,7 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(traffic::show))
         .routes(routes!(asks::probes))
         .routes(routes!(asks::suites))
-        .routes(routes!(backups::list, backups::create))
-        .routes(routes!(backups::verify))
-        .routes(routes!(backups::drill))
-        .routes(routes!(backups::restore))
-        .routes(routes!(backups::hold))
+        .merge(copies())
         .routes(routes!(evidence::add))
         .routes(routes!(evidence::open))
         .routes(routes!(evidence::list))
@@ -224,7 +238,14 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(calendar::show))
         .routes(routes!(calendar::freeze))
         .routes(routes!(calendar::thaw))
+        .routes(routes!(hooks::ring))
+        .routes(routes!(triggers::list))
+        .routes(routes!(triggers::look))
         .routes(routes!(journal::verify))
+        .routes(routes!(entries::list))
+        .routes(routes!(search::search))
+        .routes(routes!(insights::show))
+        .routes(routes!(report::show))
         .routes(routes!(audit::search))
         .routes(routes!(audit::checkpoint))
         .routes(routes!(audit::root))
@@ -232,11 +253,22 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(server::show))
         .routes(routes!(proxy::show))
         .routes(routes!(server::stop))
+        .routes(routes!(gc::collect))
         .routes(routes!(check::check))
         .routes(routes!(errors::page))
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
         .routes(routes!(metrics::show))
+}
+
+/// Backups and drills.
+fn copies() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(backups::list, backups::create))
+        .routes(routes!(backups::verify))
+        .routes(routes!(backups::drill))
+        .routes(routes!(backups::restore))
+        .routes(routes!(backups::hold))
 }
 
 /// The API's description of itself.

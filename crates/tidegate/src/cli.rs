@@ -7,6 +7,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 
 mod abort;
+mod admin;
 mod advance;
 mod api;
 mod approve;
@@ -15,6 +16,7 @@ mod audit;
 mod backtest;
 mod backup;
 mod check;
+mod checklist;
 mod completions;
 mod config;
 mod context;
@@ -24,6 +26,7 @@ mod diff;
 mod doctor;
 mod evidence;
 mod explain;
+mod expr;
 mod freeze;
 mod gate;
 pub(crate) mod globals;
@@ -37,13 +40,17 @@ mod login;
 mod logs;
 mod man;
 mod plan;
+mod policy;
+mod postmortem;
 mod probe;
 mod project;
 mod proxy;
 mod reject;
+mod report;
 mod resume;
 mod rollback;
 mod server;
+mod service;
 pub(crate) mod session;
 mod shim;
 mod show;
@@ -52,9 +59,11 @@ mod slot;
 mod status;
 mod step;
 mod suite;
+mod support;
 mod timeline;
 mod traffic;
 mod tree;
+mod trigger;
 mod user;
 mod verdict;
 mod version;
@@ -134,6 +143,10 @@ enum Verb {
     Show(show::Args),
     /// Everything that happened to a deployment, in order
     Timeline(timeline::Args),
+    /// The report on a deployment: what was done, by whom, on what evidence, at what cost
+    Report(report::Args),
+    /// The draft of a post-mortem of a release that went back, as Markdown
+    Postmortem(postmortem::Args),
     /// What the judge said, and the same made again from what it heard
     #[command(subcommand)]
     Verdict(verdict::Verb),
@@ -147,6 +160,11 @@ enum Verb {
     Doctor(doctor::Args),
     /// Validate tidegate.yaml and say everything that is wrong with it
     Check(check::Args),
+    /// The boxes of the runbook, and what closed each
+    Checklist(checklist::Args),
+    /// Try the rules on a table of cases: given evidence, expected verdict
+    #[command(subcommand)]
+    Policy(policy::Verb),
     /// The configuration as it counts: show, get, diff, format, migrate
     #[command(subcommand)]
     Config(config::Verb),
@@ -187,6 +205,9 @@ enum Verb {
     /// Reports that gates rest on
     #[command(subcommand)]
     Evidence(evidence::Verb),
+    /// What watches repositories for releases
+    #[command(subcommand)]
+    Trigger(trigger::Verb),
     /// Servers by name, and which one is asked
     #[command(subcommand)]
     Context(context::Verb),
@@ -205,6 +226,14 @@ enum Verb {
     /// Access of machines
     #[command(subcommand)]
     Token(user::Token),
+    /// Care for Tidegate's own state: back up, check, restore, remove what nobody needs
+    #[command(subcommand)]
+    Admin(admin::Verb),
+    /// The server as a service of this machine: install it, take it away, look at it
+    #[command(subcommand)]
+    Service(service::Verb),
+    /// Everything that helps whoever is asked for help, in one file and without secrets
+    SupportBundle(support::Args),
     /// A raw call of the HTTP API
     Api(api::Args),
     /// Completion for a shell
@@ -219,6 +248,9 @@ enum Verb {
     /// Become the program of a custom step (started by the server)
     #[command(hide = true)]
     Launch,
+    /// Evaluate one condition (started by the server)
+    #[command(hide = true)]
+    Expr(expr::Args),
 }
 
 /// Reads the command line.
@@ -229,37 +261,19 @@ pub(crate) fn parse() -> Result<Cli, clap::Error> {
     Cli::try_parse()
 }
 
-/// Looks after one slot until it is empty; outside of any async runtime.
-///
-/// # Errors
-/// [`Failure`] when it cannot begin or go on.
-pub(crate) fn run_shim(args: &shim::Args) -> Result<Exit, Failure> {
-    shim::run(args)
-}
-
-/// Becomes the program of a custom step; outside of any async runtime.
-///
-/// # Errors
-/// [`Failure`] when it could not.
-pub(crate) fn run_launch() -> Result<Exit, Failure> {
-    launch::run()
-}
-
 /// The command line's own description, for manual pages and completion.
 pub(crate) fn command() -> clap::Command {
     Cli::command()
 }
 
 impl Cli {
-    /// Whether this process is to become another program, which takes no async runtime along.
-    pub(crate) fn launches(&self) -> bool {
-        matches!(self.verb, Verb::Launch)
-    }
-
-    /// Whether this process is a shim, which runs outside of any async runtime.
-    pub(crate) fn as_shim(&self) -> Option<&shim::Args> {
+    /// Runs a verb that the server starts: outside of any async runtime, with no session of a
+    /// person. `None` for every other verb.
+    pub(crate) fn run_helper(&self) -> Option<Result<Exit, Failure>> {
         match &self.verb {
-            Verb::Shim(args) => Some(args),
+            Verb::Shim(args) => Some(shim::run(args)),
+            Verb::Expr(args) => Some(expr::run(args)),
+            Verb::Launch => Some(launch::run()),
             _ => None,
         }
     }
@@ -280,6 +294,7 @@ impl Cli {
         let session = Session::new(self.globals)?;
         match self.verb {
             Verb::Init(args) => init::run(&session, &args),
+            Verb::Admin(verb) => admin::run(&session, &verb).await,
             Verb::Demo(args) => demo::run(&session, &args).await,
             Verb::Deploy(args) => deploy::run(&session, &args).await,
             Verb::Plan(args) => plan::run(&session, &args).await,
@@ -302,12 +317,16 @@ impl Cli {
             Verb::List(args) => list::run(&session, &args).await,
             Verb::Show(args) => show::run(&session, &args).await,
             Verb::Timeline(args) => timeline::run(&session, &args).await,
+            Verb::Report(args) => report::run(&session, &args).await,
+            Verb::Postmortem(args) => postmortem::run(&session, &args).await,
             Verb::Verdict(verb) => verdict::run(&session, &verb).await,
             Verb::Simulate(args) => simulate::run(&session, &args).await,
             Verb::Backtest(args) => backtest::run(&session, &args).await,
             Verb::Diff(args) => diff::run(&session, &args),
             Verb::Doctor(args) => doctor::run(&session, &args).await,
             Verb::Check(args) => check::run(&session, &args),
+            Verb::Policy(verb) => policy::run(&session, &verb).await,
+            Verb::Checklist(args) => checklist::run(&session, &args).await,
             Verb::Config(verb) => config::run(&session, &verb),
             Verb::Import(args) => import::run(&session, &args),
             Verb::Explain(args) => explain::run(&session, &args),
@@ -320,6 +339,7 @@ impl Cli {
             Verb::Step(verb) => step::run(&session, &verb).await,
             Verb::Gate(verb) => gate::run(&session, &verb).await,
             Verb::Context(verb) => context::run(&session, &verb),
+            Verb::Trigger(verb) => trigger::run(&session, &verb).await,
             Verb::Audit(verb) => audit::run(&session, &verb).await,
             Verb::Backup(verb) => backup::run(&session, &verb).await,
             Verb::Drill(verb) => backup::rehearse(&session, &verb).await,
@@ -329,12 +349,15 @@ impl Cli {
             Verb::Whoami(args) => login::whoami(&session, &args).await,
             Verb::User(verb) => user::user(&session, &verb).await,
             Verb::Token(verb) => user::token(&session, &verb).await,
+            Verb::Service(verb) => service::run(&session, &verb).await,
+            Verb::SupportBundle(args) => support::run(&session, &args).await,
             Verb::Api(args) => api::run(&session, &args).await,
             Verb::Completions(args) => completions::run(&session, &args),
             Verb::Man(args) => man::run(&session, &args),
             Verb::Version(args) => version::run(&session, &args),
             Verb::Shim(args) => shim::run(&args),
             Verb::Launch => launch::run(),
+            Verb::Expr(args) => expr::run(&args),
         }
     }
 }

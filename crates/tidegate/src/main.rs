@@ -7,15 +7,22 @@ use exit::Exit;
 use failure::Failure;
 
 mod api;
+mod backup;
 mod cli;
 mod client;
 mod codes;
+mod conditions;
+mod durable;
 mod exit;
 mod failure;
+mod ical;
+mod leaves;
 mod people;
 mod problem;
+mod redact;
 #[cfg(test)]
 mod reference;
+mod report;
 mod server;
 mod state_dir;
 mod terminal;
@@ -50,13 +57,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// A shim must not share a process with an async runtime; everything else has one.
+/// Helpers must not share a process with an async runtime; everything else has one.
 fn run(cli: cli::Cli) -> Result<Exit, Failure> {
-    if let Some(shim) = cli.as_shim() {
-        return cli::run_shim(shim);
-    }
-    if cli.launches() {
-        return cli::run_launch();
+    if let Some(ended) = cli.run_helper() {
+        return ended;
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::local)?;

@@ -51,12 +51,19 @@ struct Inner {
     attempts: Mutex<BTreeMap<String, (u32, Timestamp)>>,
     /// Links that sign the owner in, once, by their hash, with their end. A restart forgets them.
     links: Mutex<BTreeMap<Digest, Timestamp>>,
+    /// What watches repositories and may begin deployments, by its name as an actor.
+    triggers: Mutex<BTreeSet<String>>,
 }
 
 impl std::fmt::Debug for Inner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Directory").field("path", &self.path).finish_non_exhaustive()
     }
+}
+
+/// A trigger as an actor: no account or token can have this name.
+pub(crate) fn trigger_name(name: &str) -> String {
+    format!("trigger/{name}")
 }
 
 /// Why the directory says no.
@@ -120,7 +127,18 @@ impl Directory {
             book,
             attempts: Mutex::default(),
             links: Mutex::default(),
+            triggers: Mutex::default(),
         })))
+    }
+
+    /// Lets triggers begin deployments, and nothing else.
+    pub(crate) fn entitle_triggers<'a>(&self, names: impl Iterator<Item = &'a str>) {
+        let mut triggers = self.0.triggers.lock().unwrap_or_else(PoisonError::into_inner);
+        *triggers = names.map(trigger_name).collect();
+    }
+
+    fn is_trigger(&self, name: &str) -> bool {
+        self.0.triggers.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
     }
 
     fn look<T>(&self, at: impl FnOnce(&Book) -> T) -> T {
@@ -527,6 +545,9 @@ impl People for Directory {
                 let roles = account.map(|account| account.roles.clone()).unwrap_or_default();
                 Grant { roles, human: true, ..Grant::default() }
             }),
+            Actor::Robot(name) if self.is_trigger(name) => {
+                Grant { acts: BTreeSet::from([Act::Deploy]), ..Grant::default() }
+            }
             Actor::Robot(name) => self.look(|book| {
                 let token = book.tokens.get(name);
                 let (acts, services) = token

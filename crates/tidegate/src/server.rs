@@ -40,6 +40,7 @@ pub(crate) mod settings;
 mod signing;
 pub(crate) mod supervisor;
 mod tls;
+pub(crate) mod triggers;
 
 /// Requests in progress get this long when the server stops; streams of events are cut.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -72,6 +73,8 @@ pub(crate) async fn run(
     let listening = network.as_ref().map(|door| door.address);
     let listener = open_socket(&dir.server_socket())?;
     let stop = CancellationToken::new();
+    graph.directory.entitle_triggers(settings.triggers.iter().map(|it| it.name.as_str()));
+    let triggers = triggers::Triggers::new(settings.triggers.clone());
     let (proxy, proxy_seen) = watch::channel(Proxy::default());
     let supervisor = tokio::spawn(supervisor::run(graph.supervised, proxy, stop.clone()));
     let anchoring = tokio::spawn(anchors.run(stop.clone()));
@@ -85,19 +88,23 @@ pub(crate) async fn run(
         pages: pages.clone(),
         listening,
         origin: settings.url.clone(),
+        status_page: settings.status_page,
         limits: Limits::default(),
         answers: Answers::default(),
         trail: graph.journal.clone(),
+        triggers: triggers.clone(),
         signer,
         anchors: anchored,
         measures: Measures::default(),
+        looks: ui::Looks::default(),
     });
+    triggers.run(&api, &graph.tags, &stop);
     if let Some(pages) = &pages {
         tracing::info!(%pages, "listening");
-        if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
-            tracing::debug!(%error, "nobody waits for this server");
-        }
         invite_the_first(&api, pages, terminal);
+    }
+    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        tracing::debug!(%error, "nobody waits for this server");
     }
     tracing::info!(pid = std::process::id(), epoch = engine.epoch(), dir = %dir.path().display(), "ready");
     let ended = serve(listener, network, api, &stop).await;

@@ -94,6 +94,24 @@ pub(crate) fn count(value: u64) -> String {
     text
 }
 
+/// Bytes in the unit that keeps them short: `812 bytes`, `3.4 MiB`.
+pub(crate) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    let mut value = bytes as f64;
+    let mut unit = None;
+    for next in UNITS {
+        if value < 1_024.0 {
+            break;
+        }
+        value /= 1_024.0;
+        unit = Some(next);
+    }
+    match unit {
+        Some(unit) => format!("{value:.1} {unit}"),
+        None => format!("{bytes} bytes"),
+    }
+}
+
 /// A measured value with the digits that matter: `0.05`, `2.6`, `310`.
 pub(crate) fn number(value: f64) -> String {
     if value > 0.0 && value < 0.005 {
@@ -126,6 +144,12 @@ mod tests {
         assert_eq!(of(3_600_000), "1h");
         assert_eq!(of(2_530_000), "42m 10s");
         assert_eq!(of(90_061_000), "1d 1h");
+    }
+
+    #[test]
+    fn sizes_are_short() {
+        let said = [0, 812, 1_024, 3_565_158, 5 << 40].map(size);
+        assert_eq!(said, ["0 bytes", "812 bytes", "1.0 KiB", "3.4 MiB", "5.0 TiB"]);
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::api::{Api, BODY_SILENT_FOR, metrics};
 use crate::problem::Problem;
 
 pub(crate) use guard::with_headers;
+pub(crate) use pages::Looks;
 pub(crate) use viewer::{Viewer, Visitor};
 
 /// Largest form, bytes: a comment of some pages.
@@ -56,6 +57,8 @@ pub(crate) struct Shell {
     pub(crate) form_token: String,
     /// How much waits for people.
     pub(crate) waiting: usize,
+    /// The pages that who looks may see.
+    pub(crate) pages: Vec<pages::Link>,
 }
 
 /// A page of a template.
@@ -96,6 +99,7 @@ impl IntoResponse for Refusal {
             viewer: None,
             form_token: String::new(),
             waiting: 0,
+            pages: Vec::new(),
         };
         let wait = self.0.advice.retry_after_s;
         let mut response = page(status, &ProblemPage { shell, problem: self.0 });

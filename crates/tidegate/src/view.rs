@@ -12,13 +12,19 @@ pub(crate) mod approval;
 pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod calendar;
+pub(crate) mod checklist;
 pub(crate) mod evidence;
+pub(crate) mod history;
 pub(crate) mod judged;
 pub(crate) mod people;
 pub(crate) mod plan;
 pub(crate) mod proxy;
+pub(crate) mod report;
 pub(crate) mod request;
+#[cfg(test)]
+pub(crate) mod sample;
 pub(crate) mod service;
+pub(crate) mod trigger;
 
 /// One deployment, whole.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -86,6 +92,12 @@ pub(crate) struct Deployment {
     pub(crate) going_back: Option<GoingBack>,
     /// How quickly the previous revision could take over.
     pub(crate) rollback: Readiness,
+    /// When it can be over at the earliest, if every rule lets it go on; absent while it cannot.
+    #[serde(default)]
+    pub(crate) ends_at: Option<Timestamp>,
+    /// Whether its window is open, and until when; absent without a window and once it ended.
+    #[serde(default)]
+    pub(crate) window: Option<calendar::Door>,
     /// Requests that reached the candidate since traffic began, as far as they are counted.
     pub(crate) exposed: Option<u64>,
     /// What is being asked of the world at this moment.
@@ -115,6 +127,9 @@ pub(crate) struct Steps {
     pub(crate) converged_at: Option<Timestamp>,
     /// How long each step lasts at least, milliseconds.
     pub(crate) dwell_ms: i64,
+    /// How long the rules stay armed at 100 %, milliseconds.
+    #[serde(default)]
+    pub(crate) watch_ms: i64,
 }
 
 /// A custom step.
@@ -364,6 +379,24 @@ pub(crate) struct Readiness {
     /// What a rollback would ask of the world first, in order; empty when there is none.
     #[serde(default)]
     pub(crate) calls: Vec<String>,
+    /// The newest rollbacks of this service, measured; newest first.
+    #[serde(default)]
+    pub(crate) measured: Vec<Measured>,
+}
+
+/// A way back that was gone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = MeasuredRollback)]
+pub(crate) struct Measured {
+    /// The deployment that went back.
+    pub(crate) deployment: String,
+    /// When it was decided.
+    pub(crate) at: Timestamp,
+    /// From the decision until the data plane confirmed that no new request reaches the new
+    /// version, milliseconds.
+    pub(crate) safe_ms: i64,
+    /// From the decision until everything was as before, milliseconds.
+    pub(crate) whole_ms: i64,
 }
 
 /// One line of the list of deployments.
@@ -394,6 +427,9 @@ pub(crate) struct Row {
 pub(crate) struct Rows {
     /// The lines.
     pub(crate) deployments: Vec<Row>,
+    /// `before` of the page behind this one; absent at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) next: Option<String>,
 }
 
 /// One event as it travels. The event itself is as it stands in the journal.

@@ -19,7 +19,7 @@ use tidegate_drivers::runtime::{self, ProcessRuntime};
 use tidegate_drivers::scm::{self, GitReleases};
 use tidegate_drivers::traffic::{Embedded, ProxyProcess};
 use tidegate_drivers::work::{self, LocalSteps};
-use tidegate_engine::ports::{Anchor, Bind, Bound, Clock, Ports};
+use tidegate_engine::ports::{Anchor, Bind, Bound, Clock, Ports, Tags};
 use tidegate_journal::Sqlite;
 
 use crate::api::principal::user_name;
@@ -37,6 +37,8 @@ pub(crate) struct Graph {
     pub(crate) ports: Ports,
     /// The journal again, to close it.
     pub(crate) journal: Arc<Sqlite>,
+    /// What lists the tags of a repository.
+    pub(crate) tags: Arc<dyn Tags>,
     /// Who people are.
     pub(crate) directory: Directory,
     /// What the supervisor looks after.
@@ -58,6 +60,7 @@ pub(crate) async fn graph(dir: &StateDir, kept: recordings::Config) -> Result<Gr
     let proxy = ProxyProcess::new(dir.proxy_socket(), proxy_command(dir)?, &state_dir);
     let recordings = Arc::new(RecordingFiles::new(kept));
     let releases = Arc::new(GitReleases::new(scm::Config { state_dir: state_dir.clone() }));
+    let tags: Arc<dyn Tags> = releases.clone();
     let kept = evidence::Config { state_dir: state_dir.clone() };
     let owner = user_name(rustix::process::geteuid().as_raw());
     let directory = Directory::open(dir.people(), owner).map_err(|error| {
@@ -86,7 +89,7 @@ pub(crate) async fn graph(dir: &StateDir, kept: recordings::Config) -> Result<Gr
         bind: Arc::new(Declared),
         people: Arc::new(directory.clone()),
     };
-    Ok(Graph { ports, journal, directory, supervised: Supervised { proxy, runtime } })
+    Ok(Graph { ports, journal, tags, directory, supervised: Supervised { proxy, runtime } })
 }
 
 /// The places of the settings that get checkpoints of the journal.

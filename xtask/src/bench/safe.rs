@@ -237,8 +237,6 @@ fn round(book: &Book, until: u64) -> Vec<Job> {
 }
 
 fn quick(product: &Product, program: &Path, hash: &str, json: bool) -> anyhow::Result<ExitCode> {
-    let committed = product.root().join(RESULT);
-    let is_fresh = Book::open(&committed, hash).is_ok_and(|book| !book.is_empty());
     let mut book = Book::new(hash);
     book.list(&output(program, &["cells"])?)?;
     let kind = Kind::Ours;
@@ -250,8 +248,13 @@ fn quick(product: &Product, program: &Path, hash: &str, json: bool) -> anyhow::R
     book.special(&output(program, &["special", "10"])?)?;
     let mut targets = targets::of(&book, true);
     targets.retain(|target| !targets::needs_full_run(target.name));
-    targets.push(targets::fresh(is_fresh));
+    targets.push(targets::fresh(is_fresh(product.root(), hash)));
     Ok(conclude(&targets, json))
+}
+
+/// Whether the committed result is of the sources with this hash.
+fn is_fresh(root: &Path, hash: &str) -> bool {
+    Book::open(&root.join(RESULT), hash).is_ok_and(|book| !book.is_empty())
 }
 
 #[expect(clippy::print_stdout, reason = "a chore that talks to a person")]
@@ -264,4 +267,31 @@ fn conclude(targets: &[targets::Target], json: bool) -> ExitCode {
     }
     let all = targets.iter().all(|target| target.pass);
     if all { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_of_other_sources_makes_a_quick_run_fail() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join(RESULT);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        assert!(!is_fresh(root.path(), "before"), "there is none");
+        let mut book = Book::new("before");
+        book.list("family 104 fault 0 F1 errors 5 %\n").unwrap();
+        let end = "0 End { rolled_back: Some(6.0), braked: Some(4.0), literal: None, held: None, \
+                   failed: 3, requests: 30, nats: 9.5 }\n";
+        book.add(Kind::Ours, 104, 100, end).unwrap();
+        book.write(&path).unwrap();
+        let ended = |hash: &str| {
+            let targets = [targets::fresh(is_fresh(root.path(), hash))];
+            format!("{:?}", conclude(&targets, true))
+        };
+        assert_eq!(ended("before"), format!("{:?}", ExitCode::SUCCESS));
+        assert_eq!(ended("after"), format!("{:?}", ExitCode::FAILURE), "of other sources");
+        std::fs::write(&path, "{").unwrap();
+        assert_eq!(ended("before"), format!("{:?}", ExitCode::FAILURE), "it cannot be read");
+    }
 }

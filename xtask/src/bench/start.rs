@@ -63,7 +63,10 @@ pub(crate) fn measure(bench: &Bench, machine: &Machine) -> anyhow::Result<Report
 }
 
 /// Writes the journals, and says what they hold.
-fn history(bench: &Bench, dir: &Path) -> anyhow::Result<String> {
+///
+/// # Errors
+/// When the program fails.
+pub(super) fn history(bench: &Bench, dir: &Path) -> anyhow::Result<String> {
     let listen = free_addresses(1)?.first().context("no free address")?.to_string();
     let arguments =
         [dir.display().to_string(), DEPLOYMENTS.to_string(), SERVICES.to_string(), listen];

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::finding::Finding;
 use super::rust_text::{identifiers, views};
+use super::table::{self, Page};
 use super::tree::Tree;
 
 const TABLE: &str = "docs/reference/traceability.md";
@@ -42,10 +43,12 @@ const DEMAND_WORDS_MAX: usize = 12;
 /// Lines above a function in which its test attribute may stand.
 const ATTRIBUTE_LINES: usize = 6;
 
-const MEND_ROW: &str = "write `| id | served, partial or next | demand | where | test |`";
+const PAGE: Page = Page {
+    path: TABLE,
+    mend_row: "write `| id | served, partial or next | demand | where | test |`",
+    mend_lost: "put the row back; a demand that is dropped is dropped in the status column, with a reason",
+};
 const MEND_WORDS: &str = "say it in at most 12 words";
-const MEND_LOST: &str =
-    "put the row back; a demand that is dropped is dropped in the status column, with a reason";
 const MEND_PROOF: &str =
     "name a test: `path/to/file.rs::function`, `path/to/file` or `function`, in backticks";
 const MEND_TEST: &str = "name a test that is in the tree, or set the row to next";
@@ -61,29 +64,20 @@ struct Row<'a> {
     test: &'a str,
 }
 
+impl table::Row for Row<'_> {
+    fn line(&self) -> usize {
+        self.line
+    }
+
+    fn id(&self) -> &str {
+        self.id
+    }
+}
+
 /// Checks the whole table against the tree.
 pub(crate) fn all(tree: &Tree) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let mut seen = BTreeSet::new();
     let proofs = Proofs::of(tree);
-    for parsed in rows(tree.text(TABLE)) {
-        let row = match parsed {
-            Ok(row) => row,
-            Err(line) => {
-                findings.push(Finding::new(TABLE, line, "a row that cannot be read", MEND_ROW));
-                continue;
-            }
-        };
-        if !seen.insert(row.id.to_owned()) {
-            let what = format!("{} stands here twice", row.id);
-            findings.push(Finding::new(TABLE, row.line, what, MEND_ROW));
-        }
-        findings.extend(judge(&row, &proofs));
-    }
-    for id in expected().filter(|id| !seen.contains(id)) {
-        findings.push(Finding::new(TABLE, 1, format!("no row for {id}"), MEND_LOST));
-    }
-    findings
+    PAGE.check(rows(tree.text(TABLE)), expected(), |row: &Row<'_>| judge(row, &proofs))
 }
 
 /// Every id that must have a row.
@@ -93,20 +87,11 @@ fn expected() -> impl Iterator<Item = String> {
     demands.chain(LINTS.map(|code| format!("TG{code}")))
 }
 
-/// The rows of every table in the text: five cells, headers and rules left out. An unreadable row
-/// is an `Err` with its line.
+/// The rows of every table in the text. An unreadable row is an `Err` with its line.
 fn rows(text: &str) -> impl Iterator<Item = Result<Row<'_>, usize>> {
-    let table = text.lines().enumerate().filter(|(_, line)| line.trim_start().starts_with('|'));
-    table.filter_map(|(at, line)| {
-        let inner = line.trim().trim_start_matches('|').trim_end_matches('|');
-        let cells: Vec<&str> = inner.split('|').map(str::trim).collect();
-        let [id, status, demand, place, test] = cells.as_slice() else {
-            return Some(Err(at + 1));
-        };
-        if *id == "id" || id.starts_with("--") {
-            return None;
-        }
-        Some(Ok(Row { line: at + 1, id, status, demand, place, test }))
+    table::cells(text).map(|(line, cells)| {
+        let [id, status, demand, place, test] = cells.ok_or(line)?;
+        Ok(Row { line, id, status, demand, place, test })
     })
 }
 
@@ -118,7 +103,7 @@ fn judge(row: &Row<'_>, proofs: &Proofs<'_>) -> Vec<Finding> {
         findings.push(report(format!("{} says its demand in {words} words", row.id), MEND_WORDS));
     }
     if !matches!(row.status, "served" | "partial" | "next") {
-        findings.push(report(format!("{} has the status {:?}", row.id, row.status), MEND_ROW));
+        findings.push(report(format!("{} has the status {:?}", row.id, row.status), PAGE.mend_row));
     }
     if row.status == "next" {
         return findings;
@@ -141,18 +126,18 @@ fn judge(row: &Row<'_>, proofs: &Proofs<'_>) -> Vec<Finding> {
 }
 
 /// What stands in backticks.
-fn quoted(cell: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn quoted(cell: &str) -> impl Iterator<Item = &str> {
     cell.split('`').skip(1).step_by(2)
 }
 
 /// Everything that can prove a row: files, folders and test functions.
-struct Proofs<'a> {
+pub(crate) struct Proofs<'a> {
     paths: BTreeSet<&'a str>,
     functions: BTreeMap<String, BTreeSet<&'a str>>,
 }
 
 impl<'a> Proofs<'a> {
-    fn of(tree: &'a Tree) -> Proofs<'a> {
+    pub(crate) fn of(tree: &'a Tree) -> Proofs<'a> {
         let mut functions: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
         for file in tree.files.iter().filter(|file| file.is_rust()) {
             for name in tests_in(file.text.as_deref().unwrap_or("")) {
@@ -162,7 +147,7 @@ impl<'a> Proofs<'a> {
         Proofs { paths: tree.paths_and_folders(), functions }
     }
 
-    fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         match name.rsplit_once("::") {
             Some((path, function)) => {
                 self.functions.get(function).is_some_and(|files| files.contains(path))
@@ -246,8 +231,8 @@ mod tests {
 
     #[test]
     fn broken_lost_and_doubled_rows_fail() {
-        assert_eq!(with_row("").first().map(|f| f.mend), Some(MEND_LOST));
-        assert!(with_row("| J2 | next | a | b |\n").iter().any(|f| f.mend == MEND_ROW));
+        assert_eq!(with_row("").first().map(|f| f.mend), Some(PAGE.mend_lost));
+        assert!(with_row("| J2 | next | a | b |\n").iter().any(|f| f.mend == PAGE.mend_row));
         assert_eq!(with_row("| J2 | done | a | - | - |\n").len(), 2);
         assert_eq!(with_row("| J2 | next | a | - | - |\n| J2 | next | a | - | - |\n").len(), 1);
     }

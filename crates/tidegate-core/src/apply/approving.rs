@@ -23,12 +23,13 @@ pub(super) fn fold(state: &mut State, recorded: &Recorded, deployment: &Deployme
             current.rights =
                 Some(Rights { seq: recorded.seq, at: recorded.at, facts: facts.clone() });
         }
-        Event::Attested { item, note, .. } => {
+        Event::Attested { item, note, expires, .. } => {
             let attestation = Attestation {
                 by: recorded.actor.clone(),
                 seq: recorded.seq,
                 at: recorded.at,
                 note: note.clone(),
+                expires: *expires,
             };
             current.attested.insert(item.clone(), attestation);
         }

@@ -13,12 +13,15 @@ use crate::state::{Deployment, Phase, State};
 #[must_use]
 pub fn policies(state: &State, deployment: &Deployment) -> Vec<Approve> {
     let own = deployment.plan.approve.clone();
-    let own = own.or_else(|| deployment.plan.required.approvals.then(Approve::anyone));
+    let by_layer = deployment.plan.layers.iter().any(|added| added.approve.is_some());
+    let asks = deployment.plan.required.approvals && !by_layer;
+    let own = own.or_else(|| asks.then(Approve::anyone));
     // Which of its rules this change touches was said for another change: all of them apply.
     let in_force = adopted(state).map(Approve::declared);
     let in_force =
         in_force.filter(|in_force| own.as_ref().map(Approve::declared).as_ref() != Some(in_force));
-    own.into_iter().chain(in_force).collect()
+    let organisation = deployment.plan.layers.iter().filter_map(|added| added.approve.clone());
+    own.into_iter().chain(in_force).chain(organisation).collect()
 }
 
 /// The policy in force: that of the newest release that became live.

@@ -117,7 +117,10 @@ pub fn weigh(question: &Question<'_>) -> Standing {
         if policy.owners {
             missing.extend(owners_missing(policy, question, &valid));
         }
-        let items = policy.attest.iter().filter(|item| !question.attested.contains_key(*item));
+        let counts = |item: &&String| {
+            question.attested.get(*item).is_some_and(|word| word.counts(question.now))
+        };
+        let items = policy.attest.iter().filter(|item| !counts(item));
         missing.extend(items.map(|item| format!("somebody who vouches: {item}")));
     }
     let mut seen = BTreeSet::new();

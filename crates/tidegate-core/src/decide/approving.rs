@@ -1,12 +1,15 @@
 //! What people say about a plan: approve, take back, vouch, refuse, confirm.
 //! Must never take a word for another D than the one that was seen, nor from whoever may not say it.
 
+use jiff::Timestamp;
+
 use super::Draft;
 use super::command::{going_forward, wrong_phase};
 use super::forward::deployment_ended;
 use crate::approval::gate::{conditions, policies, standing};
 use crate::approval::quorum::{self, Bar};
 use crate::approval::{Approve, Category, Early, Facts, Quorum, Vote};
+use crate::checklist;
 use crate::digest::Digest;
 use crate::event::{Ending, Event};
 use crate::ids::{Actor, DeploymentId};
@@ -75,7 +78,7 @@ fn refuse_early(
     current: &Deployment,
     actor: &Actor,
     facts: &Facts,
-    now: jiff::Timestamp,
+    now: Timestamp,
 ) -> Result<(), Rejection> {
     let policies = policies(state, current);
     let standing = standing(state, current, now);
@@ -153,21 +156,12 @@ pub(super) fn withdraw(draft: &mut Draft, id: &DeploymentId, why: &str) -> Resul
 pub(super) fn attest(
     draft: &mut Draft,
     id: &DeploymentId,
-    item: &str,
-    note: Option<&String>,
+    named: &str,
+    (note, expires): (Option<&String>, Option<Timestamp>),
     facts: &Facts,
 ) -> Result<(), Rejection> {
     let current = going_forward(&draft.state, id)?;
-    if current.phase > Phase::Approvals {
-        return Err(wrong_phase(current, "the approvals are over"));
-    }
-    let policies = policies(&draft.state, current);
-    let items: Vec<&String> = policies.iter().flat_map(|policy| &policy.attest).collect();
-    if !items.iter().any(|known| *known == item) {
-        let known: Vec<String> = items.iter().map(|item| format!("`{item}`")).collect();
-        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        return Err(Rejection::UnknownItem { item: item.to_owned(), known });
-    }
+    let item = vouched(&draft.state, current, named)?;
     // The one who starts it may vouch for what was prepared; a machine may not.
     if !facts.human || !facts.entitled {
         let bar = if facts.human { Bar::NotEntitled } else { Bar::Robot };
@@ -177,9 +171,33 @@ pub(super) fn attest(
             why: bar.words(),
         });
     }
-    let (item, note) = (item.to_owned(), note.cloned());
-    draft.emit(Event::Attested { deployment: id.clone(), item, note });
+    let note = note.cloned();
+    draft.emit(Event::Attested { deployment: id.clone(), item, note, expires });
     Ok(())
+}
+
+/// What somebody vouches for, as it is recorded: a box of a checklist that a person closes, as long
+/// as the deployment goes forward, or an item of a policy until the approvals are over.
+fn vouched(state: &State, current: &Deployment, named: &str) -> Result<String, Rejection> {
+    let found = checklist::find(&current.plan, named).filter(|item| item.is_vouched_for());
+    if let Some(item) = found {
+        return Ok(item.words.clone());
+    }
+    let policies = policies(state, current);
+    let mut known: Vec<&String> = policies.iter().flat_map(|policy| &policy.attest).collect();
+    if known.iter().any(|known| *known == named) {
+        return if current.phase > Phase::Approvals {
+            Err(wrong_phase(current, "the approvals are over"))
+        } else {
+            Ok(named.to_owned())
+        };
+    }
+    let boxes = current.plan.checklist.iter().filter(|item| item.is_vouched_for());
+    let names: Vec<String> = boxes.map(checklist::Item::name).collect();
+    known.extend(&names);
+    let known: Vec<String> = known.iter().map(|item| format!("`{item}`")).collect();
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    Err(Rejection::UnknownItem { item: named.to_owned(), known })
 }
 
 pub(super) fn reject(

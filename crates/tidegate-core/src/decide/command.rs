@@ -47,8 +47,8 @@ pub(super) fn decide(draft: &mut Draft, command: &Command) -> Result<(), Rejecti
             approving::approve(draft, deployment, binding, approval)
         }
         Command::Withdraw { deployment, reason } => approving::withdraw(draft, deployment, reason),
-        Command::Attest { deployment, item, note, facts } => {
-            approving::attest(draft, deployment, item, note.as_ref(), facts)
+        Command::Attest { deployment, item, note, expires, facts } => {
+            approving::attest(draft, deployment, item, (note.as_ref(), *expires), facts)
         }
         Command::Reject { deployment, category, reason } => {
             approving::reject(draft, deployment, *category, reason)

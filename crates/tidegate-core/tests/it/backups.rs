@@ -7,7 +7,7 @@ use tidegate_core::digest::Digest;
 use tidegate_core::event::Event;
 use tidegate_core::ids::DeploymentId;
 use tidegate_core::input::{BackupReport, Command, Observation};
-use tidegate_core::plan::{Backup, BackupOf};
+use tidegate_core::plan::{Backup, BackupOf, Place, Targets};
 use tidegate_core::verdict::Outcome;
 
 use crate::sample::duration;
@@ -18,12 +18,14 @@ pub(crate) fn declared(text: &str) -> Result<Backup, String> {
     let (path, newer_than) = text.split_once(':').unwrap_or((text, "0s"));
     Ok(Backup {
         of: of(path),
-        to: None,
+        to: Place::Own,
         newer_than: duration(newer_than)?,
         drill: true,
         drill_at: None,
+        encrypt: None,
         keep: SignedDuration::from_hours(2),
         timeout: SignedDuration::from_mins(10),
+        targets: Targets::default(),
     })
 }
 
@@ -36,10 +38,13 @@ fn record(id: &str, path: &str, now: Timestamp) -> BackupRecord {
         id: id.to_owned(),
         of: of(path),
         place: format!("/srv/backups/{id}"),
+        bucket: None,
+        encrypted_to: None,
         bytes: 4_096,
         digest: Digest::of(id.as_bytes()),
         content: None,
         made_at: now,
+        log_at: None,
         took_ms: 1_200,
         keep_until: now.checked_add(SignedDuration::from_hours(2)).unwrap(),
     }
@@ -81,7 +86,7 @@ pub(crate) fn report(
         summary,
     });
     let summary = drill.as_ref().map_or(first, |drill| drill.summary.clone());
-    let report = BackupReport { outcome, summary, retryable, made, drill };
+    let report = Box::new(BackupReport { outcome, summary, retryable, made, drill });
     Ok(Observation::Backup { deployment, attempt, report })
 }
 

@@ -30,7 +30,7 @@ pub(crate) fn tests(name: &str) -> Gate {
         at_least: 1,
         quarantine: Vec::new(),
     };
-    Gate { name: name.to_owned(), demand, when: None, unless: None }
+    Gate { name: name.to_owned(), demand, when: None, unless: None, decided: None }
 }
 
 fn commit(version: &str) -> String {
@@ -104,7 +104,7 @@ fn weighed(demand: Demand, facts: Vec<Fact>) -> (Outcome, String) {
 }
 
 fn weighed_as(demand: Demand, facts: Vec<Fact>, versions: &Versions) -> (Outcome, String) {
-    let gate = Gate { name: "g".to_owned(), demand, when: None, unless: None };
+    let gate = Gate { name: "g".to_owned(), demand, when: None, unless: None, decided: None };
     let facts = Ok(facts);
     let found = Found { gate: "g".to_owned(), not_needed: None, facts, evidence: Vec::new() };
     let result = weigh(&gate, Some(&found), versions, &[], now());

@@ -5,11 +5,15 @@
 #[cfg(test)]
 mod backups;
 #[cfg(test)]
+mod checklists;
+#[cfg(test)]
 mod corpus;
 #[cfg(test)]
 mod custom;
 #[cfg(test)]
 mod gates;
+#[cfg(test)]
+mod layers;
 #[cfg(test)]
 mod machine;
 #[cfg(test)]
@@ -20,6 +24,8 @@ mod properties;
 mod quorum;
 #[cfg(test)]
 mod render;
+#[cfg(test)]
+mod risk;
 #[cfg(test)]
 mod sample;
 #[cfg(test)]

@@ -23,6 +23,8 @@ fn rule(need: u32, groups: usize, round: u32) -> Quorum {
         round,
         touches: Vec::new(),
         applies: true,
+        when: None,
+        unless: None,
     }
 }
 

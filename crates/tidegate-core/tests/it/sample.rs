@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 use tidegate_core::approval::{Approve, Change};
+use tidegate_core::checklist::Item;
 use tidegate_core::digest::Digest;
 use tidegate_core::gate::Gate;
 use tidegate_core::ids::{DeploymentId, EnvironmentName, PartName, Scope, ServiceName, SlotName};
@@ -43,6 +44,7 @@ pub(crate) struct Shape {
     pub(crate) window: Option<Window>,
     pub(crate) custom: Vec<CustomStep>,
     pub(crate) backup: Option<Backup>,
+    pub(crate) checklist: Vec<Item>,
 }
 
 impl Default for Shape {
@@ -66,6 +68,7 @@ impl Default for Shape {
             window: None,
             custom: Vec::new(),
             backup: None,
+            checklist: Vec::new(),
         }
     }
 }
@@ -112,6 +115,7 @@ impl Shape {
                 people::change(self.change.get_or_insert_default(), key, value);
             }
             "open" | "closed" | "overrun" => crate::windows::set(&mut self.window, key, value)?,
+            "box" => crate::checklists::set(&mut self.checklist, value)?,
             "nobody" => self.asks_nobody(),
             "copy" => {
                 self.backup = Some(crate::backups::declared(value)?);
@@ -163,6 +167,8 @@ impl Shape {
             backup: self.backup.clone(),
             custom: self.custom.clone(),
             window: self.window.clone(),
+            checklist: self.checklist.clone(),
+            layers: Vec::new(),
         }
     }
 

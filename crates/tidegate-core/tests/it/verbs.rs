@@ -378,9 +378,13 @@ impl Script {
             "withdraw" => {
                 Command::Withdraw { deployment: named, reason: words.or("on reflection") }
             }
-            "attest" => {
-                Command::Attest { deployment: named, item: words.need("an item")?, note, facts }
-            }
+            "attest" => Command::Attest {
+                deployment: named,
+                item: words.need("an item")?,
+                note,
+                expires: None,
+                facts,
+            },
             _ => {
                 let word = words.option("--category").unwrap_or_else(|| "other".to_owned());
                 let category = Category::ALL.into_iter().find(|known| known.word() == word);

@@ -21,7 +21,9 @@ impl Sum {
         self.lines.push(format!("{name}\0{rows}\0{over}\n"));
     }
 
-    pub(super) fn content(self) -> Content {
+    pub(super) fn content(mut self) -> Content {
+        // Two servers may sort names differently.
+        self.lines.sort_unstable();
         Content {
             parts: self.parts,
             rows: self.rows,
@@ -35,8 +37,8 @@ impl Sum {
 pub(super) struct Rows(u128);
 
 impl Rows {
-    pub(super) fn add(&mut self, row: &str) {
-        let hash = Sha256::digest(row.as_bytes());
+    pub(super) fn add(&mut self, row: &[u8]) {
+        let hash = Sha256::digest(row);
         let bytes: [u8; 16] =
             hash.as_slice().get(..16).and_then(|b| b.try_into().ok()).unwrap_or_default();
         self.0 = self.0.wrapping_add(u128::from_be_bytes(bytes));

@@ -28,12 +28,16 @@ pub(super) async fn make(
 
 /// Restores it into a folder.
 pub(super) async fn restore(
-    argv: &[String],
+    argv: Option<&[String]>,
     env: &BTreeMap<String, String>,
     file: &Path,
     scratch: &Path,
     limit: Duration,
 ) -> Result<(), Failure> {
+    let Some(argv) = argv else {
+        let what = "its command has no `restore`, so nobody can say what is in it";
+        return Err(Failure::permanent("TG6622", what.to_owned()));
+    };
     let mut env = env.clone();
     env.insert("TIDEGATE_BACKUP".to_owned(), file.to_string_lossy().into_owned());
     env.insert("TIDEGATE_SCRATCH".to_owned(), scratch.to_string_lossy().into_owned());

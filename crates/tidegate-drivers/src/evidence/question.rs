@@ -19,27 +19,28 @@ impl LocalEvidence {
     /// The answer to a gate; `None` when it is not answered here.
     pub(super) async fn answer(&self, question: &Question, gate: &Gate) -> Option<Found> {
         let mut evidence = Vec::new();
-        let facts = match (&gate.when, &gate.unless) {
-            (None, None) => match gate.demand.report() {
-                Some(report) => {
-                    let kept = matching(report, &question.evidence);
-                    match kept {
-                        Ok(kept) => {
-                            evidence = kept.iter().map(|k| k.evidence.digest.clone()).collect();
-                            self.reports(question, &gate.demand, report, &kept).await
-                        }
-                        Err(missing) => Err(missing),
-                    }
+        let conditional = gate.when.is_some() || gate.unless.is_some();
+        let (not_needed, facts) = match (&gate.decided, gate.demand.report()) {
+            (Some(decided), _) if !decided.needed => {
+                (Some(decided.sentence.clone()), Ok(Vec::new()))
+            }
+            (None, _) if conditional => {
+                let missing = Missing {
+                    what: "its condition was not decided when the plan was made".to_owned(),
+                    help: "deploy it again".to_owned(),
+                };
+                (None, Err(missing))
+            }
+            (_, Some(report)) => match matching(report, &question.evidence) {
+                Ok(kept) => {
+                    evidence = kept.iter().map(|k| k.evidence.digest.clone()).collect();
+                    (None, self.reports(question, &gate.demand, report, &kept).await)
                 }
-                None => self.of_repository(question, &gate.demand).await?,
+                Err(missing) => (None, Err(missing)),
             },
-            // A condition that nothing here can evaluate leaves the gate open.
-            _ => Err(Missing {
-                what: "its condition cannot be evaluated by this server".to_owned(),
-                help: "remove `when` and `unless`, or waive the gate".to_owned(),
-            }),
+            (_, None) => (None, self.of_repository(question, &gate.demand).await?),
         };
-        Some(Found { gate: gate.name.clone(), not_needed: None, facts, evidence })
+        Some(Found { gate: gate.name.clone(), not_needed, facts, evidence })
     }
 
     async fn reports(

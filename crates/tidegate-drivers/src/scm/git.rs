@@ -12,6 +12,7 @@ mod change;
 mod cli;
 mod export;
 mod history;
+mod tags;
 
 use std::collections::BTreeMap;
 use std::io::Write;

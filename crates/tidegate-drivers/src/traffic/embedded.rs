@@ -19,7 +19,7 @@ use tidegate_core::event::OverrideKind;
 use tidegate_core::ids::{PartName, Scope, SlotName};
 use tidegate_core::input::{Overridden, SplitRead};
 use tidegate_core::weight::{Split, Weight};
-use tidegate_engine::ports::{Failure, FailureKind, SlotTick, Traffic, TrafficTick};
+use tidegate_engine::ports::{Failure, FailureKind, InstanceTick, SlotTick, Traffic, TrafficTick};
 use tidegate_proxy::wire;
 
 use client::Client;
@@ -177,6 +177,12 @@ fn traffic_tick(tick: wire::Tick) -> TrafficTick {
                 None => sum.latency.push((cell, count)),
             }
         }
+        let told = revision.instances.into_iter();
+        sum.instances.extend(told.map(|instance| InstanceTick {
+            requests: instance.requests,
+            failures: instance.failures,
+            latency: instance.latency,
+        }));
     }
     TrafficTick {
         number: tick.seq,

@@ -8,7 +8,8 @@ use std::process::{Child, Command, Stdio};
 
 use jiff::{SignedDuration, Timestamp};
 use tidegate_core::backup::BackupRecord;
-use tidegate_core::plan::{Backup, BackupOf};
+use tidegate_core::digest::Digest;
+use tidegate_core::plan::{Backup, BackupOf, Bucket, Encryption, Place, Targets};
 use tidegate_core::verdict::Outcome;
 use tidegate_drivers::backup::{Config, LocalBackups};
 use tidegate_engine::ports::Backups;
@@ -108,6 +109,126 @@ impl Drop for Postgres {
     }
 }
 
+/// A `MariaDB` server of the machine's own packages, on a socket in a folder of its own.
+struct Mariadb {
+    directory: tempfile::TempDir,
+    server: Child,
+}
+
+impl Mariadb {
+    fn start() -> Self {
+        let directory = tempfile::Builder::new().prefix("tg").tempdir_in("/tmp").unwrap();
+        let data = directory.path().join("data");
+        let user = Command::new("id").arg("-un").output().unwrap();
+        let user = String::from_utf8(user.stdout).unwrap().trim().to_owned();
+        let made = Command::new("mariadb-install-db")
+            .args(["--no-defaults", "--auth-root-authentication-method=normal"])
+            .args(["--skip-test-db", &format!("--user={user}")])
+            .arg(format!("--datadir={}", data.display()))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .unwrap_or_else(|error| {
+                panic!("no MariaDB (`apt-get install mariadb-server`): {error}")
+            });
+        assert!(made.success());
+        let server = Command::new("/usr/sbin/mariadbd")
+            .args(["--no-defaults", "--skip-networking", &format!("--user={user}")])
+            .arg(format!("--datadir={}", data.display()))
+            .arg(format!("--socket={}/sock", directory.path().display()))
+            .arg(format!("--pid-file={}/pid", directory.path().display()))
+            .args(["--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=16M"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { directory, server }
+    }
+
+    fn url(&self, database: &str) -> String {
+        let socket = self.directory.path().join("sock");
+        format!("mysql://root@localhost/{database}?socket={}", socket.display())
+    }
+
+    fn sql(&self, database: &str, statement: &str) -> Option<String> {
+        let done = Command::new("mariadb")
+            .args(["--no-defaults", "--user=root", "-N", "-B", "-e", statement])
+            .arg(format!("--socket={}/sock", self.directory.path().display()))
+            .arg(database)
+            .output()
+            .unwrap();
+        done.status.success().then(|| String::from_utf8(done.stdout).unwrap().trim().to_owned())
+    }
+
+    async fn ready(&self) {
+        until("MariaDB answers", || async { self.sql("", "select 1") }).await;
+        self.sql(
+            "",
+            "create database shop; use shop; \
+             create table orders(id int auto_increment primary key, what text); \
+             insert into orders(what) select concat('tea ', seq) from seq_1_to_1000; \
+             create table entries(at timestamp null, amount decimal(9,2), raw blob); \
+             insert into entries values (now(), 12.50, x'00ff0a'), (null, null, 'a\nb')",
+        )
+        .unwrap();
+    }
+}
+
+impl Drop for Mariadb {
+    fn drop(&mut self) {
+        drop(self.server.kill());
+        drop(self.server.wait());
+    }
+}
+
+/// An object store that speaks the API of S3: `moto`, from pip.
+struct Store {
+    server: Child,
+    endpoint: String,
+}
+
+impl Store {
+    async fn start() -> Self {
+        let python = std::env::var("TIDEGATE_TEST_PYTHON")
+            .unwrap_or_else(|_| panic!("`./test` installs moto and sets TIDEGATE_TEST_PYTHON"));
+        let code = "import sys\n\
+            from moto.server import ThreadedMotoServer\n\
+            server = ThreadedMotoServer(ip_address='127.0.0.1', port=0, verbose=False)\n\
+            server.start()\n\
+            host, port = server.get_host_and_port()\n\
+            print(f'http://{host}:{port}', flush=True)\n\
+            sys.stdin.read()\n";
+        let mut server = Command::new(python)
+            .args(["-c", code])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut endpoint = String::new();
+        let mut output = std::io::BufReader::new(server.stdout.take().unwrap());
+        std::io::BufRead::read_line(&mut output, &mut endpoint).unwrap();
+        let endpoint = endpoint.trim().to_owned();
+        assert!(endpoint.starts_with("http://127.0.0.1:"), "moto did not start: {endpoint}");
+        let made = reqwest::Client::new().put(format!("{endpoint}/copies")).send().await.unwrap();
+        assert!(made.status().is_success(), "{made:?}");
+        Self { server, endpoint }
+    }
+
+    async fn object(&self, name: &str) -> Option<Vec<u8>> {
+        let url = format!("{}/copies/{name}", self.endpoint);
+        let answer = reqwest::get(url).await.unwrap();
+        if answer.status().is_success() { Some(answer.bytes().await.unwrap().into()) } else { None }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        drop(self.server.kill());
+        drop(self.server.wait());
+    }
+}
+
 struct House {
     state: tempfile::TempDir,
     backups: LocalBackups,
@@ -144,12 +265,14 @@ fn now() -> Timestamp {
 fn declared(of: BackupOf) -> Backup {
     Backup {
         of,
-        to: None,
+        to: Place::Own,
         newer_than: SignedDuration::ZERO,
         drill: true,
         drill_at: None,
+        encrypt: None,
         keep: SignedDuration::from_hours(24),
         timeout: SignedDuration::from_mins(5),
+        targets: Targets::default(),
     }
 }
 
@@ -186,9 +309,94 @@ async fn postgres_is_dumped_restored_into_scratch_and_compared() {
     let rows = postgres.psql("again", "select count(*) from orders");
     assert_eq!(rows.as_deref(), Some("1000"));
 
+    // A dump that was cut, whose record says so too: its own reader finds it.
+    let data = Path::new(&record.place).join("data");
+    let whole = fs::read(&data).unwrap();
+    fs::write(&data, &whole[..whole.len() / 2]).unwrap();
+    let mut cut = record.clone();
+    cut.bytes = (whole.len() / 2) as u64;
+    cut.digest = Digest::of(&whole[..whole.len() / 2]);
+    house.backups.verify(&cut).await.unwrap();
+    let drill = house.backups.drill(&backup, &cut, now()).await;
+    assert!(drill.outcome == Outcome::Fail && drill.summary.contains("pg_restore"), "{drill:?}");
+    let left = postgres
+        .psql("postgres", "select count(*) from pg_database where datname like 'tidegate%'");
+    assert_eq!(left.as_deref(), Some("0"), "the scratch database is gone");
+
     let nowhere = declared(BackupOf::Postgres { url: postgres.url("missing") });
     let failed = house.backups.make(&scope(), &nowhere, now()).await.unwrap_err();
     assert!(failed.what.contains("missing"), "{failed:?}");
+    house.nothing_is_left_over();
+}
+
+#[tokio::test]
+async fn a_dump_that_does_not_end_in_time_is_killed_and_nothing_of_it_is_kept() {
+    let postgres = Postgres::start();
+    postgres.ready().await;
+    let house = House::new();
+    // Somebody holds the table: counting and dumping it would wait for ever.
+    let mut holder = Command::new(programs().join("psql"))
+        .args(["-X", "-q", "-A", "-t"])
+        .arg(postgres.url("shop"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let held = "begin; lock table orders in access exclusive mode; select 'held';\n";
+    std::io::Write::write_all(holder.stdin.as_mut().unwrap(), held.as_bytes()).unwrap();
+    let mut line = String::new();
+    let mut output = std::io::BufReader::new(holder.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut output, &mut line).unwrap();
+    assert_eq!(line.trim(), "held");
+    let mut backup = declared(BackupOf::Postgres { url: postgres.url("shop") });
+    backup.timeout = SignedDuration::from_secs(2);
+    let failed = house.backups.make(&scope(), &backup, now()).await.unwrap_err();
+    assert!(failed.code == "TG6620" && failed.what.contains("did not end within"), "{failed:?}");
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
+    house.nothing_is_left_over();
+    // Then it is made.
+    backup.timeout = SignedDuration::from_mins(5);
+    house.make(&backup).await;
+}
+
+#[tokio::test]
+async fn mysql_is_dumped_restored_into_scratch_and_compared() {
+    let mariadb = Mariadb::start();
+    mariadb.ready().await;
+    let house = House::new();
+    let backup = declared(BackupOf::Mysql { url: mariadb.url("shop") });
+    let record = house.make(&backup).await;
+    let content = record.content.clone().unwrap();
+    assert_eq!((content.parts, content.rows), (2, 1_002), "{record:?}");
+    let drill = house.backups.drill(&backup, &record, now()).await;
+    assert_eq!(drill.outcome, Outcome::Pass, "{drill:?}");
+    assert_eq!(mariadb.sql("", "show databases like 'tidegate%'").as_deref(), Some(""));
+
+    let refused = house.backups.restore(&backup, &record, &mariadb.url("shop")).await;
+    assert_eq!(refused.unwrap_err().code, "TG6623");
+    mariadb.sql("", "create database again").unwrap();
+    house.backups.restore(&backup, &record, &mariadb.url("again")).await.unwrap();
+    let rows = mariadb.sql("again", "select count(*), max(what) from orders");
+    assert_eq!(rows.as_deref(), Some("1000\ttea 999"));
+
+    // A dump without its last line loads without an error, and is none.
+    let data = Path::new(&record.place).join("data");
+    let text = fs::read_to_string(&data).unwrap();
+    let (cut, _) = text.split_once("-- Dump completed").unwrap();
+    fs::write(&data, cut).unwrap();
+    let mut short = record;
+    short.bytes = cut.len() as u64;
+    short.digest = Digest::of(cut.as_bytes());
+    let drill = house.backups.drill(&backup, &short, now()).await;
+    assert!(drill.outcome == Outcome::Fail && drill.summary.contains("no end"), "{drill:?}");
+    assert_eq!(mariadb.sql("", "show databases like 'tidegate%'").as_deref(), Some(""));
+
+    // A table without transactions cannot be copied as of one moment.
+    mariadb.sql("shop", "create table log(line text) engine=MyISAM").unwrap();
+    let odd = house.backups.make(&scope(), &backup, now()).await.unwrap_err();
+    assert!(odd.what.contains("log"), "{odd:?}");
+    fs::remove_dir_all(Path::new(&short.place)).unwrap();
     house.nothing_is_left_over();
 }
 
@@ -282,5 +490,81 @@ async fn a_folder_and_a_command_are_copied_and_restored() {
         let failed = house.backups.make(&scope(), &exec(make, None), now()).await.unwrap_err();
         assert!(failed.what.contains(said), "{make}: {failed:?}");
     }
+    house.nothing_is_left_over();
+}
+
+#[tokio::test]
+async fn a_copy_in_a_bucket_is_encrypted_read_back_rehearsed_and_removed() {
+    let store = Store::start().await;
+    let house = House::new();
+    let folder = house.state.path().join("uploads");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("letter"), "to somebody").unwrap();
+    let key = house.state.path().join("backup.key");
+    let made = Command::new("age-keygen")
+        .arg("-o")
+        .arg(&key)
+        .output()
+        .unwrap_or_else(|error| panic!("no age (`apt-get install age`): {error}"));
+    let said = String::from_utf8(made.stderr).unwrap();
+    let recipient = said.split_whitespace().find(|word| word.starts_with("age1")).unwrap();
+    let secrets = house.state.path().join("secrets");
+    fs::create_dir(&secrets).unwrap();
+    let printed = r#"{"Version": 1, "AccessKeyId": "AKIAEXAMPLE", "SecretAccessKey": "example"}"#;
+    fs::write(secrets.join("s3"), printed).unwrap();
+    fs::set_permissions(secrets.join("s3"), fs::Permissions::from_mode(0o600)).unwrap();
+
+    let mut backup = declared(BackupOf::Files { path: folder.display().to_string() });
+    backup.to = Place::Bucket(Bucket {
+        name: "copies".to_owned(),
+        prefix: "tidegate".to_owned(),
+        endpoint: store.endpoint.clone(),
+        region: "eu-central-1".to_owned(),
+        credentials: "secret://file/s3".to_owned(),
+    });
+    let key = Some(key.display().to_string());
+    backup.encrypt = Some(Encryption { to: recipient.to_owned(), key });
+    let record = house.make(&backup).await;
+    assert_eq!(record.encrypted_to.as_deref(), Some(recipient));
+    let data = store.object(&format!("{}/data", record.place)).await.unwrap();
+    assert_eq!(Digest::of(&data), record.digest);
+    assert!(data.starts_with(b"age-encryption.org/v1"), "nothing plain is in the bucket");
+    house.nothing_is_left_over();
+    house.backups.verify(&record).await.unwrap();
+    let drill = house.backups.drill(&backup, &record, now()).await;
+    assert_eq!(drill.outcome, Outcome::Pass, "{drill:?}");
+    let into = house.state.path().join("restored");
+    house.backups.restore(&backup, &record, into.to_str().unwrap()).await.unwrap();
+    assert_eq!(fs::read_to_string(into.join("letter")).unwrap(), "to somebody");
+
+    // Without the key nobody can read it, and that is no pass.
+    let mut blind = backup.clone();
+    blind.encrypt = None;
+    let drill = house.backups.drill(&blind, &record, now()).await;
+    assert!(drill.outcome == Outcome::Fail && drill.summary.contains("encrypted"), "{drill:?}");
+    // Another object under its name is found.
+    let mut other = record.clone();
+    other.digest = Digest::of(b"another");
+    assert_eq!(house.backups.verify(&other).await.unwrap_err().code, "TG6621");
+    house.backups.remove(&record).await.unwrap();
+    house.backups.remove(&record).await.unwrap();
+    assert_eq!(store.object(&format!("{}/data", record.place)).await, None);
+    assert_eq!(house.backups.verify(&record).await.unwrap_err().code, "TG6621");
+
+    // A bucket that is not there, a store that does not answer, credentials that others can read.
+    let Place::Bucket(bucket) = backup.to.clone() else { unreachable!() };
+    let mut refused = Vec::new();
+    for (name, endpoint) in [("missing", store.endpoint.as_str()), ("copies", "http://127.0.0.1:1")]
+    {
+        let mut other = backup.clone();
+        let (name, endpoint) = (name.to_owned(), endpoint.to_owned());
+        other.to = Place::Bucket(Bucket { name, endpoint, ..bucket.clone() });
+        refused.push(house.backups.make(&scope(), &other, now()).await.unwrap_err());
+    }
+    fs::set_permissions(secrets.join("s3"), fs::Permissions::from_mode(0o644)).unwrap();
+    refused.push(house.backups.make(&scope(), &backup, now()).await.unwrap_err());
+    let codes: Vec<&str> = refused.iter().map(|failure| failure.code).collect();
+    assert_eq!(codes, ["TG6621", "TG6620", "TG6606"], "{refused:?}");
+    assert!(refused.iter().all(|failure| !failure.what.contains("Signature")), "{refused:?}");
     house.nothing_is_left_over();
 }

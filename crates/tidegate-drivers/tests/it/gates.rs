@@ -89,7 +89,8 @@ impl Shop {
         let mut plan =
             crate::releases::plan(&self.repository().display().to_string(), &commit, None);
         plan.release = Release { version: version.to_owned(), ..plan.release };
-        plan.gates = vec![Gate { name: "g".to_owned(), demand, when: None, unless: None }];
+        plan.gates =
+            vec![Gate { name: "g".to_owned(), demand, when: None, unless: None, decided: None }];
         let commit_of = |version: &str| self.git(&["rev-parse", &format!("{version}^{{commit}}")]);
         let question = Question {
             versions: Versions {

@@ -123,6 +123,8 @@ pub(crate) fn plan(repository: &str, commit: &str, build: Option<Step>) -> Plan 
         backup: None,
         custom: Vec::new(),
         window: None,
+        checklist: Vec::new(),
+        layers: Vec::new(),
     }
 }
 

@@ -46,7 +46,8 @@ impl Map {
 
     fn side(&self, side: &mut Side) {
         if let Some(cells) = &self.cells {
-            for (cell, _) in &mut side.latency {
+            let streams = side.streams.iter_mut().flat_map(|stream| &mut stream.latency);
+            for (cell, _) in side.latency.iter_mut().chain(streams) {
                 let slowest = cells.last().copied().unwrap_or(*cell);
                 *cell = cells.get(usize::from(*cell)).copied().unwrap_or(slowest);
             }

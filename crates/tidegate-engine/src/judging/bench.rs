@@ -14,7 +14,7 @@ use super::gauges::Gauges;
 use super::{Course, Side, Sides};
 use crate::engine::Live;
 use crate::hearing::{self, Hearing};
-use crate::ports::{Asked, Ports, RecordingName, SlotTick, TrafficTick, Usage};
+use crate::ports::{Asked, InstanceTick, Ports, RecordingName, SlotTick, TrafficTick, Usage};
 use crate::recording::{self, Counted, Entry, Header};
 
 /// One question to the world.
@@ -300,7 +300,10 @@ impl PartBench {
             at_ms: tick.at_ms,
             length_ms: tick.length_ms,
             candidate: (!before).then(|| side(&sides.candidate, load.candidate, gauges.0)),
-            live: sides.live.as_ref().map(|live| side(live, load.live, gauges.1)),
+            live: sides.live.as_ref().map(|live| recording::Side {
+                streams: streams(tick.slots.get(&live.place.slot)),
+                ..side(live, load.live, gauges.1)
+            }),
         };
         self.take(&Entry::Tick(heard));
     }
@@ -388,6 +391,17 @@ impl Record {
         tracing::warn!(name = %self.name, %failure, "what the judge hears is not recorded any more");
         self.whole = false;
     }
+}
+
+/// Live by instance: how they differ, and how rough they are, is learnt of live alone.
+fn streams(counts: Option<&SlotTick>) -> Vec<recording::Stream> {
+    let instances = counts.into_iter().flat_map(|counts| &counts.instances);
+    let stream = |told: &InstanceTick| recording::Stream {
+        requests: told.requests,
+        failures: told.failures,
+        latency: told.latency.clone(),
+    };
+    instances.map(stream).collect()
 }
 
 fn counted(counts: &SlotTick, load: SideLoad, gauges: Vec<Option<f64>>) -> recording::Side {

@@ -57,6 +57,7 @@ where
     everything_survives_reopening(&make()).await;
     snapshots_are_replaced(&make()).await;
     deployments_are_listed_and_found(&make()).await;
+    the_newest_entries_come_first(&make()).await;
     a_deployment_starts_once(&make()).await;
     verification_counts(&make()).await;
     what_cannot_be_kept_is_refused(&make()).await;
@@ -211,10 +212,23 @@ async fn deployments_are_listed_and_found(storage: &dyn Storage) {
     let ids = |rows: Vec<crate::ports::DeploymentRow>| -> Vec<String> {
         rows.into_iter().map(|row| row.deployment.to_string()).collect()
     };
-    assert_eq!(ids(ok(journal.deployments(None, 10).await)), ["d-3", "d-2", "d-1"]);
-    assert_eq!(ids(ok(journal.deployments(None, 2).await)), ["d-3", "d-2"]);
-    assert_eq!(ids(ok(journal.deployments(Some(&shop), 10).await)), ["d-3", "d-1"]);
-    assert_eq!(ids(ok(journal.deployments(Some(&scope("none")), 10).await)), Vec::<String>::new());
+    let none: [&str; 0] = [];
+    let (first, second, third) = (deployment("d-1"), deployment("d-2"), deployment("d-3"));
+    let unknown = deployment("d-9");
+    for (of, before, limit, due) in [
+        (None, None, 10, &["d-3", "d-2", "d-1"][..]),
+        (None, None, 2, &["d-3", "d-2"]),
+        (None, Some(&third), 10, &["d-2", "d-1"]),
+        (None, Some(&third), 1, &["d-2"]),
+        (None, Some(&first), 10, &none),
+        (None, Some(&unknown), 10, &none),
+        (Some(&shop), None, 10, &["d-3", "d-1"]),
+        (Some(&shop), Some(&third), 10, &["d-1"]),
+        (Some(&shop), Some(&second), 10, &["d-1"]),
+        (Some(&scope("none")), None, 10, &none),
+    ] {
+        assert_eq!(ids(ok(journal.deployments(of, before, limit).await)), due, "{of:?} {before:?}");
+    }
 
     let row = ok(journal.find(&deployment("d-1")).await);
     let Some(row) = row else { return assert!(row.is_some(), "d-1 is not found") };
@@ -225,6 +239,33 @@ async fn deployments_are_listed_and_found(storage: &dyn Storage) {
     let open = ok(journal.find(&deployment("d-2")).await);
     assert!(open.is_some_and(|row| row.last_seq.is_none() && row.ending.is_none()));
     assert_eq!(ok(journal.find(&deployment("d-9")).await), None);
+}
+
+async fn the_newest_entries_come_first(storage: &dyn Storage) {
+    let journal = ok(storage.open().await);
+    let epoch = acquire(&*journal).await;
+    let (shop, blog) = (scope("shop"), scope("blog"));
+    ok(journal.append(&shop, 0, epoch, &notes(1..=2)).await);
+    ok(journal.append(&blog, 0, epoch, &notes(1..=1)).await);
+    ok(journal.append(&shop, 2, epoch, &notes(3..=3)).await);
+    let all = ok(journal.recent(None, None, 10).await);
+    let seen: Vec<(Option<Scope>, u64)> =
+        all.iter().map(|placed| (placed.scope.clone(), ok(placed.recorded.clone()).seq)).collect();
+    let due = [(&shop, 3), (&blog, 1), (&shop, 2), (&shop, 1)];
+    assert_eq!(seen, due.map(|(scope, seq)| (Some(scope.clone()), seq)));
+    assert!(all.windows(2).all(|pair| pair[0].position > pair[1].position));
+    // Page by page, of all and of one stream, nothing is missing and nothing comes twice.
+    for (of, due) in [(None, vec![3, 1, 2, 1]), (Some(&shop), vec![3, 2, 1])] {
+        let (mut before, mut seen) = (None, Vec::new());
+        loop {
+            let page = ok(journal.recent(of, before, 1).await);
+            let Some(last) = page.last() else { break };
+            before = Some(last.position);
+            seen.push(ok(last.recorded.clone()).seq);
+        }
+        assert_eq!(seen, due);
+    }
+    assert!(ok(journal.recent(Some(&scope("none")), None, 10).await).is_empty());
 }
 
 async fn a_deployment_starts_once(storage: &dyn Storage) {
@@ -452,5 +493,7 @@ fn plan(service: &str) -> Plan {
         backup: None,
         custom: Vec::new(),
         window: None,
+        checklist: Vec::new(),
+        layers: Vec::new(),
     }
 }

@@ -13,7 +13,7 @@ use tidegate_core::digest::Digest;
 use tidegate_core::event::{Event, Recorded};
 use tidegate_core::ids::{DeploymentId, Scope};
 
-use crate::ports::{DeploymentRow, Journal, JournalError, Snapshot, Verified};
+use crate::ports::{DeploymentRow, Journal, JournalError, Placed, Snapshot, Verified};
 
 /// Most bytes of one event, as in the store on disk.
 const PAYLOAD_BYTES_MAX: usize = 1024 * 1024;
@@ -383,12 +383,40 @@ impl Journal for MemoryJournal {
     async fn deployments(
         &self,
         scope: Option<&Scope>,
+        before: Option<&DeploymentId>,
         limit: u32,
     ) -> Result<Vec<DeploymentRow>, JournalError> {
         let storage = self.storage();
-        let newest_first = storage.deployments.iter().rev();
+        let rows = &storage.deployments;
+        let known = match before {
+            None => rows.len(),
+            Some(id) => rows.iter().position(|row| row.deployment == *id).unwrap_or(0),
+        };
+        let newest_first = rows.iter().take(known).rev();
         let wanted = newest_first.filter(|row| scope.is_none_or(|scope| row.scope == *scope));
         Ok(wanted.take(limit as usize).cloned().collect())
+    }
+
+    async fn recent(
+        &self,
+        scope: Option<&Scope>,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<Placed>, JournalError> {
+        let storage = self.storage();
+        let streams = storage.streams.iter().filter(|(of, _)| scope.is_none_or(|one| one == *of));
+        let mut found: Vec<Placed> = streams
+            .flat_map(|(of, rows)| (1..).zip(rows).map(move |(seq, row)| (of, seq, row)))
+            .filter(|(_, _, row)| before.is_none_or(|before| row.position < before))
+            .map(|(of, seq, row)| Placed {
+                position: row.position,
+                scope: Some(of.clone()),
+                recorded: decoded(of, seq, row),
+            })
+            .collect();
+        found.sort_by_key(|placed| std::cmp::Reverse(placed.position));
+        found.truncate(limit as usize);
+        Ok(found)
     }
 
     async fn find(&self, id: &DeploymentId) -> Result<Option<DeploymentRow>, JournalError> {

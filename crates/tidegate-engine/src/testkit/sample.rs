@@ -78,6 +78,8 @@ pub fn plan(version: &str) -> Plan {
         backup: None,
         custom: Vec::new(),
         window: None,
+        checklist: Vec::new(),
+        layers: Vec::new(),
     }
 }
 

@@ -23,7 +23,7 @@ use super::memory_journal::MemoryJournal;
 use super::sample;
 use super::world::{Behaviour, Unkindness, World};
 use crate::engine::Engine;
-use crate::ports::{DeploymentRow, Journal, JournalError, Ports, Snapshot, Verified};
+use crate::ports::{DeploymentRow, Journal, JournalError, Placed, Ports, Snapshot, Verified};
 
 /// Virtual time in which faults may happen.
 const UNKIND: Duration = Duration::from_secs(20 * 60);
@@ -428,9 +428,19 @@ impl Journal for SimJournal {
     async fn deployments(
         &self,
         scope: Option<&Scope>,
+        before: Option<&DeploymentId>,
         limit: u32,
     ) -> Result<Vec<DeploymentRow>, JournalError> {
-        self.inner.deployments(scope, limit).await
+        self.inner.deployments(scope, before, limit).await
+    }
+
+    async fn recent(
+        &self,
+        scope: Option<&Scope>,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<Placed>, JournalError> {
+        self.inner.recent(scope, before, limit).await
     }
 
     async fn find(&self, id: &DeploymentId) -> Result<Option<DeploymentRow>, JournalError> {

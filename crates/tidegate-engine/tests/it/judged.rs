@@ -195,3 +195,64 @@ fn shams_come_through_and_grafted_faults_are_caught() {
     let small = found.detection.iter().find(|found| found.fault == "errors 0.2 %").unwrap();
     assert_eq!(small.caught.count, 0, "below the objective nothing is sent back: {small:?}");
 }
+
+/// The live side of every tick, dealt to four instances of which the last fails one in so many.
+fn in_instances(recording: &mut Recording, bad: Option<u64>) {
+    for (entry, frame) in &mut recording.entries {
+        if let recording::Entry::Tick(counted) = entry
+            && let Some(live) = &mut counted.live
+        {
+            let (requests, mut streams) = (live.requests / 4, Vec::new());
+            for instance in 0..4 {
+                let fails = bad.filter(|_| instance == 3).map_or(0, |one_in| requests / one_in);
+                let latency = live.latency.iter().map(|(cell, count)| (*cell, count / 4));
+                let latency = latency.collect();
+                streams.push(recording::Stream { requests, failures: fails, latency });
+            }
+            live.failures = streams.iter().map(|stream| stream.failures).sum();
+            live.streams = streams;
+        }
+        *frame = recording::encode_entry(entry).unwrap();
+    }
+}
+
+#[test]
+fn one_bad_instance_shows_in_shams_of_instances_and_only_there() {
+    let plan = plan(true);
+    let good = run(&plan, "good").recordings.remove(0);
+    let trials = Trials { shams: 8, faults: 0, seed: 3 };
+    let found = |recording: &Recording| {
+        shams(std::slice::from_ref(recording), &plan.traffic, trials).unwrap().unwrap()
+    };
+    assert_eq!(found(&good).false_rollbacks_of_instances, None, "it has none");
+    let mut alike = good.clone();
+    in_instances(&mut alike, None);
+    let alike = found(&alike);
+    assert_eq!(alike.false_rollbacks.count, 0, "{alike:?}");
+    assert_eq!(
+        alike.false_rollbacks_of_instances.map(|share| (share.count, share.of)),
+        Some((0, 8))
+    );
+    let mut mixed = good;
+    in_instances(&mut mixed, Some(5));
+    let mixed = found(&mixed);
+    assert_eq!(mixed.false_rollbacks.count, 0, "coins have no bad instance: {mixed:?}");
+    let blamed = mixed.false_rollbacks_of_instances.unwrap().count;
+    assert!((1..8).contains(&blamed), "as often as it is drawn: {mixed:?}");
+}
+
+#[test]
+fn what_the_first_encoding_has_is_read_and_streams_come_back_as_they_were() {
+    let course = run(&plan(true), "errors");
+    let mut recording = course.recordings[0].clone();
+    recording.header.schema = 1;
+    recording.header_bytes = recording::encode_header(&recording.header).unwrap();
+    let read = recording::read(&bytes(&recording)).unwrap();
+    assert_eq!(read.entries, recording.entries);
+    recording.header.schema = 3;
+    recording.header_bytes = recording::encode_header(&recording.header).unwrap();
+    assert!(recording::read(&bytes(&recording)).is_err(), "of a later build");
+    let mut split = course.recordings[0].clone();
+    in_instances(&mut split, Some(4));
+    assert_eq!(recording::read(&bytes(&split)).unwrap().entries, split.entries);
+}

@@ -60,7 +60,7 @@ pub(super) async fn open(state_dir: &Path) -> Result<Opened, JournalError> {
     Ok(Opened { writer, options, readers })
 }
 
-fn options(path: &Path) -> SqliteConnectOptions {
+pub(super) fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .journal_mode(SqliteJournalMode::Wal)
@@ -85,7 +85,7 @@ pub(super) fn create_dir(state_dir: &Path) -> Result<(), JournalError> {
 }
 
 /// The file exists before SQLite sees it, so that it and its companions are for the owner alone.
-fn create(path: &Path) -> Result<(), JournalError> {
+pub(super) fn create(path: &Path) -> Result<(), JournalError> {
     let opened = OpenOptions::new()
         .read(true)
         .write(true)

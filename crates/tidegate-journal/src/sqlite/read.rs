@@ -10,7 +10,7 @@ use tidegate_audit::Entry;
 use tidegate_audit::merkle::Hash;
 use tidegate_core::event::Recorded;
 use tidegate_core::ids::{DeploymentId, Scope};
-use tidegate_engine::ports::{DeploymentRow, JournalError, Snapshot};
+use tidegate_engine::ports::{DeploymentRow, JournalError, Placed, Snapshot};
 use tokio::time::timeout;
 
 use super::append::{read_head, unsigned};
@@ -201,15 +201,53 @@ pub(super) async fn snapshot(
 pub(super) async fn deployments(
     pool: &SqlitePool,
     scope: Option<&Scope>,
+    before: Option<&DeploymentId>,
     limit: u32,
 ) -> Result<Vec<DeploymentRow>, JournalError> {
-    let limit = i64::from(limit);
+    let (limit, before) = (i64::from(limit), before.map(DeploymentId::as_str));
     let query = match scope {
-        None => sqlx::query(sql::DEPLOYMENTS).bind(limit),
-        Some(scope) => sqlx::query(sql::DEPLOYMENTS_OF).bind(stream_of(scope)).bind(limit),
+        None => sqlx::query(sql::DEPLOYMENTS).bind(before).bind(limit),
+        Some(scope) => {
+            sqlx::query(sql::DEPLOYMENTS_OF).bind(before).bind(limit).bind(stream_of(scope))
+        }
     };
     let rows = query.fetch_all(pool).await.map_err(failure::of)?;
     rows.iter().map(deployment_row).collect()
+}
+
+/// The newest entries, each for itself: a damaged one stands between the others.
+///
+/// # Errors
+/// Those of the store.
+pub(super) async fn recent(
+    pool: &SqlitePool,
+    scope: Option<&Scope>,
+    before: Option<u64>,
+    limit: u32,
+) -> Result<Vec<Placed>, JournalError> {
+    // A position above the greatest is above all of them.
+    let before = before.and_then(|before| i64::try_from(before).ok()).unwrap_or(i64::MAX);
+    let most = PAYLOAD_BYTES_MAX as i64;
+    let query = match scope {
+        None => sqlx::query(sql::RECENT).bind(before).bind(i64::from(limit)).bind(most),
+        Some(scope) => sqlx::query(sql::RECENT_OF)
+            .bind(before)
+            .bind(i64::from(limit))
+            .bind(most)
+            .bind(stream_of(scope)),
+    };
+    let rows = query.fetch_all(pool).await.map_err(failure::of)?;
+    rows.iter()
+        .map(|row| {
+            let position: i64 = row.try_get("position").map_err(failure::of)?;
+            let stream = row.try_get::<String, _>("stream");
+            Ok(Placed {
+                position: unsigned(position, "a position")?,
+                scope: stream.ok().and_then(|stream| scope_of(&stream).ok()),
+                recorded: Stored::of(row).and_then(|stored| recorded(&stored.entry)),
+            })
+        })
+        .collect()
 }
 
 /// The row of one deployment.

@@ -9,6 +9,8 @@ pub(super) const COMMIT: &str = "COMMIT";
 pub(super) const BEGIN_READ: &str = "BEGIN DEFERRED";
 /// SQLite only.
 pub(super) const VERSION: &str = "SELECT sqlite_version()";
+/// Everything as it stands at one moment into another file. SQLite only.
+pub(super) const COPY: &str = "VACUUM INTO $1";
 
 pub(super) const LEASE: &str = "SELECT epoch FROM lease WHERE id = 1";
 pub(super) const PUT_LEASE: &str = "\
@@ -47,6 +49,15 @@ pub(super) const ALL_EVENTS: &str = "\
     CASE WHEN octet_length(payload) <= $3 THEN payload END AS payload, leaf \
     FROM events WHERE position >= $1 ORDER BY position LIMIT $2";
 
+pub(super) const RECENT: &str = "\
+    SELECT position, stream, seq, epoch, at_us, kind, schema, actor, \
+    CASE WHEN octet_length(payload) <= $3 THEN payload END AS payload, leaf \
+    FROM events WHERE position < $1 ORDER BY position DESC LIMIT $2";
+/// The order of a stream's sequence is that of its positions.
+pub(super) const RECENT_OF: &str = "\
+    SELECT position, stream, seq, epoch, at_us, kind, schema, actor, \
+    CASE WHEN octet_length(payload) <= $3 THEN payload END AS payload, leaf \
+    FROM events WHERE stream = $4 AND position < $1 ORDER BY seq DESC LIMIT $2";
 /// Followed by most bytes of a payload, [`ENTRIES_FROM`] with a position, conditions, and
 /// [`IN_ORDER_AT_MOST`] with a number.
 pub(super) const ENTRIES_PAYLOAD: &str = "\
@@ -83,9 +94,15 @@ pub(super) const OWNER: &str = "SELECT stream FROM deployments WHERE deployment 
 pub(super) const DEPLOYMENT: &str = "\
     SELECT deployment, stream, version, first_seq, last_seq, started_us, started_by, ended_us, \
     ending, why FROM deployments WHERE deployment = $1";
+/// Below the position of `$1`; of all when that is NULL, of none when it has no row.
 pub(super) const DEPLOYMENTS: &str = "\
     SELECT deployment, stream, version, first_seq, last_seq, started_us, started_by, ended_us, \
-    ending, why FROM deployments ORDER BY position DESC LIMIT $1";
+    ending, why FROM deployments WHERE position < CASE WHEN $1 IS NULL THEN 9223372036854775807 \
+    ELSE COALESCE((SELECT position FROM deployments WHERE deployment = $1), 0) END \
+    ORDER BY position DESC LIMIT $2";
 pub(super) const DEPLOYMENTS_OF: &str = "\
     SELECT deployment, stream, version, first_seq, last_seq, started_us, started_by, ended_us, \
-    ending, why FROM deployments WHERE stream = $1 ORDER BY position DESC LIMIT $2";
+    ending, why FROM deployments WHERE stream = $3 AND position < CASE WHEN $1 IS NULL \
+    THEN 9223372036854775807 \
+    ELSE COALESCE((SELECT position FROM deployments WHERE deployment = $1), 0) END \
+    ORDER BY position DESC LIMIT $2";

@@ -225,7 +225,8 @@ impl Replay {
 
     /// The list of deployments against the events.
     async fn list(&self, view: &mut SqliteConnection) -> Result<(), JournalError> {
-        let rows = sqlx::query(sql::DEPLOYMENTS).bind(i64::MAX).fetch_all(view).await;
+        let rows =
+            sqlx::query(sql::DEPLOYMENTS).bind(None::<&str>).bind(i64::MAX).fetch_all(view).await;
         let rows = rows.map_err(failure::of)?;
         let mut listed = BTreeSet::new();
         for row in &rows {

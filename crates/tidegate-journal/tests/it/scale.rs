@@ -24,13 +24,13 @@ async fn ten_thousand_deployments_are_listed_and_found() {
         }
         journal.append(&shop(), first * 2, epoch, &events).await.unwrap();
     }
-    let newest = journal.deployments(None, 3).await.unwrap();
+    let newest = journal.deployments(None, None, 3).await.unwrap();
     let ids: Vec<&str> = newest.iter().map(|row| row.deployment.as_str()).collect();
     assert_eq!(ids, ["d-10000", "d-9999", "d-9998"]);
-    let all = journal.deployments(Some(&shop()), u32::MAX).await.unwrap();
+    let all = journal.deployments(Some(&shop()), None, u32::MAX).await.unwrap();
     assert_eq!(all.len() as u64, DEPLOYMENTS);
     assert!(all.iter().all(|row| row.ending == Some(Ending::Succeeded)));
-    assert_eq!(journal.deployments(Some(&blog()), 9).await.unwrap(), []);
+    assert_eq!(journal.deployments(Some(&blog()), None, 9).await.unwrap(), []);
     let found = journal.find(&DeploymentId::new("d-5000").unwrap()).await.unwrap().unwrap();
     assert_eq!((found.first_seq, found.last_seq), (9_999, Some(10_000)));
     let verified = journal.verify().await.unwrap();

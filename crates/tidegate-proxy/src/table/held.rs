@@ -17,11 +17,12 @@ use crate::metrics::{OfRevision, OfService, Totals};
 use crate::refusal::Refused;
 use crate::route::{Counts, RevisionView, ServiceView};
 use crate::stats::RevisionStats;
-use crate::ticks::Ring;
+use crate::ticks::{Ring, Under};
 use crate::upgrade::{Heirloom, Residue};
 use crate::upstream::{Endpoint, Endpoints};
 use crate::wire::{
-    Override, OverrideKind, RevisionStatus, RevisionTick, Share, Status, Table, Tick,
+    InstanceTick, Override, OverrideKind, RevisionStatus, RevisionTick, Share, Status, Table, Tick,
+    limits,
 };
 
 #[derive(Debug)]
@@ -31,10 +32,14 @@ pub(super) struct Held {
     pub(super) ring: Ring,
     /// The judge over the trial that the table in force runs.
     brake: Option<Brake>,
+    /// False after a change of the table, until the judge has been seated for it.
+    is_seated: bool,
     /// Why to go back, since the last look.
     brake_reason: Option<String>,
     /// Number of the first tick with the latency cells of the table in force.
     cells_since: u64,
+    /// The latency cells of the table in force.
+    cells: Cells,
     /// False while the record in force is not on disk.
     pub(super) is_durable: bool,
     live: BTreeMap<String, Live>,
@@ -56,16 +61,37 @@ struct Live {
     endpoints: BTreeMap<SocketAddr, Arc<Endpoint>>,
 }
 
+impl Live {
+    /// Takes what the revision and its instances counted since the last call.
+    fn take(&self) -> RevisionTick {
+        let endpoints = self.endpoints.iter();
+        let mut instances: Vec<InstanceTick> =
+            endpoints.map(|(address, endpoint)| endpoint.stats.take(*address)).collect();
+        // One instance is the whole.
+        if !(2..=limits::INSTANCES_TOLD).contains(&instances.len()) {
+            instances.clear();
+        }
+        RevisionTick { instances, ..self.stats.take() }
+    }
+
+    /// Nothing has happened since the last call of [`Live::take`], and nothing is in progress.
+    fn is_quiet(&self) -> bool {
+        self.stats.is_quiet() && self.endpoints.values().all(|endpoint| endpoint.stats.is_quiet())
+    }
+}
+
 impl Held {
     /// Holds a record that is on disk.
     pub(super) fn new(record: Record, first_tick: u64, workers: usize) -> Self {
         let mut held = Self {
-            record,
             view: None,
-            ring: Ring::new(first_tick),
+            ring: Ring::new(&record.service, first_tick),
+            record,
             brake: None,
+            is_seated: false,
             brake_reason: None,
             cells_since: 0,
+            cells: Cells::new(&[]),
             is_durable: true,
             live: BTreeMap::new(),
             totals: BTreeMap::new(),
@@ -176,14 +202,15 @@ impl Held {
             service: self.record.service.clone(),
             lease_left_ms: self.lease_left_ms(),
             next_tick: self.ring.next(),
-            ticks: self.ring.oldest().cloned().collect(),
+            ticks: self.ring.oldest().collect(),
         }
     }
 
     /// Goes on where the elder is.
     pub(super) fn inherit(&mut self, heirloom: Heirloom) {
         let Heirloom { service: _, lease_left_ms, next_tick, ticks } = heirloom;
-        self.ring = Ring::resume(next_tick, ticks);
+        self.ring = Ring::resume(&self.record.service, next_tick, ticks);
+        self.is_seated = false;
         self.lease_ends = lease_left_ms.map(|ms| Instant::now() + Duration::from_millis(ms));
     }
 
@@ -229,63 +256,83 @@ impl Held {
         let Some(table) = &self.record.table else {
             return;
         };
-        let revisions = take_counts(&self.live, &mut self.elder);
-        let no_backend = self.counts.no_backend.swap(0, Ordering::Relaxed);
-        self.no_backend_total += no_backend;
-        let cells = Cells::new(&table.limits_ms);
-        for tick in revisions.iter().filter(|tick| tick.started + tick.requests > 0) {
-            self.totals.entry(tick.revision.clone()).or_default().add(tick, &cells);
+        let (at_ms, length) = (wall_ms(), self.tick_began.duration_since(began));
+        let length_ms = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+        let override_sequence = self.record.in_override.as_ref().map(|held| held.sequence);
+        let (epoch, generation) = (self.record.epoch, self.record.generation);
+        let under = Under { epoch, generation, override_sequence };
+        if !self.is_quiet() || !self.ring.repeat(under, at_ms, length_ms) {
+            let revisions = take_counts(&self.live, &mut self.elder);
+            let no_backend = self.counts.no_backend.swap(0, Ordering::Relaxed);
+            self.no_backend_total += no_backend;
+            for tick in revisions.iter().filter(|tick| tick.started + tick.requests > 0) {
+                self.totals.entry(tick.revision.clone()).or_default().add(tick, &self.cells);
+            }
+            let told = revisions
+                .into_iter()
+                .filter(|tick| table.backend(&tick.revision).is_some() || !tick.is_idle());
+            self.ring.push(Tick {
+                service: self.record.service.clone(),
+                seq: 0,
+                at_ms,
+                length_ms,
+                epoch,
+                generation,
+                override_sequence,
+                no_backend,
+                revisions: told.collect(),
+            });
         }
-        let told = revisions.into_iter().filter(|tick| {
-            let idle = RevisionTick { revision: tick.revision.clone(), ..RevisionTick::default() };
-            table.backend(&tick.revision).is_some() || *tick != idle
-        });
-        self.ring.push(Tick {
-            service: self.record.service.clone(),
-            seq: 0,
-            at_ms: wall_ms(),
-            length_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
-            epoch: self.record.epoch,
-            generation: self.record.generation,
-            override_sequence: self.record.in_override.as_ref().map(|held| held.sequence),
-            no_backend,
-            revisions: told.collect(),
-        });
         self.hear();
+    }
+
+    /// Nothing has happened since the last tick was cut, and nothing is in progress.
+    fn is_quiet(&self) -> bool {
+        self.elder.is_empty()
+            && self.counts.no_backend.load(Ordering::Relaxed) == 0
+            && self.live.values().all(Live::is_quiet)
     }
 
     /// Seats the judge over the trial of the table in force. What ended with an override has been
     /// answered for: a later trial begins anew.
     fn seat(&mut self) {
-        let held = self.brake.take();
         self.brake_reason = None;
+        if std::mem::replace(&mut self.is_seated, true) {
+            return;
+        }
+        let held = self.brake.take();
         let table = self.record.table.as_ref().filter(|_| self.record.in_override.is_none());
         self.brake = table.and_then(|table| Brake::of(table, held, &self.ring, self.cells_since));
     }
 
     /// Lets the judge hear the newest tick.
     fn hear(&mut self) {
-        let told = self.brake.as_mut().zip(self.record.table.as_ref()).zip(self.ring.newest());
-        self.brake_reason = told.and_then(|((brake, table), tick)| brake.hear(table, tick));
+        let judged = self.brake.as_mut().zip(self.record.table.as_ref());
+        self.brake_reason =
+            judged.and_then(|(brake, table)| brake.hear(table, &self.ring.newest()?));
     }
 
     fn limits_ms(&self) -> Option<&[f64]> {
         self.record.table.as_ref().map(|table| table.limits_ms.as_slice())
     }
 
-    /// Forgets revisions that no table names and no request is on, and closes old connections.
+    /// Forgets revisions that no table names and no request is on.
     pub(super) fn prune(&mut self) {
         let table = self.record.table.as_ref();
-        self.live.retain(|revision, live| {
-            for endpoint in live.endpoints.values() {
-                endpoint.sweep();
-            }
-            let named = table.is_some_and(|table| table.backend(revision).is_some());
-            named || live.stats.in_flight() > 0 || live.stats.tunnels() > 0
-        });
+        // Those of the table are always here; mostly there is nobody else.
+        if table.map_or(0, |table| table.backends.len()) != self.live.len() {
+            self.live.retain(|revision, live| {
+                let named = table.is_some_and(|table| table.backend(revision).is_some());
+                named || live.stats.in_flight() > 0 || live.stats.tunnels() > 0
+            });
+        }
         let (live, elder) = (&self.live, &self.elder);
         self.totals
             .retain(|revision, _| live.contains_key(revision) || elder.contains_key(revision));
+    }
+
+    pub(super) fn endpoints(&self) -> impl Iterator<Item = Arc<Endpoint>> {
+        self.live.values().flat_map(|live| live.endpoints.values().cloned())
     }
 
     pub(super) fn status(&self, table: &Table, listening: bool) -> Status {
@@ -361,10 +408,12 @@ impl Held {
     /// Builds the view requests read. Counters and connections of revisions that stay are kept.
     fn compile(&mut self) {
         let shares = self.shares_in_force();
+        self.is_seated = false;
         let Some(table) = &self.record.table else {
             self.view = None;
             return;
         };
+        self.cells = Cells::new(&table.limits_ms);
         let mut views = BTreeMap::new();
         for backend in &table.backends {
             let live = self.live.entry(backend.revision.clone()).or_insert_with(|| Live {
@@ -380,8 +429,13 @@ impl Held {
                 backend.endpoints.contains(address) && endpoint.protocol() == backend.protocol
             });
             let list = backend.endpoints.iter().map(|address| {
-                let new = || Arc::new(Endpoint::new(*address, backend.protocol, self.workers));
-                Arc::clone(live.endpoints.entry(*address).or_insert_with(new))
+                let new = || {
+                    let protocol = backend.protocol;
+                    Arc::new(Endpoint::new(*address, protocol, &table.limits_ms, self.workers))
+                };
+                let endpoint = live.endpoints.entry(*address).or_insert_with(new);
+                endpoint.stats.set_limits(&table.limits_ms);
+                Arc::clone(endpoint)
             });
             let endpoints = Arc::new(Endpoints::new(list.collect()));
             let stats = Arc::clone(&live.stats);
@@ -398,7 +452,7 @@ fn take_counts(
     elder: &mut BTreeMap<String, RevisionTick>,
 ) -> Vec<RevisionTick> {
     let mut counts: BTreeMap<&str, RevisionTick> =
-        live.iter().map(|(name, live)| (name.as_str(), live.stats.take())).collect();
+        live.iter().map(|(name, live)| (name.as_str(), live.take())).collect();
     for (name, said) in elder.iter_mut() {
         let (in_flight, tunnels) = (said.in_flight, said.tunnels);
         let said = std::mem::replace(

@@ -10,9 +10,7 @@ use crate::listen::{Plane, Tools};
 use crate::refusal::Refused;
 use crate::serve::Timeouts;
 use crate::tls::Keys;
-use crate::wire::{
-    Backend, Cohort, CohortBy, OverrideKind, Protocol, Route, Share, Table, TableParts, Weight,
-};
+use crate::wire::{Backend, OverrideKind, Share, Table, TableParts, Weight};
 use crate::workers::Workers;
 
 fn plane() -> Arc<Plane> {
@@ -30,37 +28,10 @@ fn free_address() -> SocketAddr {
 }
 
 fn table(listen: SocketAddr, generation: u64) -> Table {
-    let parts = TableParts {
-        service: "shop/web".into(),
-        epoch: 1,
-        generation,
-        listen,
-        routes: vec![Route { host: None, path_prefix: "/".into() }],
-        backends: vec![Backend {
-            revision: "r1".into(),
-            slot: "a".into(),
-            weight: Weight::FULL,
-            endpoints: vec![listen],
-            protocol: Protocol::Http1,
-        }],
-        preview: None,
-        cohort: Cohort {
-            cookie: "tidegate".into(),
-            seed: "s".into(),
-            enabled: true,
-            by: CohortBy::Cookie,
-        },
-        fallback: Some(vec![Share { revision: "r1".into(), weight: Weight::FULL }]),
-        lease_ms: None,
-        brake: Vec::new(),
-        judge: None,
-        limits_ms: Vec::new(),
-        acknowledges_override: None,
-        mirror: None,
-        access_log: None,
-        tls: None,
-        behind: None,
-    };
+    let backends = vec![Backend::plain("r1", Weight::FULL, listen)];
+    let fallback = Some(vec![Share { revision: "r1".into(), weight: Weight::FULL }]);
+    let plain = TableParts::plain("shop/web", listen, backends);
+    let parts = TableParts { generation, fallback, ..plain };
     Table::seal(parts).unwrap()
 }
 

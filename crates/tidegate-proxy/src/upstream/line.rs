@@ -16,11 +16,12 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::{AbortHandle, coop};
 
 use crate::body::Upload;
+use crate::watched::{Watch, Watched};
 
 /// Bytes that are read in a row before others of the same worker have their turn: an endpoint
 /// that sends interim answers without end must not keep a core.
@@ -58,7 +59,7 @@ impl Line {
             // A request head goes out in one plain write; an upload is copied, which costs less
             // than a list of pieces for each of the many small requests.
             .writev(false)
-            .handshake(TokioIo::new(Steady { socket, burst: 0 }))
+            .handshake(TokioIo::new(Watched::new(socket, Steady { burst: 0 })))
             .await?;
         let work = async move {
             // An error here has reached the request on the connection, which counts it.
@@ -141,47 +142,28 @@ impl Line {
     }
 }
 
-/// A socket that yields every now and then.
+/// Yields every now and then.
 struct Steady {
-    socket: TcpStream,
-    /// Bytes read since it had none.
+    /// Bytes read since the socket had none.
     burst: usize,
 }
 
-impl AsyncRead for Steady {
+impl Watch<TcpStream> for Steady {
     fn poll_read(
-        self: Pin<&mut Self>,
+        &mut self,
+        socket: &mut TcpStream,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let steady = self.get_mut();
-        if steady.burst > BURST_BYTES {
-            steady.burst = 0;
+        if self.burst > BURST_BYTES {
+            self.burst = 0;
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
         let before = buffer.filled().len();
-        let read = Pin::new(&mut steady.socket).poll_read(context, buffer);
+        let read = Pin::new(socket).poll_read(context, buffer);
         let count = buffer.filled().len() - before;
-        steady.burst = if read.is_pending() { 0 } else { steady.burst + count };
+        self.burst = if read.is_pending() { 0 } else { self.burst + count };
         read
-    }
-}
-
-impl AsyncWrite for Steady {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(context)
     }
 }

@@ -46,6 +46,8 @@ pub mod limits {
     pub const SERVICES: usize = 1_024;
     /// Ticks in one answer: five minutes of a busy service stay well under a megabyte.
     pub const TICKS_IN_ANSWER: usize = 600;
+    /// Instances of a revision that a tick tells apart; of more, only the whole is told.
+    pub const INSTANCES_TOLD: usize = 64;
     /// Largest request body on the control socket: a full table needs about 100 kB.
     pub const CONTROL_BYTES: usize = 1_048_576;
 }
@@ -279,6 +281,53 @@ pub struct TableParts {
     /// services of one address agree on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub behind: Option<Behind>,
+}
+
+impl TableParts {
+    /// Every request of an address to these revisions and nothing besides: the first table of the
+    /// first epoch, with a cookie for each client.
+    #[must_use]
+    pub fn plain(service: &str, listen: SocketAddr, backends: Vec<Backend>) -> Self {
+        Self {
+            service: service.to_owned(),
+            epoch: 1,
+            generation: 1,
+            listen,
+            routes: vec![Route { host: None, path_prefix: "/".to_owned() }],
+            backends,
+            preview: None,
+            cohort: Cohort {
+                cookie: "tidegate".to_owned(),
+                seed: "seed".to_owned(),
+                enabled: true,
+                by: CohortBy::Cookie,
+            },
+            fallback: None,
+            lease_ms: None,
+            brake: Vec::new(),
+            judge: None,
+            limits_ms: Vec::new(),
+            acknowledges_override: None,
+            mirror: None,
+            access_log: None,
+            tls: None,
+            behind: None,
+        }
+    }
+}
+
+impl Backend {
+    /// One endpoint that speaks HTTP/1.1, in a slot of the revision's name.
+    #[must_use]
+    pub fn plain(revision: &str, weight: Weight, endpoint: SocketAddr) -> Self {
+        Self {
+            revision: revision.to_owned(),
+            slot: revision.to_owned(),
+            weight,
+            endpoints: vec![endpoint],
+            protocol: Protocol::Http1,
+        }
+    }
 }
 
 /// A table as it comes from a socket or a disk, not believed yet.

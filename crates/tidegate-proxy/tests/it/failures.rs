@@ -1,5 +1,6 @@
 //! Applications that refuse, hang, break off or close behind our back, and how that is counted.
 
+use http::StatusCode;
 use tidegate_proxy::Timeouts;
 use tidegate_proxy::wire::{Failures, RevisionTick};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -188,4 +189,50 @@ async fn trailers_pass_and_their_grpc_status_counts() {
     let answer = crate::parts::raw(proxy.listen, request.as_bytes()).await;
     assert!(answer.ends_with("3\r\nabc\r\n0\r\ngrpc-status: 13\r\n\r\n"), "{answer}");
     assert_eq!(sums(&proxy, 1).await.failures, Failures { grpc: 1, ..Failures::default() });
+}
+
+/// Answers nobody: reads a request and hangs up.
+async fn hang_up(listener: TcpListener) {
+    while let Ok((mut socket, _)) = listener.accept().await {
+        drop(read_head(&mut socket).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_is_counted_with_the_instance_that_ended_it() {
+    let good = App::start("only").await;
+    let bad = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let bad_address = bad.local_addr().unwrap();
+    let hanging_up = tokio::spawn(hang_up(bad));
+    let proxy = Proxy::serving(|listen| {
+        let mut parts = parts(listen, 1, &[("only", 10_000, good.address)]);
+        parts.backends[0].endpoints.push(bad_address);
+        seal(parts)
+    })
+    .await;
+    let (mut answered, mut lost) = (0, 0);
+    while answered == 0 || lost == 0 {
+        match fetch(proxy.listen, "/").await.status {
+            StatusCode::OK => answered += 1,
+            StatusCode::BAD_GATEWAY => lost += 1,
+            other => panic!("{other}"),
+        }
+    }
+    let told = eventually("the ticks that count them", || async {
+        let mut sums = RevisionTick::default();
+        for tick in proxy.control.ticks(0).await.ticks {
+            tick.revisions.into_iter().for_each(|part| sums.add(part));
+        }
+        (sums.requests == answered + lost).then_some(sums)
+    })
+    .await;
+    assert_eq!(told.instances.len(), 2, "{told:?}");
+    let of = |address| told.instances.iter().find(|one| one.address == address).unwrap();
+    let (good, bad) = (of(good.address), of(bad_address));
+    assert_eq!((good.requests, good.failures), (answered, 0), "{told:?}");
+    assert_eq!((bad.requests, bad.failures), (lost, lost), "{told:?}");
+    let timed: u32 = good.latency.iter().map(|(_, count)| *count).sum();
+    assert_eq!(u64::from(timed), answered);
+    assert!(bad.latency.is_empty(), "a broken connection has no latency");
+    hanging_up.abort();
 }

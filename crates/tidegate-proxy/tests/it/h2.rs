@@ -154,6 +154,7 @@ const STATUS_400: u8 = 0x80 | 12;
 #[tokio::test(flavor = "multi_thread")]
 async fn odd_requests_are_refused_and_reach_nobody() {
     let (app, proxy) = serving().await;
+    let long_path = format!("/{}", "x".repeat(8 * 1_024));
     let refused: Vec<(&str, Vec<u8>)> = vec![
         ("no slash", head("GET", "x", &[])),
         ("empty path", head("GET", "", &[])),
@@ -161,6 +162,8 @@ async fn odd_requests_are_refused_and_reach_nobody() {
         ("a space in the path", head("GET", "/a b", &[])),
         ("CRLF in the path", head("GET", "/a\r\nX: y", &[])),
         ("CRLF in a value", head("GET", "/", &[("x", b"a\r\nhost: evil")])),
+        ("NUL in the path", head("GET", "/a\0b", &[])),
+        ("a path above 8 KiB", head("GET", &long_path, &[])),
         ("NUL in a value", head("GET", "/", &[("x", b"a\0b")])),
         ("white space around a value", head("GET", "/", &[("x", b" a")])),
         ("upper case name", head("GET", "/", &[("X-Up", b"1")])),

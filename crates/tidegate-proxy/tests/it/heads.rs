@@ -1,11 +1,14 @@
 //! Heads on their way through, and heads that do not get through.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tidegate_proxy::Timeouts;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
-use crate::parts::{App, Client, Proxy, get, impatient, parts, raw, seal};
+use crate::parts::{App, Client, PATIENCE, Proxy, eventually, get, impatient, parts, raw, seal};
 
 async fn serving(app: &App) -> Proxy {
     Proxy::serving(|listen| seal(parts(listen, 1, &[("good", 10_000, app.address)]))).await
@@ -24,7 +27,9 @@ async fn what_belongs_to_one_connection_or_to_us_is_not_a_strangers_to_send() {
                 ("x_forwarded_for", "6.6.6.6"),
                 ("x-forwarded-host", "evil"),
                 ("forwarded", "for=6.6.6.6"),
-                ("connection", "keep-alive, x-private"),
+                ("x-tidegate-revision", "v9"),
+                ("x_tidegate_revision", "v9"),
+                ("connection", "keep-alive, x-private, host"),
                 ("x-private", "1"),
                 ("keep-alive", "timeout=1"),
                 ("proxy-authorization", "secret"),
@@ -164,7 +169,7 @@ async fn a_bad_chunk_ends_the_request_and_the_connection() {
 async fn a_client_that_expects_100_gets_it_before_it_sends() {
     let app = App::start("good").await;
     let proxy = serving(&app).await;
-    let mut socket = tokio::net::TcpStream::connect(proxy.listen).await.unwrap();
+    let mut socket = TcpStream::connect(proxy.listen).await.unwrap();
     let head =
         b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n";
     socket.write_all(head).await.unwrap();
@@ -184,4 +189,166 @@ async fn a_request_of_http_1_0_without_a_host_is_served_and_given_one() {
     let answer = raw(proxy.listen, b"GET /headers HTTP/1.0\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.0 200 OK\r\n"), "{answer}");
     assert!(answer.contains(&format!("\nhost: {}\n", proxy.listen)), "{answer}");
+}
+
+/// An endpoint that answers with the request line it got.
+async fn echo() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut socket = BufReader::new(socket);
+                let mut line = String::new();
+                while socket.read_line(&mut line).await.is_ok_and(|length| length > 0) {
+                    let mut rest = String::new();
+                    while rest != "\r\n" && !rest.ends_with("\r\n\r\n") {
+                        if socket.read_line(&mut rest).await.unwrap_or(0) == 0 {
+                            return;
+                        }
+                    }
+                    let length = line.trim_end().len();
+                    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+                    let answer = head + line.trim_end();
+                    if socket.get_mut().write_all(answer.as_bytes()).await.is_err() {
+                        return;
+                    }
+                    line.clear();
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_is_routed_by_the_very_bytes_that_are_forwarded() {
+    let endpoint = echo().await;
+    let proxy = Proxy::serving(|listen| {
+        let mut parts = parts(listen, 1, &[("good", 10_000, endpoint)]);
+        parts.routes[0].path_prefix = "/only".into();
+        seal(parts)
+    })
+    .await;
+    let ask = async |target: &str| {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        raw(proxy.listen, request.as_bytes()).await
+    };
+    for target in [
+        "/only/../admin",
+        "/only/%2e%2e/admin",
+        "/only/%2E%2E%2fadmin",
+        "/only//double///slash",
+        "/only/;v=1;/x",
+        "/only/nul%00end",
+        "/only/back\\slash\\..",
+        "/only?next=http://b/",
+    ] {
+        let answer = ask(target).await;
+        assert!(answer.ends_with(&format!("GET {target} HTTP/1.1")), "{target}: {answer}");
+    }
+    // What another server might read as the same path is another one here.
+    for target in ["/%6fnly/x", "//only/x", "/./only/x", "/a/../only/x", "\\only\\x"] {
+        let answer = ask(target).await;
+        let status = answer.split(' ').nth(1);
+        assert!(matches!(status, Some("404" | "400")), "{target}: {answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_up_to_8_kib_is_served_and_a_longer_one_is_refused() {
+    let app = App::start("good").await;
+    let proxy = serving(&app).await;
+    let ask = async |length: usize| {
+        let target = format!("/{}", "x".repeat(length - 1));
+        let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        raw(proxy.listen, request.as_bytes()).await
+    };
+    let (longest, longer) = (ask(8 * 1_024).await, ask(8 * 1_024 + 1).await);
+    assert!(longest.starts_with("HTTP/1.1 200 OK\r\n"), "{longest}");
+    assert!(longer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{longer}");
+    assert_eq!(app.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_extension_of_a_megabyte_and_a_missing_end_are_no_body() {
+    let app = App::start("good").await;
+    let proxy = serving(&app).await;
+    let head = "POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let extension = format!("{head}3;{}\r\nabc\r\n0\r\n\r\n", "x".repeat(1_048_576));
+    let mut socket = TcpStream::connect(proxy.listen).await.unwrap();
+    let (mut reader, mut writer) = socket.split();
+    // The proxy may have closed before all of it was sent.
+    let write = async { drop(writer.write_all(extension.as_bytes()).await) };
+    let mut answer = Vec::new();
+    let read = async { drop(timeout(PATIENCE, reader.read_to_end(&mut answer)).await.unwrap()) };
+    tokio::join!(write, read);
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    // The client leaves after the last chunk and before the line that ends the body.
+    let mut socket = TcpStream::connect(proxy.listen).await.unwrap();
+    socket.write_all(format!("{head}3\r\nabc\r\n0\r\n").as_bytes()).await.unwrap();
+    socket.shutdown().await.unwrap();
+    let mut answer = String::new();
+    drop(timeout(PATIENCE, socket.read_to_string(&mut answer)).await.unwrap());
+    assert!(!answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_falls_silent_is_given_up_and_is_nobodys_failure() {
+    let app = App::start("good").await;
+    let silence = Duration::from_millis(400);
+    let timeouts = Timeouts { upload_silence: silence, ..Timeouts::default() };
+    let table = |listen| seal(parts(listen, 1, &[("good", 10_000, app.address)]));
+    let proxy = Proxy::serving_with(timeouts, table).await;
+    let head = b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n123";
+    // `raw` returns when the proxy closes.
+    let answer = raw(proxy.listen, head).await;
+    assert!(!answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let sums = eventually("the request to end", || async {
+        let sums = proxy.control.sums("good").await;
+        (sums.requests + sums.abandoned > 0).then_some(sums)
+    })
+    .await;
+    assert_eq!(sums.failures.total(), 0, "{sums:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_expects_100_without_a_body_is_just_answered() {
+    let app = App::start("good").await;
+    let proxy = serving(&app).await;
+    let request = b"GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n";
+    let answer = raw(proxy.listen, request).await;
+    assert!(answer.ends_with("good"), "{answer}");
+    assert_eq!(app.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_head_in_pieces_is_answered_as_one_in_a_piece() {
+    let app = App::start("good").await;
+    let proxy = serving(&app).await;
+    for head in [
+        "GET / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
+        "GET / HTTP/1.1\nHost: a\n\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 010\r\n\r\n",
+        "POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0x3\r\n",
+    ] {
+        for size in [1, 2, 7] {
+            let mut socket = TcpStream::connect(proxy.listen).await.unwrap();
+            socket.set_nodelay(true).unwrap();
+            for piece in head.as_bytes().chunks(size) {
+                // It may have been refused already.
+                drop(socket.write_all(piece).await);
+                tokio::task::yield_now().await;
+            }
+            let mut answer = String::new();
+            drop(timeout(PATIENCE, socket.read_to_string(&mut answer)).await.unwrap());
+            assert!(
+                answer.starts_with("HTTP/1.1 400 Bad Request\r\n"),
+                "{size}, {head:?}: {answer}"
+            );
+            assert_eq!(answer.matches("HTTP/1.").count(), 1, "{answer}");
+        }
+    }
 }

@@ -21,8 +21,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tidegate_proxy::wire::{
-    self, Ack, Backend, Cohort, CohortBy, Refusal, Rehearsed, RollbackRequest, Route, Share,
-    StatusReport, Table, TableParts, Ticks, Weight,
+    self, Ack, Backend, Refusal, Rehearsed, RollbackRequest, Share, StatusReport, Table,
+    TableParts, Ticks, Weight,
 };
 use tidegate_proxy::{Config, Timeouts, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -449,37 +449,12 @@ pub(crate) fn parts(
     backends: &[(&str, u16, SocketAddr)],
 ) -> TableParts {
     let backend = |(revision, basis_points, endpoint): &(&str, u16, SocketAddr)| Backend {
-        revision: (*revision).into(),
         slot: format!("slot-{revision}"),
-        weight: weight(*basis_points),
-        endpoints: vec![*endpoint],
-        protocol: wire::Protocol::Http1,
+        ..Backend::plain(revision, weight(*basis_points), *endpoint)
     };
-    TableParts {
-        service: SERVICE.into(),
-        epoch: 1,
-        generation,
-        listen,
-        routes: vec![Route { host: None, path_prefix: "/".into() }],
-        backends: backends.iter().map(backend).collect(),
-        preview: None,
-        cohort: Cohort {
-            cookie: "tidegate".into(),
-            seed: "seed".into(),
-            enabled: true,
-            by: CohortBy::Cookie,
-        },
-        fallback: None,
-        lease_ms: None,
-        brake: Vec::new(),
-        judge: None,
-        limits_ms: vec![200.0, 500.0],
-        acknowledges_override: None,
-        mirror: None,
-        access_log: None,
-        tls: None,
-        behind: None,
-    }
+    let backends = backends.iter().map(backend).collect();
+    let limits_ms = vec![200.0, 500.0];
+    TableParts { generation, limits_ms, ..TableParts::plain(SERVICE, listen, backends) }
 }
 
 pub(crate) fn seal(parts: TableParts) -> Table {

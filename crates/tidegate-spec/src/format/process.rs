@@ -120,8 +120,8 @@ pub(crate) const APPROVE: Shape = Shape::Map(&[
             key("name", &Shape::Text, "what it is called"),
             key("not", &Shape::Word(&["author"]), "said for the reader: the author never counts"),
             declared("owners", &Shape::Count, "how many of them own the code that changed"),
-            declared("when", &Shape::Text, "a condition; without it always"),
-            declared("unless", &Shape::Text, "a condition under which it is not asked"),
+            key("when", &Shape::Text, "a condition, `risk >= high`; without it always"),
+            key("unless", &Shape::Text, "a condition under which it is not asked"),
             declared(
                 "final",
                 &Shape::Flag,
@@ -159,21 +159,37 @@ pub(crate) const WINDOW: Shape = Shape::Map(&[
     ),
 ]);
 
+/// `backup.to`, when it is a bucket.
+const BUCKET: Shape = Shape::Map(&[
+    key("bucket", &Shape::Text, "the name of the bucket"),
+    key("prefix", &Shape::Text, "what the names of its objects begin with"),
+    key("endpoint", &Shape::Text, "the address of the object store"),
+    key("region", &Shape::Text, "its region"),
+    key("credentials", &Shape::Secret, "its credentials, as a `credential_process` prints them"),
+]);
+
 /// `backup`.
 pub(crate) const COPY: Shape = Shape::Map(&[
-    key("by", &Shape::Word(&["postgres", "sqlite", "files", "exec"]), "by which means"),
+    key("by", &Shape::Word(&["postgres", "mysql", "sqlite", "files", "exec"]), "by which means"),
     key("of", &Shape::Text, "what is copied: an address, or an absolute path"),
     key("run", &COMMAND, "the command that writes the file `TIDEGATE_BACKUP`"),
     key("shell", &Shape::Text, "that command as a shell line"),
     key("restore", &COMMAND, "the command that restores it into the folder `TIDEGATE_SCRATCH`"),
     key("env", &Shape::Named(&Shape::Text), "variables that both see"),
-    key("to", &Shape::Text, "the folder that copies are kept in"),
+    key("to", &Shape::Any(&[Shape::Text, BUCKET]), "the folder or bucket that copies are kept in"),
     key("newer_than", &Shape::Duration, "one that is younger serves as well"),
     key("verify", &Shape::Word(&["restore", "checksum"]), "how it is shown to be good"),
     key("drill_at", &Shape::Text, "the database server on which it is restored for that"),
+    key(
+        "encrypt",
+        &Shape::Map(&[
+            key("to", &Shape::Text, "the public key of age"),
+            key("key", &Shape::Text, "the file of the private key, which a drill needs"),
+        ]),
+        "whom its bytes are encrypted to",
+    ),
     key("keep", &Shape::Duration, "how long it is kept"),
     key("timeout", &Shape::Duration, "making and restoring it each end within this"),
-    declared("encrypted", &Shape::Flag, "whether it must be encrypted"),
 ]);
 
 /// `before.backup`.

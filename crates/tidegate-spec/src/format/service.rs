@@ -53,7 +53,7 @@ pub(crate) static ROOT: &[Key] = &[
     declared("monitors", &MONITORS, "questions that are asked all the time"),
     declared("incident", &INCIDENT, "what happens when it goes wrong"),
     declared("duties", &DUTIES, "what falls due again and again"),
-    declared("checklist", &CHECKLIST, "the boxes of the runbook, each with its proof"),
+    key("checklist", &CHECKLIST, "the boxes of the runbook, each with its proof"),
 ];
 
 const VARIABLE: Shape = Shape::Any(&[

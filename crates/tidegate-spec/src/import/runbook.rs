@@ -505,7 +505,7 @@ fn complete(draft: &mut Draft) {
 }
 
 /// What `check` says of the draft, on no particular day.
-fn checked(draft: &str) -> Vec<crate::diagnostic::Diagnostic> {
+pub(super) fn checked(draft: &str) -> Vec<crate::diagnostic::Diagnostic> {
     let context = Context {
         release: Release {
             version: "v0.0.0".to_owned(),

@@ -19,6 +19,7 @@ mod processes;
 mod reference;
 mod runbooks;
 mod steps;
+mod tools;
 
 use tidegate_core::plan::{Plan, Release};
 use tidegate_spec::{Diagnostics, Parsed, parse};

@@ -66,7 +66,8 @@ fn a_backup_says_of_what_and_never_a_password() {
     let whole = |backup: &str| {
         format!("tidegate: 1\nservice: shop\ndeploy: {{run: [./server]}}\nbackup: {backup}\n")
     };
-    let read_plan = plan(&whole("{by: postgres, of: \"postgres://shop@db/shop\", newer_than: 1h}"));
+    let read_plan =
+        plan(&whole("{by: postgres, of: \"postgres://shop@db/shop\", newer_than: 1h, keep: 90d}"));
     let backup = read_plan.backup.unwrap();
     assert!(read_plan.required.backup && backup.drill, "declared is demanded, and rehearsed");
     for (backup, code) in [
@@ -78,7 +79,18 @@ fn a_backup_says_of_what_and_never_a_password() {
         ("{by: postgres, of: \"postgres://shop:hunter2@db/shop\"}", "TG2035"),
         ("{by: postgres, of: \"postgres://shop@db/shop?password=hunter2\"}", "TG2035"),
         ("{by: exec, run: [x]}", "TG1024"),
-        ("{by: sqlite, of: /x, encrypted: true}", "TG1011"),
+        ("{by: sqlite, of: /x, encrypted: true}", "TG1007"),
+        ("{by: sqlite, of: /x, encrypt: {to: age1x}}", "TG1024"),
+        ("{by: sqlite, of: /x, encrypt: {to: ssh-rsa, key: /k}}", "TG1035"),
+        ("{by: mysql, of: \"mysql://shop:hunter2@db/shop\"}", "TG2035"),
+        ("{by: mysql, of: \"postgres://shop@db/shop\"}", "TG1022"),
+        ("{by: sqlite, of: /x, to: {bucket: copies}}", "TG1008"),
+        (
+            "{by: sqlite, of: /x, to: {bucket: copies, endpoint: \"ftp://x\", region: r, credentials: \"secret://file/s3\"}}",
+            "TG1022",
+        ),
+        ("{by: sqlite, of: /x, keep: 11 years}", "TG1013"),
+        ("{by: sqlite, of: /x, keep: 4000d}", "TG1013"),
         ("{by: sqlite, of: /x, keep: 1s}", "TG1013"),
     ] {
         let found = read(&whole(backup)).err().unwrap_or_default();

@@ -44,13 +44,62 @@
     banner.textContent = `This page is ${Math.round(quiet / 1000)} s old: the server is not heard. It asks again by itself.`;
   }
 
-  document.addEventListener("DOMContentLoaded", () => localTimes(document));
+  // A stream that comes back within seconds however long the server was away: the extension alone
+  // waits twice as long each time, a minute at last.
+  const AGAIN_MS = 2000;
+  class Stream extends EventTarget {
+    constructor(url) {
+      super();
+      this.url = url;
+      this.names = new Set();
+      this.over = false;
+      this.open();
+    }
+
+    open() {
+      const source = new EventSource(this.url);
+      this.source = source;
+      source.onopen = (event) => { if (this.onopen) this.onopen(event); };
+      source.onerror = (event) => {
+        source.close();
+        if (this.over) return;
+        if (this.onerror) this.onerror(event);
+        setTimeout(() => { if (!this.over) this.open(); }, AGAIN_MS);
+      };
+      for (const name of this.names) this.forward(name);
+    }
+
+    forward(name) {
+      this.source.addEventListener(name, (event) => this.dispatchEvent(new MessageEvent(name, { data: event.data })));
+    }
+
+    addEventListener(name, ...rest) {
+      super.addEventListener(name, ...rest);
+      if (this.names.has(name)) return;
+      this.names.add(name);
+      this.forward(name);
+    }
+
+    get readyState() { return this.over ? EventSource.CLOSED : EventSource.CONNECTING; }
+
+    close() {
+      this.over = true;
+      this.source.close();
+    }
+  }
+
+  document.addEventListener("DOMContentLoaded", () => {
+    localTimes(document);
+    if (window.htmx) htmx.createEventSource = (url) => new Stream(url);
+  });
   document.addEventListener("htmx:afterSwap", (event) => localTimes(event.target));
   document.addEventListener("htmx:sseOpen", fresh);
   document.addEventListener("htmx:sseError", () => { cut = true; });
   document.addEventListener("htmx:sseBeforeMessage", fresh);
   document.addEventListener("htmx:sseOpen", (event) => {
     const source = event.detail.source;
+    if (source.watched) return;
+    source.watched = true;
     source.addEventListener("beat", fresh);
     source.addEventListener("end", () => { fresh(); over = true; source.close(); });
   });
@@ -60,7 +109,9 @@
   let before = "";
   document.addEventListener("keydown", (event) => {
     const field = event.target.closest && event.target.closest("input, textarea, select, [contenteditable]");
-    if (field || event.ctrlKey || event.metaKey || event.altKey) return;
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k" && openMenu()) { event.preventDefault(); return; }
+    if (field || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+    if (event.key === "/" && openMenu()) { event.preventDefault(); return; }
     const pair = `${before} ${event.key}`;
     before = event.key === "g" ? "g" : "";
     const go = document.querySelector(`[data-go="${CSS.escape(pair)}"]`) || document.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
@@ -76,4 +127,58 @@
       if (help && help.showModal) help.showModal();
     }
   });
+
+  // The command menu: pages, services, what is in flight; anything else is a search.
+  const menu = document.getElementById("menu");
+  const found = document.getElementById("menu-found");
+  let entries = [];
+
+  function openMenu() {
+    if (!menu || !menu.showModal || menu.open) return Boolean(menu && menu.open);
+    const field = document.getElementById("menu-q");
+    field.value = "";
+    menu.showModal();
+    field.focus();
+    narrow("");
+    fetch("/menu").then((answer) => (answer.ok ? answer.json() : [])).then((known) => { entries = known; narrow(field.value); }).catch(() => {});
+    return true;
+  }
+
+  function narrow(text) {
+    const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+    const fits = entries.filter((entry) => words.every((word) => entry.name.toLowerCase().includes(word)));
+    found.replaceChildren(...fits.slice(0, 12).map((entry) => {
+      const line = document.createElement("li");
+      const link = document.createElement("a");
+      link.href = entry.href;
+      link.textContent = entry.name;
+      const kind = document.createElement("span");
+      kind.className = "quiet small";
+      kind.textContent = entry.kind;
+      link.append(kind);
+      line.append(link);
+      return line;
+    }));
+  }
+
+  if (menu) {
+    for (const key of document.querySelectorAll("[data-menu]")) {
+      key.hidden = false;
+      key.addEventListener("click", openMenu);
+    }
+    document.getElementById("menu-q").addEventListener("input", (event) => narrow(event.target.value));
+    menu.addEventListener("click", (event) => { if (event.target === menu) menu.close(); });
+    menu.addEventListener("keydown", (event) => {
+      const links = [...found.querySelectorAll("a")];
+      const at = links.indexOf(document.activeElement);
+      const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+      if (step && links.length) { event.preventDefault(); (links[at + step] || document.getElementById("menu-q")).focus(); }
+      // A page or a service that fits goes before a search; filters are always a search.
+      if (event.key === "Enter" && at < 0 && links.length && !event.target.value.includes(":")) { event.preventDefault(); links[0].click(); }
+    });
+  }
+  for (const key of document.querySelectorAll("[data-print]")) {
+    key.hidden = false;
+    key.addEventListener("click", () => print());
+  }
 })();

@@ -4,7 +4,7 @@
 mod sheet;
 
 use axum::extract::{Path, State};
-use tidegate_core::approval::{Category, gate};
+use tidegate_core::approval::{Category, VOUCHED_MAX, gate};
 use tidegate_core::digest::Digest;
 use tidegate_core::input::{Approval, Command};
 use tidegate_core::state::State as ServiceState;
@@ -18,6 +18,7 @@ use super::{Api, locate};
 use crate::problem::Problem;
 use crate::view::approval::{Inbox, Item, Sheet};
 use crate::view::request::{self, Accepted};
+use crate::view::trigger::Trigger;
 
 /// Agree to exactly the binding that was seen.
 #[utoipa::path(
@@ -105,10 +106,12 @@ pub(crate) async fn attest(
     Body(asked): Body<request::Attest>,
 ) -> Reply<Accepted> {
     let (item, note, facts) = (asked.item, comment(asked.comment)?, principal.facts.clone());
+    let expires = asked.lasts_ms.map(|lasts| until(api.now(), lasts)).transpose()?;
     give(&api, &principal, &id, asked.key, |deployment| Command::Attest {
         deployment,
         item,
         note,
+        expires,
         facts,
     })
     .await
@@ -189,8 +192,25 @@ pub(crate) async fn inbox(State(api): State<Api>, principal: Principal) -> Reply
     let states = scopes.iter().filter_map(|scope| api.engine().state(scope));
     let mut items: Vec<Item> =
         states.flat_map(|state: std::sync::Arc<ServiceState>| sheet::items(&state, now)).collect();
+    items.extend(api.parts().triggers.shown().into_iter().filter_map(ready));
     items.sort_by_key(|item| (item.until.unwrap_or(jiff::Timestamp::MAX), item.since));
     std::future::ready(Ok(axum::Json(Inbox { who: principal.name.clone(), items }))).await
+}
+
+/// A release that a trigger found, and that somebody is to begin.
+fn ready(trigger: Trigger) -> Option<Item> {
+    let ready = trigger.ready?;
+    Some(Item {
+        kind: "release".to_owned(),
+        deployment: String::new(),
+        service: ready.service,
+        environment: ready.environment,
+        version: ready.version,
+        sentence: trigger.sentence,
+        since: ready.since,
+        until: None,
+        command: ready.command,
+    })
 }
 
 /// How much waits for people.
@@ -199,6 +219,15 @@ pub(crate) fn waiting(api: &Api) -> usize {
     let scopes = api.engine().scopes();
     let states = scopes.iter().filter_map(|scope| api.engine().state(scope));
     states.map(|state| sheet::items(&state, now).len()).sum()
+}
+
+/// When a word that lasts so long counts no more.
+fn until(now: jiff::Timestamp, lasts_ms: u64) -> Result<jiff::Timestamp, Problem> {
+    let lasts = i64::try_from(lasts_ms).map(jiff::SignedDuration::from_millis);
+    let lasts = lasts.ok().filter(|lasts| lasts.is_positive() && *lasts <= VOUCHED_MAX);
+    lasts.and_then(|lasts| now.checked_add(lasts).ok()).ok_or_else(|| {
+        Problem::bad_request(format!("somebody can vouch for at most {VOUCHED_MAX:#}"))
+    })
 }
 
 fn comment(given: Option<String>) -> Result<Option<String>, Problem> {

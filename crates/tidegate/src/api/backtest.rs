@@ -4,6 +4,7 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use tidegate_core::event::{Ending, Event};
+use tidegate_core::ids::Scope;
 use tidegate_core::plan::{Release, Traffic};
 use tidegate_core::state::Reason;
 use tidegate_engine::backtest::{self, Truth, sham};
@@ -42,29 +43,41 @@ pub(crate) async fn run(
 ) -> Reply<Backtested> {
     let (scope, _) = locate::service(&api, &service, place.environment.as_deref())?;
     let traffic = policy(&asked.source, &asked.name, Some(scope.environment.as_str()))?;
+    over(&api, &scope, traffic, asked.trials()).await.map(Json)
+}
+
+/// The recordings of a service under a policy.
+///
+/// # Errors
+/// TG6402 when there is no reading them.
+pub(crate) async fn over(
+    api: &Api,
+    scope: &Scope,
+    traffic: Traffic,
+    trials: sham::Trials,
+) -> Result<Backtested, Problem> {
     let unreadable = |what: String| Problem::new(500, "TG6402", what);
     let names = api.ports().recordings.list().await;
     let names = names.map_err(|failure| unreadable(failure.to_string()))?;
     let mut names: Vec<RecordingName> =
-        names.into_iter().filter(|name| name.scope == scope).collect();
+        names.into_iter().filter(|name| name.scope == *scope).collect();
     // The newest say most of the service as it is.
     let surplus = names.len().saturating_sub(RECORDINGS_MAX);
     names.drain(..surplus);
     let (mut recordings, mut left_out) = (Vec::new(), Vec::new());
     for name in names {
-        match known(&api, &name).await {
+        match known(api, &name).await {
             Ok(Some(found)) => recordings.push(found),
             Ok(None) => {}
             Err(why) => left_out.push(format!("{name}: {why}")),
         }
     }
-    let trials = asked.trials();
     let done = tokio::task::spawn_blocking(move || test(&recordings, &traffic, trials)).await;
     let mut tested = done
         .map_err(|error| unreadable(error.to_string()))?
         .map_err(|error| unreadable(error.to_string()))?;
     tested.left_out = left_out;
-    Ok(Json(tested))
+    Ok(tested)
 }
 
 /// The policy of a file, without a release.

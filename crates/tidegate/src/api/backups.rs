@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use tidegate_core::backup::{BackupRecord, DrillRecord, KeptBackup};
+use jiff::Timestamp;
+use tidegate_core::backup::{self, BackupRecord, DrillRecord, KeptBackup};
 use tidegate_core::ids::Scope;
 use tidegate_core::input::Command;
 use tidegate_core::plan::Backup as Declared;
@@ -16,7 +17,7 @@ use super::reply::Reply;
 use super::services::Where;
 use super::{Api, deployments, locate};
 use crate::problem::Problem;
-use crate::view::backup::{Backup, Backups, Drill, Restored};
+use crate::view::backup::{Backup, Backups, Drill, Recovery, Restored};
 use crate::view::request::{BackupHold, BackupOfService, BackupRestore};
 
 /// The backups and drills of a service.
@@ -36,15 +37,28 @@ pub(crate) async fn list(
     Query(asked): Query<Where>,
 ) -> Reply<Backups> {
     let (scope, state) = locate::service(&api, &service, asked.environment.as_deref())?;
-    Ok(axum::Json(shown(&scope, &state)))
+    Ok(axum::Json(shown(&scope, &state, api.now())))
 }
 
-fn shown(scope: &Scope, state: &ServiceState) -> Backups {
+fn shown(scope: &Scope, state: &ServiceState, now: Timestamp) -> Backups {
     Backups {
         service: scope.service.to_string(),
         environment: scope.environment.to_string(),
+        recovery: recovery(scope, state, now),
         backups: state.backups.iter().rev().map(|kept| view(state, kept)).collect(),
         drills: state.drills.iter().rev().map(drill_view).collect(),
+    }
+}
+
+/// Nothing is measured for a service that declares no copies.
+fn recovery(scope: &Scope, state: &ServiceState, now: Timestamp) -> Recovery {
+    let Ok(declared) = declared(scope, state) else { return Recovery::default() };
+    let measured = backup::Recovery::measured(state, &declared.of, now);
+    Recovery {
+        loss_s: measured.loss.map(|loss| loss.as_secs()),
+        rpo_s: declared.targets.rpo.map(|rpo| rpo.as_secs()),
+        back_s: measured.back_within.map(|back| back.as_secs_f64()),
+        rto_s: declared.targets.rto.map(|rto| rto.as_secs()),
     }
 }
 
@@ -56,11 +70,14 @@ fn view(state: &ServiceState, kept: &KeptBackup) -> Backup {
         by: backup.of.word().to_owned(),
         of: backup.of.words(),
         place: backup.place.clone(),
+        bucket: backup.bucket.as_ref().map(|bucket| bucket.name.clone()),
+        encrypted_to: backup.encrypted_to.clone(),
         bytes: backup.bytes,
         digest: backup.digest.to_string(),
         parts: backup.content.as_ref().map(|content| content.parts),
         rows: backup.content.as_ref().map(|content| content.rows),
         made_at: backup.made_at,
+        log_at: backup.log_at,
         took_ms: backup.took_ms,
         keep_until: backup.keep_until,
         held: kept.held.clone(),
@@ -244,7 +261,7 @@ pub(crate) async fn hold(
     let (scope, _) = locate::service(&api, &service, asked.environment.as_deref())?;
     let command = Command::HoldBackup { id, held: asked.held, reason: asked.reason };
     let state = change(&api, &principal, &scope, asked.key, command).await?;
-    Ok(axum::Json(shown(&scope, &state)))
+    Ok(axum::Json(shown(&scope, &state, api.now())))
 }
 
 async fn change(

@@ -58,7 +58,8 @@ pub(crate) async fn show(
     Ok(axum::Json(calendar(&api, &scope, &state, days)))
 }
 
-fn calendar(api: &Api, scope: &Scope, state: &ServiceState, days: u16) -> Calendar {
+/// The calendar of one service.
+pub(crate) fn calendar(api: &Api, scope: &Scope, state: &ServiceState, days: u16) -> Calendar {
     let now = api.now();
     let until = now.checked_add(SignedDuration::from_hours(i64::from(days) * 24)).unwrap_or(now);
     let plan = newest(state);
@@ -88,7 +89,8 @@ fn calendar(api: &Api, scope: &Scope, state: &ServiceState, days: u16) -> Calend
     }
 }
 
-fn newest(state: &ServiceState) -> Option<&Plan> {
+/// The plan of the newest deployment.
+pub(crate) fn newest(state: &ServiceState) -> Option<&Plan> {
     let current = state.current.as_ref().map(|current| current.plan.as_ref());
     current.or_else(|| state.history.last().map(|ended| ended.plan.as_ref()))
 }

@@ -39,17 +39,27 @@ pub(crate) struct Course {
 /// # Errors
 /// Those of the journal.
 pub(crate) async fn read(api: &Api, row: &DeploymentRow) -> Result<Course, Problem> {
-    let mut course = Course {
-        state: State::default(),
-        notes: BTreeMap::new(),
-        verdict: None,
-        end: None,
-        seq: row.first_seq,
-    };
-    for recorded in events(api, row, row.first_seq.saturating_sub(1)).await? {
-        course.take(&recorded);
-    }
+    let mut course = Course::of(row);
+    follow(api, row, &mut course).await?;
     Ok(course)
+}
+
+/// Reads on, and folds what came since.
+///
+/// # Errors
+/// Those of the journal.
+pub(crate) async fn follow(
+    api: &Api,
+    row: &DeploymentRow,
+    course: &mut Course,
+) -> Result<(), Problem> {
+    // Behind the end stand the events of the next one.
+    if course.end.is_none() {
+        for recorded in events(api, row, course.seq).await? {
+            course.take(&recorded);
+        }
+    }
+    Ok(())
 }
 
 /// The events of a deployment after a sequence, oldest first, at most [`EVENTS_MAX`].
@@ -94,6 +104,17 @@ pub(crate) fn is_end(event: &Event, row: &DeploymentRow) -> bool {
 }
 
 impl Course {
+    /// Nothing is read yet.
+    pub(crate) fn of(row: &DeploymentRow) -> Self {
+        Self {
+            state: State::default(),
+            notes: BTreeMap::new(),
+            verdict: None,
+            end: None,
+            seq: row.first_seq.saturating_sub(1),
+        }
+    }
+
     fn take(&mut self, recorded: &Recorded) {
         self.seq = recorded.seq;
         let phase = self.state.current.as_ref().map(|deployment| deployment.phase);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tidegate_core::event::{DeploymentKind, Ending};
 use tidegate_core::ids::{PartName, SlotName};
 use tidegate_core::plan::{HoldEnd, Metric, Part as PlanPart, Rule, Traffic};
@@ -14,8 +14,8 @@ use tidegate_core::waiting::{Waiting, sentence, waiting_on};
 use tidegate_core::weight::Split;
 use tidegate_engine::Live;
 
-use super::calls;
 use super::course::Course;
+use super::{ahead, calls};
 use crate::exit::Exit;
 use crate::view;
 
@@ -77,6 +77,8 @@ pub(crate) fn deployment(
             by: back.by.to_string(),
         }),
         rollback: readiness(whole, current, end.is_some(), now),
+        ends_at: if end.is_none() { ahead::ends_at(current, now) } else { None },
+        window: if end.is_none() { ahead::window(whole, current, now) } else { None },
         exposed: live.map(|live| live.exposed),
         calls: if end.is_none() { calls::now(whole) } else { Vec::new() },
         seq: course.seq.max(state.map_or(0, |state| state.seq)),
@@ -182,6 +184,7 @@ fn steps(deployment: &Deployment) -> view::Steps {
         weights_bp: traffic.steps.iter().map(|weight| weight.bp()).collect(),
         converged_at: deployment.converged_at,
         dwell_ms: i64::try_from(traffic.dwell.as_millis()).unwrap_or(i64::MAX),
+        watch_ms: i64::try_from(deployment.plan.bake.watch.as_millis()).unwrap_or(i64::MAX),
     }
 }
 
@@ -477,6 +480,7 @@ fn readiness(
     ended: bool,
     now: Timestamp,
 ) -> view::Readiness {
+    let measured = ahead::measured(state);
     let (word, sentence) = if ended {
         ("none", "not in flight; `tidegate rollback --list` shows what can come back".to_owned())
     } else if deployment.is_first() {
@@ -492,14 +496,21 @@ fn readiness(
                 .is_some_and(SlotState::ready)
         });
         if hot {
-            ("hot", "the previous revision runs: about a second".to_owned())
+            let last = measured
+                .first()
+                .map(|last| crate::text::span(SignedDuration::from_millis(last.safe_ms)));
+            let takes = last.map_or_else(
+                || "about a second".to_owned(),
+                |last| format!("{last} when it was last measured"),
+            );
+            ("hot", format!("the previous revision runs: {takes}"))
         } else {
             ("cold", "the previous revision is started first".to_owned())
         }
     };
     let underway = ended || deployment.going_back.is_some();
     let calls = if underway { Vec::new() } else { calls::of_rollback(state, now) };
-    view::Readiness { word: word.to_owned(), sentence, calls }
+    view::Readiness { word: word.to_owned(), sentence, calls, measured }
 }
 
 /// A deployment that waits for its turn.
@@ -534,6 +545,7 @@ pub(crate) fn queued(state: &State, now: Timestamp) -> Option<view::Deployment> 
             weights_bp: plan.traffic.steps.iter().map(|weight| weight.bp()).collect(),
             converged_at: None,
             dwell_ms: i64::try_from(plan.traffic.dwell.as_millis()).unwrap_or(i64::MAX),
+            watch_ms: i64::try_from(plan.bake.watch.as_millis()).unwrap_or(i64::MAX),
         },
         phases: Vec::new(),
         parts: Vec::new(),
@@ -547,7 +559,10 @@ pub(crate) fn queued(state: &State, now: Timestamp) -> Option<view::Deployment> 
             word: "none".to_owned(),
             sentence: "nothing was changed yet".to_owned(),
             calls: Vec::new(),
+            measured: Vec::new(),
         },
+        ends_at: None,
+        window: None,
         exposed: None,
         calls: Vec::new(),
         seq: state.seq,

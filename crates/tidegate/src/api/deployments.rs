@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use jiff::{Timestamp, Zoned};
 use serde::Deserialize;
 use tidegate_core::event::Ending;
-use tidegate_core::ids::{DeploymentId, Scope};
+use tidegate_core::ids::{Actor, DeploymentId, Scope};
 use tidegate_core::input::Command;
 use tidegate_core::plan::{Plan, Release};
 use tidegate_engine::ports::DeploymentRow;
@@ -18,7 +18,7 @@ use super::body::{Body, Query};
 use super::locate::Located;
 use super::principal::Principal;
 use super::reply::Reply;
-use super::{Api, changes, course, depict, locate, verdicts};
+use super::{Api, changes, course, depict, layers, locate, verdicts};
 use crate::problem::Problem;
 use crate::view::{self, request};
 
@@ -50,14 +50,28 @@ pub(crate) async fn create(
     principal: Principal,
     Body(asked): Body<request::Deploy>,
 ) -> Reply<request::Accepted> {
+    begin(&api, asked, principal.actor()).await.map(axum::Json)
+}
+
+/// The service that a release is for, as the file in its commit says.
+pub(crate) async fn scope_of_release(api: &Api, asked: &request::Deploy) -> Result<Scope, Problem> {
+    read_plan(api, asked, Purpose::Deploy).await.map(|parsed| parsed.plan.scope)
+}
+
+/// Begins a deployment, or finds the one that was begun with the same key.
+pub(crate) async fn begin(
+    api: &Api,
+    asked: request::Deploy,
+    actor: Actor,
+) -> Result<request::Accepted, Problem> {
     check_key(asked.key.as_deref())?;
     check_repository(&asked.repository)?;
-    let Parsed { mut plan, notes, unserved: _ } = read_plan(&api, &asked, Purpose::Deploy).await?;
-    changes::read(&api, &mut plan).await?;
+    let Parsed { mut plan, notes, .. } = read_plan(api, &asked, Purpose::Deploy).await?;
+    changes::read(api, &mut plan).await?;
     let scope = plan.scope.clone();
     let notes = notes.iter().map(ToString::to_string).collect();
-    let accepted = |id: DeploymentId, version: String, seq: u64, repeated: bool| {
-        axum::Json(request::Accepted {
+    let accepted =
+        |id: DeploymentId, version: String, seq: u64, repeated: bool| request::Accepted {
             id: id.to_string(),
             service: scope.service.to_string(),
             environment: scope.environment.to_string(),
@@ -65,14 +79,13 @@ pub(crate) async fn create(
             seq,
             repeated,
             notes,
-        })
-    };
+        };
     if let Some(key) = &asked.key
-        && let Some(row) = begun_with(&api, &scope, key).await?
+        && let Some(row) = begun_with(api, &scope, key).await?
     {
         return Ok(accepted(row.deployment, row.version, row.first_seq, true));
     }
-    let id = new_id(&api).await?;
+    let id = new_id(api).await?;
     let version = plan.release.version.clone();
     let command = Command::Deploy {
         deployment: id.clone(),
@@ -81,15 +94,16 @@ pub(crate) async fn create(
         despite_quarantine: asked.despite_quarantine,
     };
     let key = asked.key.clone();
-    let receipt = api.engine().command(&scope, principal.actor(), asked.key, command).await?;
+    let by = actor.to_string();
+    let receipt = api.engine().command(&scope, actor, asked.key, command).await?;
     // Two requests with one key at the same moment: the one that came second changed nothing.
     if let Some(key) = key
         && api.ports().journal.find(&id).await?.is_none()
-        && let Some(row) = begun_with(&api, &scope, &key).await?
+        && let Some(row) = begun_with(api, &scope, &key).await?
     {
         return Ok(accepted(row.deployment, row.version, row.first_seq, true));
     }
-    tracing::info!(%scope, deployment = %id, %version, by = %principal.name, "deployment accepted");
+    tracing::info!(%scope, deployment = %id, %version, by, "deployment accepted");
     Ok(accepted(id, version, receipt.seq, false))
 }
 
@@ -158,12 +172,14 @@ pub(super) async fn read_plan(
         today: Some(Zoned::now().date()),
         purpose,
     };
-    tidegate_spec::read_with(source, &asked.config, &context)
-        .map_err(|found| Problem::of_diagnostics(&asked.config, found))
+    let mut parsed = tidegate_spec::read_with(source, &asked.config, &context)
+        .map_err(|found| Problem::of_diagnostics(&asked.config, found))?;
+    layers::apply(api, &mut parsed.plan).await?;
+    Ok(parsed)
 }
 
 /// A file of the commit, at most as large as a configuration.
-async fn committed(
+pub(super) async fn committed(
     api: &Api,
     repository: &str,
     commit: &str,
@@ -174,7 +190,7 @@ async fn committed(
 }
 
 /// The files that a configuration uses, from the same commit and the directory it lies in.
-async fn used(
+pub(super) async fn used(
     api: &Api,
     asked: &request::Deploy,
     commit: &str,
@@ -203,7 +219,7 @@ async fn used(
 /// The deployment that a command with this key began.
 async fn begun_with(api: &Api, scope: &Scope, key: &str) -> Result<Option<DeploymentRow>, Problem> {
     let journal = &api.ports().journal;
-    for row in journal.deployments(Some(scope), KEY_ROWS).await? {
+    for row in journal.deployments(Some(scope), None, KEY_ROWS).await? {
         let first = journal.read(scope, row.first_seq.saturating_sub(1), 1).await?;
         if first.first().is_some_and(|recorded| recorded.key.as_deref() == Some(key)) {
             return Ok(Some(row));
@@ -249,12 +265,14 @@ pub(crate) struct Narrowed {
     environment: Option<String>,
     /// At most so many, 20 by default.
     limit: Option<u32>,
+    /// Only those that began before this one did: `next` of the page before.
+    before: Option<String>,
 }
 
 impl Narrowed {
     /// The newest of all.
     pub(crate) fn newest(limit: u32) -> Self {
-        Self { service: None, environment: None, limit: Some(limit) }
+        Self { service: None, environment: None, limit: Some(limit), before: None }
     }
 
     /// The newest of a service.
@@ -263,6 +281,7 @@ impl Narrowed {
             service: Some(service.to_owned()),
             environment: Some(environment.to_owned()),
             limit: Some(limit),
+            before: None,
         }
     }
 }
@@ -273,7 +292,10 @@ impl Narrowed {
     path = "/v1/deployments",
     tag = "deployments",
     params(Narrowed),
-    responses((status = 200, body = view::Rows))
+    responses(
+        (status = 200, body = view::Rows),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    )
 )]
 pub(crate) async fn list(
     State(api): State<Api>,
@@ -284,24 +306,36 @@ pub(crate) async fn list(
         asked.service.as_deref().is_none_or(|name| scope.service.as_str() == name)
             && asked.environment.as_deref().is_none_or(|name| scope.environment.as_str() == name)
     };
+    let before = match asked.before.as_deref() {
+        Some(id) => Some(locate::begun(&api, id).await?.deployment),
+        None => None,
+    };
+    let before = before.as_ref();
     let narrowed = asked.service.is_some() || asked.environment.is_some();
     let mut rows = Vec::new();
     if narrowed {
         for scope in api.engine().scopes().iter().filter(|scope| fits(scope)) {
-            rows.extend(api.ports().journal.deployments(Some(scope), limit).await?);
+            rows.extend(api.ports().journal.deployments(Some(scope), before, limit).await?);
         }
         rows.sort_by_key(|row| std::cmp::Reverse(row.started_at));
         rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     } else {
-        rows = api.ports().journal.deployments(None, limit).await?;
+        rows = api.ports().journal.deployments(None, before, limit).await?;
     }
     let now = api.now();
-    let mut lines: Vec<view::Row> = queued_rows(&api, fits, now);
+    let full = rows.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
+    let next = rows.last().filter(|_| full).map(|row| row.deployment.to_string());
+    // What waits for its turn has not begun: it stands before all that did, once.
+    let mut lines = if before.is_none() { queued_rows(&api, fits, now) } else { Vec::new() };
     lines.extend(rows.into_iter().map(|row| line(&api, row, now)));
-    Ok(axum::Json(view::Rows { deployments: lines }))
+    Ok(axum::Json(view::Rows { deployments: lines, next }))
 }
 
-fn queued_rows(api: &Api, fits: impl Fn(&Scope) -> bool, now: Timestamp) -> Vec<view::Row> {
+pub(super) fn queued_rows(
+    api: &Api,
+    fits: impl Fn(&Scope) -> bool,
+    now: Timestamp,
+) -> Vec<view::Row> {
     let scopes = api.engine().scopes();
     let queued = scopes.iter().filter(|scope| fits(scope)).filter_map(|scope| {
         let shown = depict::queued(api.engine().state(scope)?.as_ref(), now)?;
@@ -320,7 +354,8 @@ fn queued_rows(api: &Api, fits: impl Fn(&Scope) -> bool, now: Timestamp) -> Vec<
     queued.collect()
 }
 
-fn line(api: &Api, row: DeploymentRow, now: Timestamp) -> view::Row {
+/// A deployment as one line of a list.
+pub(crate) fn line(api: &Api, row: DeploymentRow, now: Timestamp) -> view::Row {
     let state = api.engine().state(&row.scope);
     let in_flight = state
         .as_ref()
@@ -367,28 +402,38 @@ pub(crate) async fn show(
     State(api): State<Api>,
     Path(id): Path<String>,
 ) -> Reply<view::Deployment> {
-    let now = api.now();
     let shown = match locate::deployment(&api, &id).await? {
-        Located::Queued(_, state) => depict::queued(&state, now),
-        Located::Begun(row) => {
-            let course = course::read(&api, &row).await?;
-            let state = api.engine().state(&row.scope);
-            let live = api.engine().live(&row.scope);
-            let shown = depict::deployment(&course, state.as_deref(), live.as_ref(), now);
-            match shown {
-                // The judge of a deployment that ended is gone; what it heard is on record.
-                Some(shown) if shown.exposed.is_none() => {
-                    let exposed = verdicts::exposed(&api, &row, &course).await?;
-                    Some(view::Deployment { exposed, ..shown })
-                }
-                shown => shown,
-            }
+        Located::Queued(_, state) => {
+            depict::queued(&state, api.now()).ok_or_else(|| no_beginning(&id))?
         }
+        Located::Begun(row) => of_course(&api, &row, &course::read(&api, &row).await?).await?,
     };
-    let shown = shown.ok_or_else(|| {
-        Problem::new(500, "TG9101", format!("the events of {id} do not begin with its start"))
-            .safe("traffic is as it was")
-            .help("`tidegate doctor` verifies the journal")
-    })?;
     Ok(axum::Json(shown))
+}
+
+/// A deployment as its events and its service's state have it.
+///
+/// # Errors
+/// TG9101 when its events do not begin with its start, TG6402 when its recording is unreadable.
+pub(crate) async fn of_course(
+    api: &Api,
+    row: &DeploymentRow,
+    course: &course::Course,
+) -> Result<view::Deployment, Problem> {
+    let state = api.engine().state(&row.scope);
+    let live = api.engine().live(&row.scope);
+    let shown = depict::deployment(course, state.as_deref(), live.as_ref(), api.now())
+        .ok_or_else(|| no_beginning(row.deployment.as_str()))?;
+    if shown.exposed.is_some() {
+        return Ok(shown);
+    }
+    // The judge of a deployment that ended is gone; what it heard is on record.
+    let exposed = verdicts::exposed(api, row, course).await?;
+    Ok(view::Deployment { exposed, ..shown })
+}
+
+fn no_beginning(id: &str) -> Problem {
+    Problem::new(500, "TG9101", format!("the events of {id} do not begin with its start"))
+        .safe("traffic is as it was")
+        .help("`tidegate doctor` verifies the journal")
 }

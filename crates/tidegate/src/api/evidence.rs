@@ -118,7 +118,7 @@ fn check_name(name: &str) -> Result<(), Problem> {
     )))
 }
 
-fn report(kept: &Kept) -> Report {
+pub(crate) fn report(kept: &Kept) -> Report {
     let evidence = &kept.evidence;
     Report {
         digest: evidence.digest.to_string(),

@@ -4,15 +4,17 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use jiff::Timestamp;
 use tidegate_core::effect;
 use tidegate_core::gate::{self, GateResult};
 use tidegate_core::input::Command;
+use tidegate_core::plan::Plan;
 use tidegate_core::state::State as ServiceState;
 
 use super::body::Body;
 use super::principal::Principal;
 use super::reply::Reply;
-use super::{Api, calendar, deployments};
+use super::{Api, calendar, changes, deployments};
 use crate::problem::Problem;
 use crate::view::evidence::{Gate, Gates, Waived};
 use crate::view::request;
@@ -32,7 +34,9 @@ pub(crate) async fn weigh(
     State(api): State<Api>,
     Body(asked): Body<request::Release>,
 ) -> Reply<Gates> {
-    let plan = Arc::new(deployments::plan_of(&api, &asked).await?);
+    let mut plan = deployments::plan_of(&api, &asked).await?;
+    changes::decide(&api, &mut plan).await?;
+    let plan = Arc::new(plan);
     let state = api.engine().state(&plan.scope);
     let state = state.unwrap_or_else(|| Arc::new(ServiceState::default()));
     let question = effect::question(&state, &plan);
@@ -86,10 +90,31 @@ pub(crate) async fn waive(
     deployments::check_key(asked.key.as_deref())?;
     let request::Waive { release, gate, reason, lasts_ms, key } = asked;
     let plan = deployments::plan_of(&api, &release).await?;
+    let lasts = i64::try_from(lasts_ms).map(jiff::SignedDuration::from_millis);
+    let until = lasts.ok().and_then(|lasts| api.now().checked_add(lasts).ok());
+    let Some(until) = until else {
+        return Err(Problem::bad_request("a waiver lasts at most 30 days"));
+    };
+    set_aside(&api, &principal, &plan, &gate, reason, until, key).await.map(axum::Json)
+}
+
+/// Sets a gate of a plan aside.
+///
+/// # Errors
+/// TG7046 when the plan has no such gate, or what the core says against it.
+pub(crate) async fn set_aside(
+    api: &Api,
+    principal: &Principal,
+    plan: &Plan,
+    gate: &str,
+    reason: String,
+    until: Timestamp,
+    key: Option<String>,
+) -> Result<Waived, Problem> {
     let known = plan.gates.iter().any(|known| known.name == gate);
-    if !known && !calendar::is_waivable(&gate) {
+    if !known && !calendar::is_waivable(gate) {
         let known: Vec<&str> = plan.gates.iter().map(|gate| gate.name.as_str()).collect();
-        let name = crate::text::plain(&gate);
+        let name = crate::text::plain(gate);
         let there = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
         return Err(Problem::not_found(
             "TG7046",
@@ -97,14 +122,9 @@ pub(crate) async fn waive(
         )
         .safe("nothing was changed"));
     }
-    let lasts = i64::try_from(lasts_ms).map(jiff::SignedDuration::from_millis);
-    let until = lasts.ok().and_then(|lasts| api.now().checked_add(lasts).ok());
-    let Some(until) = until else {
-        return Err(Problem::bad_request("a waiver lasts at most 30 days"));
-    };
     let (version, commit) = (plan.release.version.clone(), plan.release.commit.clone());
     let command = Command::Waive {
-        gate: gate.clone(),
+        gate: gate.to_owned(),
         version: version.clone(),
         commit: commit.clone(),
         reason,
@@ -112,12 +132,12 @@ pub(crate) async fn waive(
     };
     api.engine().command(&plan.scope, principal.actor(), key, command).await?;
     tracing::info!(scope = %plan.scope, %gate, %version, by = %principal.name, "gate waived");
-    Ok(axum::Json(Waived {
+    Ok(Waived {
         service: plan.scope.service.to_string(),
         environment: plan.scope.environment.to_string(),
-        gate,
+        gate: gate.to_owned(),
         version,
         commit,
         until,
-    }))
+    })
 }

@@ -1,19 +1,36 @@
 //! What a deployment would do: everything is read, nothing is begun.
 //! Must never write to the journal, build, or ask an instance.
 
+mod calls;
+mod delta;
+mod exposure;
+
+use std::sync::Arc;
+
 use axum::extract::State;
-use jiff::Timestamp;
+use tidegate_core::approval::gate::live_commit;
 use tidegate_core::digest::Digest;
+use tidegate_core::effect;
+use tidegate_core::gate::{self, GateResult};
+use tidegate_core::layer::Added;
 use tidegate_core::plan::{KeepPrevious, Plan};
-use tidegate_core::weight::WHOLE_BP;
-use tidegate_spec::{Parsed, Purpose};
+use tidegate_core::risk;
+use tidegate_core::state::State as ServiceState;
+use tidegate_core::window::door;
+use tidegate_engine::foresee::{self, Foreseen as Course};
+use tidegate_spec::{Diagnostic, Parsed, Purpose};
 
 use super::body::Body;
 use super::reply::Reply;
-use super::{Api, deployments, services};
+use super::{Api, changes, deployments, gates, services};
 use crate::problem::Problem;
-use crate::view::plan::{Foreseeable, Foreseen, Step};
+use crate::view::calendar::Door;
+use crate::view::plan::{
+    Foreseeable, Foreseen, LayerAdded, Measured, Rate, Risk, RiskReason, Step, WayBack,
+};
 use crate::view::request;
+use delta::Compared;
+pub(super) use delta::upgrades;
 
 /// What a deployment of a tag would do.
 #[utoipa::path(
@@ -31,7 +48,7 @@ pub(crate) async fn create(
     State(api): State<Api>,
     Body(asked): Body<request::Foresee>,
 ) -> Reply<Foreseen> {
-    let rate = asked.requests_per_second.filter(|rate| rate.is_finite() && *rate >= 0.0);
+    let given = asked.requests_per_second;
     let deploy = request::Deploy {
         repository: asked.repository,
         version: asked.version,
@@ -43,56 +60,150 @@ pub(crate) async fn create(
         variables: asked.variables,
     };
     deployments::check_repository(&deploy.repository)?;
-    let Parsed { plan, notes, unserved } =
-        deployments::read_plan(&api, &deploy, Purpose::Check).await?;
-    let state = api.engine().state(&plan.scope);
-    let declared = tidegate_spec::canonical(&plan)
+    let mut parsed = deployments::read_plan(&api, &deploy, Purpose::Check).await?;
+    changes::decide(&api, &mut parsed.plan).await?;
+    let declared = tidegate_spec::canonical(&parsed.plan)
         .map_err(|error| Problem::new(500, "TG7023", error.to_string()))?;
-    let (steps, ends_at) = steps(&plan, rate, api.now());
+    let state = api.engine().state(&parsed.plan.scope);
+    let state = state.unwrap_or_else(|| Arc::new(ServiceState::default()));
+    let compared = match live_commit(&state).map(str::to_owned) {
+        Some(base) => Some(delta::compare(&api, &deploy, &parsed.plan, &state, &base).await?),
+        None => None,
+    };
+    let rate = exposure::rate(&api, &parsed.plan, given, parsed.load).await;
+    let declared = Digest::of(&declared).as_str().to_owned();
+    Ok(axum::Json(told(&api, &state, parsed, declared, compared, rate).await))
+}
+
+/// All of it put together.
+async fn told(
+    api: &Api,
+    state: &ServiceState,
+    parsed: Parsed,
+    declared: String,
+    compared: Option<Compared>,
+    rate: Option<Rate>,
+) -> Foreseen {
+    let Parsed { plan, notes, unserved, .. } = parsed;
+    let plan = Arc::new(plan);
+    let now = api.now();
+    let question = effect::question(state, &plan);
+    let found = tidegate_engine::look_up(api.ports(), &question).await;
+    let results = gate::weigh_all(&question, &found, &state.waivers, now);
+    let known = risk::Known {
+        plan: &plan,
+        state,
+        versions: &question.versions,
+        now,
+        paths: compared.as_ref().map(|compared| compared.paths.as_slice()),
+        upgrades: compared.as_ref().map(|c| c.upgrades.as_slice()).unwrap_or_default(),
+    };
+    let risk = risk::assess(&known);
+    let course = foresee::foresee(state, &plan, now);
     let open = notes.iter().any(|found| matches!(found.code.as_str(), "TG1038" | "TG2023"));
-    Ok(axum::Json(Foreseen {
+    let (feasibility, diagnostics) = notes.into_iter().partition(Diagnostic::is_feasibility);
+    let live = services::live_version(state);
+    let steps = course.as_ref().map(|course| steps(course, rate.as_ref())).unwrap_or_default();
+    Foreseen {
         service: plan.scope.service.to_string(),
         environment: plan.scope.environment.to_string(),
         version: plan.release.version.clone(),
         commit: plan.release.commit.clone(),
-        declared: Digest::of(&declared).as_str().to_owned(),
-        live: state.as_ref().and_then(|state| services::live_version(state)),
-        in_flight: state
-            .as_ref()
-            .and_then(|state| state.current.as_ref())
-            .map(|current| current.id.to_string()),
+        declared,
+        binding: binding(api, state, &plan),
+        in_flight: state.current.as_ref().map(|current| current.id.to_string()),
         deployable: unserved.is_empty() && !open,
+        refused: course.as_ref().err().map(ToString::to_string),
         unserved: unserved.into_iter().map(|unserved| unserved.path).collect(),
+        door: Door::of(door(state, &plan, now)),
+        gates_sentence: gates_sentence(&results),
+        gates: results.iter().map(gates::shown).collect(),
+        layers: plan.layers.iter().map(shown_layer).collect(),
+        risk: shown_risk(risk),
+        change: compared.map(|compared| compared.delta).map(|mut delta| {
+            delta.infrastructure = delta::infrastructure(&found);
+            delta
+        }),
         phases: phases(&plan),
+        rate,
         steps,
-        ends_at,
-        diagnostics: notes,
-    }))
+        ends_at: course.as_ref().map_or(now, |course| course.ends_at),
+        calls: course.as_ref().map(|course| calls::shown(&course.calls)).unwrap_or_default(),
+        rollback: WayBack {
+            to: live.clone(),
+            calls: course.as_ref().map(|course| calls::shown(&course.back)).unwrap_or_default(),
+            measured: measured(state),
+        },
+        live,
+        feasibility,
+        diagnostics,
+    }
 }
 
-/// The steps with their times, from now on, and the end of the watch.
-fn steps(plan: &Plan, rate: Option<f64>, now: Timestamp) -> (Vec<Step>, Timestamp) {
-    let mut from = now;
-    let mut steps = Vec::with_capacity(plan.traffic.steps.len());
-    for weight in &plan.traffic.steps {
-        let share = f64::from(weight.bp()) / f64::from(WHOLE_BP);
-        // At 100 % the watch takes the place of the dwell.
-        let lasts = if weight.bp() == WHOLE_BP { plan.bake.watch } else { plan.traffic.dwell };
-        let to = from.checked_add(lasts).unwrap_or(from);
-        let exposed = rate.map(|rate| rate * share * lasts.as_secs_f64());
-        steps.push(Step {
-            percent: share * 100.0,
-            from,
-            to,
+/// D, when the same commit was built here before: its artifact is known then.
+fn binding(api: &Api, state: &ServiceState, plan: &Plan) -> Option<String> {
+    let same = |ended: &&tidegate_core::state::Ended| {
+        ended.plan.release.commit == plan.release.commit && ended.plan.build == plan.build
+    };
+    let built =
+        state.history.iter().rev().filter(same).find_map(|ended| ended.artifact.as_ref())?;
+    Some(api.ports().bind.bind(plan, built).binding.to_string())
+}
+
+fn gates_sentence(results: &[GateResult]) -> String {
+    if results.is_empty() {
+        return "not required: the file declares no gates".to_owned();
+    }
+    let (outcome, sentence) = gate::combine(results);
+    format!("{}: {sentence}", outcome.word())
+}
+
+fn shown_layer(added: &Added) -> LayerAdded {
+    LayerAdded {
+        layer: added.layer.word().to_owned(),
+        from: added.from.clone(),
+        adds: added.lines(),
+    }
+}
+
+fn shown_risk(risk: risk::Risk) -> Risk {
+    let reasons = risk.reasons.into_iter();
+    let reasons = reasons
+        .map(|reason| RiskReason { level: reason.level.word().to_owned(), what: reason.what });
+    Risk { level: risk.level.word().to_owned(), reasons: reasons.collect() }
+}
+
+/// How long the newest rollback here took.
+fn measured(state: &ServiceState) -> Option<Measured> {
+    state.history.iter().rev().find_map(|ended| {
+        let began = ended.went_back_at?;
+        Some(Measured {
+            deployment: ended.deployment.to_string(),
+            at: began,
+            seconds: ended.ended_at.duration_since(began).as_secs_f64(),
+        })
+    })
+}
+
+/// The steps with their times, from when it may begin, and the requests that meet the candidate.
+fn steps(course: &Course, rate: Option<&Rate>) -> Vec<Step> {
+    let steps = course.shares.iter().map(|share| {
+        let part = f64::from(share.weight.bp()) / f64::from(tidegate_core::weight::WHOLE_BP);
+        let lasts = share.to.duration_since(share.from).as_secs_f64();
+        let exposed = rate.map(|rate| rate.per_second * part * lasts);
+        Step {
+            percent: part * 100.0,
+            from: share.from,
+            to: share.to,
             // A count of requests is far below the largest that is exact.
             exposed: exposed.map(|exposed| format!("{exposed:.0}").parse().unwrap_or(u64::MAX)),
-        });
-        from = to;
-    }
-    (steps, from)
+        }
+    });
+    steps.collect()
 }
 
-fn phases(plan: &Plan) -> Vec<Foreseeable> {
+/// What happens in each phase.
+pub(crate) fn phases(plan: &Plan) -> Vec<Foreseeable> {
     let required = |wanted: bool, what: &str| {
         if wanted { what.to_owned() } else { "not required".to_owned() }
     };

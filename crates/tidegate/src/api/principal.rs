@@ -135,7 +135,7 @@ pub(crate) enum Needs {
 }
 
 /// Every route with what it needs. A route that is not here is denied.
-pub(crate) const ROUTES: [(&str, &str, Needs); 68] = [
+pub(crate) const ROUTES: &[(&str, &str, Needs)] = &[
     ("GET", "/v1/openapi.json", Needs::Nothing),
     ("GET", "/v1/errors/{code}", Needs::Nothing),
     ("GET", "/healthz", Needs::Nothing),
@@ -152,6 +152,7 @@ pub(crate) const ROUTES: [(&str, &str, Needs); 68] = [
     ("GET", "/v1/deployments/{id}/events", Needs::Right(Act::Read)),
     ("GET", "/v1/deployments/{id}/logs", Needs::Right(Act::Read)),
     ("GET", "/v1/deployments/{id}/approvals", Needs::Right(Act::Read)),
+    ("GET", "/v1/deployments/{id}/checklist", Needs::Right(Act::Read)),
     ("GET", "/v1/inbox", Needs::Right(Act::Read)),
     ("GET", "/v1/services", Needs::Right(Act::Read)),
     ("GET", "/v1/services/{service}/slots", Needs::Right(Act::Read)),
@@ -180,6 +181,13 @@ pub(crate) const ROUTES: [(&str, &str, Needs); 68] = [
     ("POST", "/v1/services/{service}/freezes", Needs::AtTheAppend),
     ("POST", "/v1/services/{service}/thaw", Needs::AtTheAppend),
     ("GET", "/v1/journal/verify", Needs::Right(Act::Audit)),
+    ("GET", "/v1/journal/entries", Needs::Right(Act::Audit)),
+    ("GET", "/v1/search", Needs::Right(Act::Read)),
+    ("GET", "/v1/insights", Needs::Right(Act::Read)),
+    ("GET", "/v1/deployments/{id}/report", Needs::Right(Act::Read)),
+    ("POST", "/v1/hooks/{name}", Needs::Nothing),
+    ("GET", "/v1/triggers", Needs::Right(Act::Read)),
+    ("POST", "/v1/triggers/{name}/look", Needs::Right(Act::Ask)),
     ("GET", "/v1/audit", Needs::Right(Act::Audit)),
     ("GET", "/v1/audit/checkpoint", Needs::Right(Act::Audit)),
     ("GET", "/v1/audit/root", Needs::Right(Act::Audit)),
@@ -187,6 +195,7 @@ pub(crate) const ROUTES: [(&str, &str, Needs); 68] = [
     ("POST", "/v1/services/{service}/probes", Needs::Right(Act::Ask)),
     ("POST", "/v1/services/{service}/suites", Needs::Right(Act::Ask)),
     ("POST", "/v1/server/stop", Needs::Right(Act::Serve)),
+    ("POST", "/v1/server/gc", Needs::Right(Act::Serve)),
     ("GET", "/v1/people", Needs::Right(Act::People)),
     ("POST", "/v1/people/{name}", Needs::Right(Act::People)),
     ("POST", "/v1/people/{name}/invite", Needs::Right(Act::People)),
@@ -433,7 +442,7 @@ mod tests {
                 described.insert((method, path.clone()));
             }
         }
-        for (method, path, _) in ROUTES {
+        for &(method, path, _) in ROUTES {
             assert!(described.contains(&(method.to_owned(), path.to_owned())), "{method} {path}");
         }
         assert_eq!(needs_of("GET", "/v1/nowhere"), None);
@@ -444,7 +453,7 @@ mod tests {
     fn every_route_is_walked_with_every_role() {
         let machine = Grant { acts: Act::ALL.into_iter().collect(), ..Grant::default() };
         let (mut allowed, mut denied) = (0, 0);
-        for (method, path, needs) in ROUTES {
+        for &(method, path, needs) in ROUTES {
             let Needs::Right(act) = needs else { continue };
             for role in Role::ALL {
                 let grant =

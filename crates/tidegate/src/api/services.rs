@@ -63,7 +63,7 @@ fn service_view(scope: &Scope, state: &ServiceState, now: Timestamp) -> Service 
 }
 
 /// The version that users meet.
-pub(super) fn live_version(state: &ServiceState) -> Option<String> {
+pub(crate) fn live_version(state: &ServiceState) -> Option<String> {
     state.parts.values().find_map(|part| {
         let slot = part.slots.get(part.live.as_ref()?)?;
         Some(slot.want.as_ref()?.revision.version.clone())

@@ -181,7 +181,11 @@ fn summary(report: &Report, elsewhere: bool) -> Vec<String> {
 fn sham_lines(shams: &Shams) -> Vec<String> {
     let rate = share(&shams.false_rollbacks);
     let mut lines =
-        vec![format!("measured false-rollback rate of this policy: {rate}, shams of {}", shams.of)];
+        vec![format!("measured false-rollback rate of this policy: {rate}, shams of requests")];
+    if let Some(rate) = &shams.false_rollbacks_of_instances {
+        let rate = share(rate);
+        lines.push(format!("the same with half of live's instances as candidate: {rate}"));
+    }
     for found in &shams.detection {
         let median = match (found.median_s, found.median_failed) {
             (Some(seconds), Some(failed)) => {

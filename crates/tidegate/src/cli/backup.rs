@@ -1,12 +1,14 @@
 //! `tidegate backup` and `tidegate drill`: copies of a service's data, and rehearsals with them.
 //! Must never restore without being told where.
 
+use jiff::{SignedDuration, Unit};
+
 use crate::cli::session::{Named, Session};
 use crate::client::encode;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::terminal::{Style, Terminal, styled};
-use crate::view::backup::{Backup, Backups, Drill, Restored};
+use crate::view::backup::{Backup, Backups, Drill, Recovery, Restored};
 use crate::view::request::{BackupHold, BackupOfService, BackupRestore};
 
 /// The verbs of backups.
@@ -63,7 +65,13 @@ pub(crate) async fn run(session: &Session, verb: &Verb) -> Result<Exit, Failure>
             let made = session.change::<_, Backup>(&here.path(""), &asked).await?;
             made.map_or(Ok(Exit::Done), |made| print(session, std::slice::from_ref(&made)))
         }
-        Verb::List => print(session, &here.list(session).await?.backups),
+        Verb::List => {
+            let found = here.list(session).await?;
+            if !session.terminal.is_json() {
+                recovery(session, &found.recovery)?;
+            }
+            print(session, &found.backups)
+        }
         Verb::Verify { id } => {
             let path = here.path(&format!("/{}/verify", encode(id)));
             let found: Backup = session.client.post(&path, &here.asked()).await?;
@@ -163,9 +171,10 @@ fn print(session: &Session, backups: &[Backup]) -> Result<Exit, Failure> {
         session.terminal.line(&format!("{id} {} {} of {made}", backup.by, backup.of))?;
         let short = backup.digest.get(..12).unwrap_or(&backup.digest);
         let rows = backup.rows.map(|rows| format!(", {rows} rows")).unwrap_or_default();
+        let sealed = if backup.encrypted_to.is_some() { ", encrypted" } else { "" };
         let held = backup.held.as_ref().map(|why| format!(", held: {why}")).unwrap_or_default();
         session.terminal.line(&format!(
-            "    {} bytes, {short}{rows}, in {} ms, kept until {until}{held}",
+            "    {} bytes, {short}{sealed}{rows}, in {} ms, kept until {until}{held}",
             backup.bytes, backup.took_ms
         ))?;
         if let Some(drill) = &backup.drill {
@@ -173,6 +182,27 @@ fn print(session: &Session, backups: &[Backup]) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::Done)
+}
+
+/// What recovery would reach now, beside what it must.
+fn recovery(session: &Session, recovery: &Recovery) -> Result<(), Failure> {
+    let seconds = SignedDuration::from_secs;
+    let loss = recovery.loss_s.map(|loss| (seconds(loss), recovery.rpo_s));
+    let back = recovery.back_s.and_then(|back| SignedDuration::try_from_secs_f64(back).ok());
+    let back = back.map(|back| (back, recovery.rto_s));
+    for (what, measured) in [("would be lost", loss), ("until the data is back", back)] {
+        let Some((time, target)) = measured else { continue };
+        let shown = time.round(Unit::Millisecond).unwrap_or(time);
+        let of = target.map(seconds);
+        let beside = of.map(|of| format!(" of {of:#} that may be")).unwrap_or_default();
+        let missed = of.is_some_and(|of| time > of);
+        let (icon, plain, style) =
+            if missed { ("✗", "x", Style::Bad) } else { ("✓", "+", Style::Good) };
+        let icon = if session.terminal.unicode() { icon } else { plain };
+        let icon = styled(style, icon);
+        session.terminal.line(&format!("{icon} {shown:#} {what}{beside}"))?;
+    }
+    Ok(())
 }
 
 fn print_drills(session: &Session, drills: &[Drill]) -> Result<(), Failure> {

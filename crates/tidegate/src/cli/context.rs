@@ -2,13 +2,14 @@
 //! Must never hold a token: those have a file of their own.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::cli::session::Session;
 use crate::client::Door;
+use crate::durable;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::terminal::{Style, styled};
@@ -151,27 +152,15 @@ fn file() -> Option<PathBuf> {
 }
 
 fn read(path: &Path) -> Result<Contexts, Failure> {
-    let broken = |what: String| {
+    let broken = |what: &io::Error| {
         Failure::new(Exit::Usage, "TG7018", format!("{}: {what}", path.display()))
             .safe("nothing was asked")
             .help("mend or remove the file; it holds names of servers and nothing else")
     };
-    match std::fs::read(path) {
-        Ok(bytes) if bytes.len() <= FILE_BYTES_MAX => {
-            serde_json::from_slice(&bytes).map_err(|error| broken(error.to_string()))
-        }
-        Ok(_) => Err(broken("it is longer than 64 KiB".to_owned())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Contexts::default()),
-        Err(error) => Err(broken(error.to_string())),
-    }
+    durable::read(path, FILE_BYTES_MAX).map_err(|error| broken(&error))
 }
 
 fn write(path: &Path, known: &Contexts) -> io::Result<()> {
-    let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    std::fs::create_dir_all(folder)?;
-    let mut beside = tempfile::NamedTempFile::new_in(folder)?;
-    beside.write_all(&serde_json::to_vec_pretty(known).map_err(io::Error::other)?)?;
-    beside.as_file().sync_all()?;
-    beside.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+    durable::replace(path, &serde_json::to_vec_pretty(known).map_err(io::Error::other)?)
 }

@@ -1,7 +1,10 @@
 //! `tidegate doctor`: named checks of this machine, the server and the configuration; each that
-//! fails is followed by the exact next command. Must never pass what it could not look at.
+//! fails is followed by the exact next command. With `--fix` it does what is safe to do: rights of
+//! files, and a server that should run. Must never pass what it could not look at, nor mend
+//! anything that a person has to decide.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
@@ -13,6 +16,7 @@ use crate::cli::session::Session;
 use crate::cli::{check, project};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::server::background;
 use crate::state_dir::Error as StateDirError;
 use crate::terminal::{Style, styled};
 use crate::view::service::{Server, Verified};
@@ -24,9 +28,46 @@ const CLOCK_SECONDS_MAX: i64 = 5;
 const PROXY_ASKED_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// Arguments of the verb: none.
+/// What is for the owner alone, file by file, below the state directory.
+const SECRETS: [&str; 6] =
+    ["audit.key", "people.json", "server.yaml", "journal.sqlite", "proxy/cohort.key", "server.log"];
+
+/// Arguments of the verb.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Mend what is safe to mend: rights of files, and a server that should run and does not
+    #[arg(long)]
+    fix: bool,
+}
+
+/// What `--fix` may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Fix {
+    /// Take rights away from others.
+    Rights(PathBuf, u32),
+    /// Start the server beside this command.
+    Server,
+}
+
+impl Fix {
+    fn words(&self) -> String {
+        match self {
+            Self::Rights(path, mode) => format!("chmod {mode:o} {}", path.display()),
+            Self::Server => "start the server".to_owned(),
+        }
+    }
+
+    async fn apply(&self, session: &Session) -> Result<(), Failure> {
+        match self {
+            Self::Rights(path, mode) => {
+                let rights = std::fs::Permissions::from_mode(*mode);
+                std::fs::set_permissions(path, rights)
+                    .map_err(|error| Failure::local(format!("{}: {error}", path.display())))
+            }
+            Self::Server => background::start(&session.dir, &session.client).await.map(drop),
+        }
+    }
+}
 
 /// One check.
 #[derive(Debug, Serialize)]
@@ -40,39 +81,76 @@ struct Finding {
     /// What to type next.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
+    /// What `--fix` would do.
+    #[serde(skip)]
+    fixes: Vec<Fix>,
 }
 
 impl Finding {
     fn pass(name: &'static str, what: impl Into<String>) -> Self {
-        Self { name, result: "pass", what: what.into(), next: None }
+        Self { name, result: "pass", what: what.into(), next: None, fixes: Vec::new() }
     }
 
     fn fail(name: &'static str, what: impl Into<String>, next: impl Into<String>) -> Self {
-        Self { name, result: "fail", what: what.into(), next: Some(next.into()) }
+        Self { name, result: "fail", what: what.into(), next: Some(next.into()), fixes: Vec::new() }
+    }
+
+    fn with(mut self, fixes: impl IntoIterator<Item = Fix>) -> Self {
+        self.fixes.extend(fixes);
+        self
     }
 
     fn skipped(name: &'static str, what: impl Into<String>) -> Self {
-        Self { name, result: "skipped", what: what.into(), next: None }
+        Self { name, result: "skipped", what: what.into(), next: None, fixes: Vec::new() }
     }
 }
 
 /// Runs the verb: 0 when nothing failed, else 1.
 ///
 /// # Errors
-/// [`Failure`] when stdout cannot be written.
-pub(crate) async fn run(session: &Session, _args: &Args) -> Result<Exit, Failure> {
-    let mut findings = vec![state_dir(session), git(), proc()];
-    findings.extend(configuration(session));
-    findings.extend(server(session).await);
+/// [`Failure`] when stdout cannot be written, or something cannot be mended.
+pub(crate) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure> {
+    let mut findings = look(session).await;
+    let mut fixed = Vec::new();
+    if args.fix {
+        for fix in findings.iter().flat_map(|finding| &finding.fixes) {
+            if !session.globals.dry_run {
+                fix.apply(session).await?;
+            }
+            fixed.push(fix.words());
+        }
+        if !fixed.is_empty() && !session.globals.dry_run {
+            findings = look(session).await;
+        }
+    }
     let failed = findings.iter().filter(|finding| finding.result == "fail").count();
     if session.terminal.is_json() {
-        session.terminal.json(&serde_json::json!({ "checks": findings, "failed": failed }))?;
+        session
+            .terminal
+            .json(&serde_json::json!({ "checks": findings, "failed": failed, "fixed": fixed }))?;
     } else {
         for finding in &findings {
             print(session, finding)?;
         }
+        let word = if session.globals.dry_run { "would fix" } else { "fixed  " };
+        for done in &fixed {
+            session.terminal.line(&format!("{} {done}", styled(Style::Good, word)))?;
+        }
     }
     Ok(if failed == 0 { Exit::Done } else { Exit::Unexpected })
+}
+
+/// Looks at everything.
+async fn look(session: &Session) -> Vec<Finding> {
+    let mut findings = vec![state_dir(session), secrets(session), git(), proc()];
+    findings.extend(configuration(session));
+    findings.extend(server(session).await);
+    findings
+}
+
+/// Everything that was found, for whoever is asked for help.
+pub(crate) async fn report(session: &Session) -> serde_json::Value {
+    serde_json::to_value(look(session).await).unwrap_or_default()
 }
 
 fn print(session: &Session, finding: &Finding) -> Result<(), Failure> {
@@ -105,9 +183,35 @@ fn state_dir(session: &Session) -> Finding {
             Finding::skipped(NAME, format!("{path} does not exist yet: the server makes it"))
         }
         Err(error @ StateDirError::TooOpen { .. }) => {
-            Finding::fail(NAME, error.to_string(), format!("chmod 700 {path}"))
+            let fix = Fix::Rights(session.dir.path().to_owned(), 0o700);
+            Finding::fail(NAME, error.to_string(), format!("chmod 700 {path}")).with([fix])
         }
         Err(error) => Finding::fail(NAME, error.to_string(), "tidegate --state-dir OTHER doctor"),
+    }
+}
+
+/// Files that others must not read: the directory shuts them out, and so does each file.
+fn secrets(session: &Session) -> Finding {
+    const NAME: &str = "secrets";
+    let mut open = Vec::new();
+    let mut seen = 0;
+    for name in SECRETS {
+        let path = session.dir.path().join(name);
+        let Ok(found) = std::fs::metadata(&path) else { continue };
+        seen += 1;
+        if found.permissions().mode() & 0o077 != 0 {
+            open.push(path);
+        }
+    }
+    match open.first() {
+        _ if seen == 0 => Finding::skipped(NAME, "there are none yet"),
+        None => Finding::pass(NAME, format!("{seen} files, for you alone")),
+        Some(first) => Finding::fail(
+            NAME,
+            format!("{} files are open to others, {} among them", open.len(), first.display()),
+            "tidegate doctor --fix",
+        )
+        .with(open.iter().map(|path| Fix::Rights(path.clone(), 0o600))),
     }
 }
 
@@ -201,8 +305,11 @@ async fn server(session: &Session) -> Vec<Finding> {
             } else {
                 "none runs: `tidegate deploy` starts one, or `tidegate server run`"
             };
+            // Where a journal is, a server should run; nobody else starts it.
+            let should_run = session.dir.path().join("journal.sqlite").exists();
+            let fixes = should_run.then_some(Fix::Server);
             return vec![
-                Finding::skipped("server", why),
+                Finding::skipped("server", why).with(fixes),
                 Finding::skipped("proxy", "it is the server that knows"),
                 Finding::skipped("journal", "it is the server that knows"),
             ];

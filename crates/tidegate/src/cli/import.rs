@@ -5,7 +5,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use tidegate_spec::{How, Imported};
+use tidegate_spec::{How, Imported, Tool};
 
 use crate::cli::project;
 use crate::cli::session::Session;
@@ -33,6 +33,16 @@ pub(crate) struct Args {
 enum Kind {
     /// A runbook in Markdown: boxes, tables, limits, pictures, scripts.
     Runbook,
+    /// An Argo Rollout, with its AnalysisTemplates.
+    ArgoRollout,
+    /// A Flagger Canary.
+    Flagger,
+    /// Kamal's deploy.yml.
+    Kamal,
+    /// Alert rules of Prometheus, which Alertmanager sends.
+    Alerts,
+    /// An OpenSLO objective.
+    Openslo,
 }
 
 /// Runs the verb.
@@ -45,6 +55,11 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<Exit, Failure> {
     let name = project::name_of(&args.file);
     let imported = match args.kind {
         Kind::Runbook => tidegate_spec::runbook(&text, &name),
+        Kind::ArgoRollout => tidegate_spec::tool(Tool::ArgoRollout, &text, &name),
+        Kind::Flagger => tidegate_spec::tool(Tool::Flagger, &text, &name),
+        Kind::Kamal => tidegate_spec::tool(Tool::Kamal, &text, &name),
+        Kind::Alerts => tidegate_spec::tool(Tool::Alerts, &text, &name),
+        Kind::Openslo => tidegate_spec::tool(Tool::Openslo, &text, &name),
     };
     if let Some(file) = &args.write {
         write_new(file, &imported.draft)?;

@@ -2,6 +2,7 @@
 //! Must never show less than asked without saying so.
 
 use crate::cli::session::{Session, rows_path};
+use crate::client::encode;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::terminal::{cut_columns, styled};
@@ -19,6 +20,9 @@ pub(crate) struct Args {
     /// Of every service, not only of the one here
     #[arg(short, long)]
     all: bool,
+    /// Only those that began before this one did
+    #[arg(long, value_name = "DEPLOYMENT")]
+    before: Option<String>,
 }
 
 /// Runs the verb.
@@ -31,7 +35,9 @@ pub(crate) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
         Some(named) => (Some(named.service.as_str()), named.environment.as_deref()),
         None => (None, session.globals.environment.as_deref()),
     };
-    let rows: Rows = session.client.get(&rows_path(service, environment, args.limit)).await?;
+    let before = args.before.as_deref().map(|id| format!("&before={}", encode(id)));
+    let path = rows_path(service, environment, args.limit) + &before.unwrap_or_default();
+    let rows: Rows = session.client.get(&path).await?;
     if session.terminal.is_json() {
         session.terminal.json(&rows)?;
         return Ok(Exit::Done);
@@ -45,6 +51,9 @@ pub(crate) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
         let line = line(session, row);
         let line = if session.terminal.is_screen() { cut_columns(&line, width) } else { line };
         session.terminal.line(&line)?;
+    }
+    if let Some(next) = &rows.next {
+        session.terminal.say(&format!("there may be more: `tidegate list --before {next}`"));
     }
     Ok(Exit::Done)
 }

@@ -2,7 +2,7 @@
 //! Must never stop the applications or the proxy.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tidegate_drivers::recordings;
@@ -65,6 +65,17 @@ pub(crate) struct Run {
     ticks_mib: u32,
 }
 
+impl Run {
+    /// How much of what the judge heard is kept.
+    fn kept(&self, state_dir: &Path) -> recordings::Config {
+        recordings::Config {
+            state_dir: state_dir.to_owned(),
+            kept_for: Duration::from_secs(u64::from(self.ticks_days) * 24 * 3_600),
+            bytes_max: u64::from(self.ticks_mib) << 20,
+        }
+    }
+}
+
 /// Runs the verb.
 ///
 /// # Errors
@@ -83,11 +94,7 @@ pub(crate) async fn run(session: &Session, verb: &Verb) -> Result<Exit, Failure>
             }
             let mut settings = Settings::read(args.settings.as_deref(), &session.dir)?;
             settings.listen = args.listen.or(settings.listen);
-            let kept = recordings::Config {
-                state_dir: session.dir.path().to_owned(),
-                kept_for: Duration::from_secs(u64::from(args.ticks_days) * 24 * 3_600),
-                bytes_max: u64::from(args.ticks_mib) << 20,
-            };
+            let kept = args.kept(session.dir.path());
             let terminal = (!args.detached).then_some(&session.terminal);
             server::run(session.dir.clone(), settings, kept, terminal).await?;
             Ok(Exit::Done)
@@ -163,4 +170,79 @@ fn alive(pid: u32) -> bool {
     // The name before the state is in brackets and may hold anything.
     let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
     !matches!(state, Some('Z' | 'X') | None)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::time::SystemTime;
+
+    use clap::Parser;
+    use tidegate_core::ids::{DeploymentId, EnvironmentName, PartName, Scope, ServiceName};
+    use tidegate_drivers::recordings::RecordingFiles;
+    use tidegate_engine::ports::{RecordingName, Recordings as _};
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        run: Run,
+    }
+
+    fn kept(flags: &[&str], state_dir: &Path) -> recordings::Config {
+        let line = Line::try_parse_from(["run"].iter().chain(flags)).unwrap();
+        line.run.kept(state_dir)
+    }
+
+    fn name(deployment: &str) -> RecordingName {
+        RecordingName {
+            scope: Scope {
+                service: ServiceName::new("shop").unwrap(),
+                environment: EnvironmentName::new("production").unwrap(),
+            },
+            deployment: DeploymentId::new(deployment).unwrap(),
+            part: PartName::new("web").unwrap(),
+        }
+    }
+
+    /// Recordings of so many MiB each, the first of them the oldest, and what is left of them when
+    /// the next deployment begins.
+    async fn left(flags: &[&str], days_old: [u64; 3], mib: u64) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let files = RecordingFiles::new(kept(flags, dir.path()));
+        for (at, days) in days_old.iter().enumerate() {
+            files.create(&name(&format!("d-{at}")), b"x").await.unwrap();
+            let path = dir.path().join(format!("recordings/shop/production/d-{at}@web.ticks"));
+            let file = File::options().write(true).open(path).unwrap();
+            file.set_len(mib << 20).unwrap();
+            let age = Duration::from_secs(days * 24 * 3_600 + 60);
+            file.set_modified(SystemTime::now() - age).unwrap();
+        }
+        files.create(&name("d-new"), b"x").await.unwrap();
+        let names = fs::read_dir(dir.path().join("recordings/shop/production")).unwrap();
+        let mut names: Vec<String> = names
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().replace("@web.ticks", ""))
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[tokio::test]
+    async fn what_the_judge_heard_is_kept_as_long_and_as_much_as_the_flags_say() {
+        // Nothing was said: 90 days and a GiB.
+        assert_eq!(left(&[], [90, 89, 1], 1).await, ["d-1", "d-2", "d-new"]);
+        assert_eq!(left(&["--ticks-days", "7"], [8, 7, 6], 1).await, ["d-2", "d-new"]);
+        let plenty = ["--ticks-mib", "64"];
+        assert_eq!(left(&plenty, [3, 2, 1], 20).await, ["d-0", "d-1", "d-2", "d-new"]);
+        assert_eq!(left(&["--ticks-mib", "16"], [3, 2, 1], 12).await, ["d-2", "d-new"]);
+    }
+
+    #[test]
+    fn a_retention_that_keeps_nothing_is_refused() {
+        for wrong in [["--ticks-days", "0"], ["--ticks-days", "3651"], ["--ticks-mib", "15"]] {
+            let said = Line::try_parse_from(["run"].iter().chain(&wrong)).unwrap_err();
+            assert!(said.to_string().contains(wrong[0]), "{said}");
+        }
+    }
 }

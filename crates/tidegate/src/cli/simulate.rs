@@ -1,15 +1,17 @@
 //! `tidegate simulate [SCENARIO]`: this configuration against one fault, on a virtual clock.
 //! Must never touch a server, a slot or a split: the world is made up, the decisions are not.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use jiff::SignedDuration;
 use serde::Serialize;
 use tidegate_core::plan::{Plan, Release};
 use tidegate_engine::simulate::{self, Course, SCENARIOS, Scenario, Setting, Users};
+use tidegate_spec::{Context, Parsed, Purpose};
 
 use crate::api::Narrator;
-use crate::cli::project;
+use crate::cli::project::{self, Loaded};
 use crate::cli::session::Session;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -56,6 +58,8 @@ struct Simulated {
     about: String,
     /// Always true: nothing of this happened.
     simulated: bool,
+    /// Keys that nobody carries out: the simulation answered for them, `deploy` refuses them.
+    answered_for: Vec<String>,
     ending: Option<String>,
     why: Option<String>,
     /// Seconds of the virtual clock.
@@ -83,11 +87,7 @@ pub(crate) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
     }
     let setting = setting(args)?;
     let file = project::config(session.globals.config.as_deref()).ok_or_else(project::no_config)?;
-    let bytes = project::read(&file)?;
-    let name = file.display().to_string();
-    let source = tidegate_spec::decode(&bytes, &name)
-        .map_err(|found| Failure::new(Exit::ConfigInvalid, "TG7031", found.to_string()))?;
-    let plan = plan(source, &name, session.globals.environment.as_deref())?;
+    let Parsed { plan, unserved, .. } = read(&file, session.globals.environment.as_deref())?;
     // Minutes of numbers: the terminal's signals are answered meanwhile.
     let work = tokio::task::spawn_blocking(move || {
         simulate::simulate(&plan, &setting).map(|course| (course, plan, setting))
@@ -100,7 +100,8 @@ pub(crate) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
         let drawn = picture::svg(&course, &plan, &setting.scenario);
         std::fs::write(file, drawn).map_err(Failure::local)?;
     }
-    let run = simulated(&course, &setting.scenario);
+    let mut run = simulated(&course, &setting.scenario);
+    run.answered_for = unserved.into_iter().map(|unserved| unserved.path).collect();
     if terminal.is_json() {
         terminal.json(&run)?;
         return Ok(Exit::Done);
@@ -139,19 +140,50 @@ fn setting(args: &Args) -> Result<Setting, Failure> {
     Ok(Setting { scenario, users, seed: args.seed })
 }
 
+/// A file and all that it uses, for a release that does not exist.
+///
+/// # Errors
+/// TG7005 when it cannot be read, TG7031 with the findings when it has errors.
+fn read(file: &Path, environment: Option<&str>) -> Result<Parsed, Failure> {
+    let Loaded { name, bytes, files } = project::load(file)?;
+    let source = tidegate_spec::decode(&bytes, &name).map_err(|found| refused(&found))?;
+    let context = Context { environment, files: &files, ..context() };
+    tidegate_spec::read_with(source, &name, &context).map_err(|found| refused(&found))
+}
+
 /// The plan of a file for a release that does not exist.
 ///
 /// # Errors
 /// TG7031 with the findings when the file has errors.
 pub(crate) fn plan(source: &str, name: &str, environment: Option<&str>) -> Result<Plan, Failure> {
-    let release =
-        Release { version: "next".to_owned(), repository: ".".to_owned(), commit: "0".repeat(40) };
-    let parsed = tidegate_spec::parse(source, name, release, environment);
-    parsed.map(|parsed| parsed.plan).map_err(|found| {
-        Failure::new(Exit::ConfigInvalid, "TG7031", found.to_string())
-            .safe("nothing was run and nothing was changed")
-            .help("`tidegate check` says everything that is wrong with it")
-    })
+    let files = BTreeMap::new();
+    let context = Context { environment, files: &files, purpose: Purpose::Deploy, ..context() };
+    let parsed = tidegate_spec::read_with(source, name, &context);
+    parsed.map(|parsed| parsed.plan).map_err(|found| refused(&found))
+}
+
+/// What a file is read with when nothing is deployed.
+fn context() -> Context<'static> {
+    static NOTHING: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    static NO_VALUES: BTreeMap<String, String> = BTreeMap::new();
+    Context {
+        release: Release {
+            version: "next".to_owned(),
+            repository: ".".to_owned(),
+            commit: "0".repeat(40),
+        },
+        environment: None,
+        files: &NOTHING,
+        variables: &NO_VALUES,
+        today: None,
+        purpose: Purpose::Check,
+    }
+}
+
+fn refused(found: &tidegate_spec::Diagnostics) -> Failure {
+    Failure::new(Exit::ConfigInvalid, "TG7031", found.to_string())
+        .safe("nothing was run and nothing was changed")
+        .help("`tidegate check` says everything that is wrong with it")
 }
 
 fn stuck(what: &str) -> Failure {
@@ -171,6 +203,7 @@ fn simulated(course: &Course, scenario: &Scenario) -> Simulated {
         scenario: scenario.name.to_owned(),
         about: scenario.about.to_owned(),
         simulated: true,
+        answered_for: Vec::new(),
         ending: course.ending.as_ref().map(|(ending, ..)| ending.words().to_owned()),
         why: course.ending.as_ref().map(|(_, why, _)| why.clone()),
         took_s: course.ending.as_ref().map(|(.., at)| seconds(*at)),
@@ -198,6 +231,12 @@ fn summary(run: &Simulated) -> Vec<String> {
         ),
         None => format!("the new version served {served} requests and failed {failed}"),
     });
+    if !run.answered_for.is_empty() {
+        lines.push(format!(
+            "the simulation answered for what nobody carries out, and `deploy` refuses: {}",
+            run.answered_for.join(", ")
+        ));
+    }
     lines
 }
 

@@ -1,12 +1,12 @@
 //! `tidegate window`: when a deployment may begin, also as a calendar that others can read.
 //! Must never say that it is open while a freeze is on.
 
-use icalendar::{Calendar as Ical, Component, Event};
 use jiff::Timestamp;
 
 use crate::cli::session::{Session, service_path};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::ical;
 use crate::terminal::{Style, Terminal, styled};
 use crate::view::calendar::{Calendar, Freeze};
 
@@ -36,7 +36,9 @@ pub(crate) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
         session.client.get(&format!("{path}{joint}days={}", args.days)).await?;
     let terminal = &session.terminal;
     if args.ics {
-        terminal.raw(ical(&calendar, Timestamp::now()).as_bytes())?;
+        let name = format!("Deployments of {} in {}", calendar.service, calendar.environment);
+        let text = ical::of(&name, &[calendar], Timestamp::now());
+        terminal.raw(text.as_bytes())?;
         return Ok(Exit::Done);
     }
     if terminal.is_json() {
@@ -84,30 +86,4 @@ pub(crate) fn frozen(freeze: &Freeze, terminal: &Terminal) -> String {
         freeze.by,
         freeze.reason
     )
-}
-
-/// The calendar as RFC 5545 has it, in UTC.
-fn ical(calendar: &Calendar, now: Timestamp) -> String {
-    let utc = |at: Timestamp| at.strftime("%Y%m%dT%H%M%SZ").to_string();
-    let scope = format!("{}.{}", calendar.service, calendar.environment);
-    let mut out = Ical::new();
-    out.name(&format!("Deployments of {} in {}", calendar.service, calendar.environment));
-    let mut event = |kind: &str, from: Timestamp, to: Timestamp, words: &str| {
-        let uid = format!("{kind}-{}@{scope}.tidegate", utc(from));
-        let event = Event::with_uid(&uid)
-            .summary(words)
-            .add_property("DTSTAMP", utc(now))
-            .add_property("DTSTART", utc(from))
-            .add_property("DTEND", utc(to))
-            .done();
-        out.push(event);
-    };
-    for open in &calendar.openings {
-        event("open", open.from, open.to, &format!("{scope}: deployments may begin"));
-    }
-    for freeze in &calendar.freezes {
-        let words = format!("{scope}: freeze {}: {}", freeze.name, freeze.reason);
-        event("freeze", freeze.from, freeze.until, &words);
-    }
-    out.done().to_string()
 }

@@ -2,10 +2,11 @@
 //! own in `TIDEGATE_TOKEN`. Must never be read by another user, nor printed.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Door;
+use crate::durable;
 use crate::failure::Failure;
 
 /// Longest file that is read, in bytes: a token has 64.
@@ -47,23 +48,10 @@ pub(crate) fn folder() -> Option<PathBuf> {
 }
 
 fn read(path: &Path) -> io::Result<BTreeMap<String, String>> {
-    match std::fs::read(path) {
-        Ok(bytes) if bytes.len() <= FILE_BYTES_MAX => {
-            serde_json::from_slice(&bytes).map_err(io::Error::other)
-        }
-        Ok(_) => Err(io::Error::other("the file of credentials is too long")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
-        Err(error) => Err(error),
-    }
+    durable::read(path, FILE_BYTES_MAX)
 }
 
 fn write(path: &Path, all: &BTreeMap<String, String>) -> io::Result<()> {
-    let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    std::fs::create_dir_all(folder)?;
-    // Such a file has mode 0600 from its beginning.
-    let mut beside = tempfile::NamedTempFile::new_in(folder)?;
-    beside.write_all(&serde_json::to_vec(all).map_err(io::Error::other)?)?;
-    beside.as_file().sync_all()?;
-    beside.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+    durable::replace(path, &serde_json::to_vec(all).map_err(io::Error::other)?)
 }

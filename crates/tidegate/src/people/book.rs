@@ -2,14 +2,16 @@
 //! Must never hold a password, a code or a token that could be used: hashes and TOTP secrets only.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tidegate_core::digest::Digest;
 use tidegate_core::rights::{Act, Role};
+
+use crate::durable;
 
 /// Most accounts; past it an identity provider is the better place.
 pub(super) const ACCOUNTS_MAX: usize = 5_000;
@@ -136,12 +138,6 @@ impl Book {
 
     /// Replaces the file: written beside it, made durable, renamed, and the folder made durable.
     pub(super) fn write(&self, path: &Path) -> io::Result<()> {
-        let folder = path.parent().ok_or_else(|| io::Error::other("the book has no folder"))?;
-        // Such a file has mode 0600 from its beginning.
-        let mut beside = tempfile::NamedTempFile::new_in(folder)?;
-        beside.write_all(&serde_json::to_vec(self).map_err(io::Error::other)?)?;
-        beside.as_file().sync_all()?;
-        beside.persist(path).map_err(|error| error.error)?;
-        File::open(folder)?.sync_all()
+        durable::replace(path, &serde_json::to_vec(self).map_err(io::Error::other)?)
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use tidegate_audit::note::{Checkpoint, Signer};
 use tidegate_engine::ports::{Anchor, JournalError, Trail, TreeHead};
@@ -90,9 +91,10 @@ impl Anchors {
     /// TG6202 when a place has a checkpoint that this journal did not grow from: it was cut,
     /// rewritten, or restored from an older copy. A place that does not answer is asked later.
     pub(crate) async fn compare(&mut self) -> Result<(), Failure> {
-        for number in 0..self.places.len() {
-            let compared = timeout(START_WAIT, self.compare_one(number)).await;
-            match compared.unwrap_or_else(|_late| Found::Unknown("it does not answer".to_owned())) {
+        let asked =
+            (0..self.places.len()).map(|number| timeout(START_WAIT, self.compare_one(number)));
+        for (number, found) in join_all(asked).await.into_iter().enumerate() {
+            match found.unwrap_or_else(|_late| Found::Unknown("it does not answer".to_owned())) {
                 Found::Ours => self.is_compared(number),
                 Found::Unknown(why) => self.note(number, why),
                 Found::Other(what) => {
@@ -206,7 +208,7 @@ enum Found {
 ///
 /// # Errors
 /// Those of the journal.
-pub(crate) async fn grew_from(trail: &dyn Trail, kept: &Checkpoint) -> Result<bool, JournalError> {
+async fn grew_from(trail: &dyn Trail, kept: &Checkpoint) -> Result<bool, JournalError> {
     let proofs = trail.prove(kept.size, &BTreeSet::new()).await?;
     Ok(proofs.is_some_and(|proofs| proofs.head.root == kept.root))
 }

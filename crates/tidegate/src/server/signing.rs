@@ -2,12 +2,13 @@
 //! Must never be readable by others, and never be replaced: what it signed would be worth nothing.
 
 use std::fs::OpenOptions;
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::io::{ErrorKind, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use tidegate_audit::note::Signer;
 
+use crate::durable;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::state_dir::StateDir;
@@ -42,12 +43,7 @@ pub(crate) fn signer(dir: &StateDir) -> Result<Signer, Failure> {
 /// Writes a new key and makes it durable before it signs anything.
 fn make(path: &Path) -> Result<Vec<u8>, Failure> {
     let key = Signer::generate().map_err(|error| refused(path, &error.to_string()))?;
-    let written = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        file.write_all(&key)?;
-        file.sync_all()
-    };
-    written().map_err(|error| refused(path, &error.to_string()))?;
+    durable::place(path, &key).map_err(|error| refused(path, &error.to_string()))?;
     Ok(key)
 }
 

@@ -31,7 +31,7 @@ impl Visitor {
     /// What a page shows around its own words.
     pub(crate) fn shell(&self, title: &'static str) -> Shell {
         let viewer = self.principal.as_ref().map(|principal| principal.name.clone());
-        Shell { title, viewer, form_token: self.form_token.clone(), waiting: 0 }
+        Shell { title, viewer, form_token: self.form_token.clone(), waiting: 0, pages: Vec::new() }
     }
 }
 
@@ -62,6 +62,20 @@ impl Viewer {
     /// Whether they may do something, to show or to leave out a button. The append decides.
     pub(crate) fn may(&self, api: &Api, act: Act) -> bool {
         api.ports().people.grant(&self.principal.actor()).allows(act, None)
+    }
+}
+
+impl Viewer {
+    /// Refuses who may not do that.
+    ///
+    /// # Errors
+    /// TG7012.
+    pub(crate) fn needs(&self, api: &Api, act: Act) -> Result<(), Refusal> {
+        if self.may(api, act) {
+            return Ok(());
+        }
+        let what = format!("{} has no role that may {}", self.principal.name, act.word());
+        Err(Refusal(Problem::new(403, "TG7012", what).safe("nothing was changed")))
     }
 }
 

@@ -155,9 +155,9 @@ pub(crate) struct Inbox {
 /// One thing that waits.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Item {
-    /// `approval`, `attestation`, `condition` or `review`.
+    /// `approval`, `attestation`, `condition`, `review`, or `release` for one that can begin.
     pub(crate) kind: String,
-    /// The deployment.
+    /// The deployment; empty for a release that has not begun.
     pub(crate) deployment: String,
     /// The service.
     pub(crate) service: String,

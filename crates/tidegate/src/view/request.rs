@@ -160,6 +160,21 @@ pub(crate) struct Waive {
     pub(crate) key: Option<String>,
 }
 
+/// Remove what nobody needs any more.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Collect {
+    /// Releases of each service that stay for a rollback, newest first, 1 to 10; 5 by default.
+    #[serde(default)]
+    pub(crate) keep: Option<u8>,
+    /// Days that logs of ended deployments stay, 1 to 3650; 90 by default.
+    #[serde(default)]
+    pub(crate) logs_days: Option<u16>,
+    /// Only say what would go.
+    #[serde(default)]
+    pub(crate) dry_run: bool,
+}
+
 /// Let no deployment begin for a time.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -233,11 +248,15 @@ pub(crate) struct Reject {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Attest {
-    /// What, as the policy words it.
+    /// What, as the policy or the checklist words it, or a box by its name, `before.3`.
     pub(crate) item: String,
     /// What they write.
     #[serde(default)]
     pub(crate) comment: Option<String>,
+    /// For how long their word counts, milliseconds, at most 30 days; without it, as long as the
+    /// deployment is in flight.
+    #[serde(default)]
+    pub(crate) lasts_ms: Option<u64>,
     /// The same key takes effect once.
     #[serde(default)]
     pub(crate) key: Option<String>,

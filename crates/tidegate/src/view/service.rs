@@ -243,6 +243,33 @@ pub(crate) struct Checked {
     pub(crate) unserved: Vec<String>,
 }
 
+/// What a collection removed, or would remove.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Collected {
+    /// Whether it was only asked what would go.
+    pub(crate) dry_run: bool,
+    /// Sealed releases that went, by digest.
+    pub(crate) artifacts: Vec<Gone>,
+    /// What builds and suites of long ended deployments said, by deployment.
+    pub(crate) logs: Vec<Gone>,
+    /// Bytes of all of it.
+    pub(crate) bytes: u64,
+    /// Sealed releases that stay, by digest, each with why.
+    pub(crate) kept: std::collections::BTreeMap<String, String>,
+    /// Why no release was looked at, when none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) waits_for: Option<String>,
+}
+
+/// One thing that went.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Gone {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its size.
+    pub(crate) bytes: u64,
+}
+
 /// The end of the server was asked for.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Stopping {

@@ -1,9 +1,7 @@
 //! People with accounts of two factors decide about a release: who wrote it does not count, a code
 //! owner must be among them, a further push voids what they gave, and machines never approve.
 
-use std::io::Write;
 use std::path::PathBuf;
-use std::process::Stdio;
 
 use serde_json::{Value, json};
 
@@ -46,21 +44,7 @@ impl<'w> Person<'w> {
     }
 
     fn told(&self, arguments: &[&str], lines: &[&str]) -> Done {
-        let mut child = self
-            .world
-            .command(arguments)
-            .env("HOME", &self.home)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        for line in lines {
-            writeln!(stdin, "{line}").unwrap();
-        }
-        drop(stdin);
-        Done::of(&child.wait_with_output().unwrap())
+        Done::told(self.world.command(arguments).env("HOME", &self.home), lines)
     }
 
     #[track_caller]

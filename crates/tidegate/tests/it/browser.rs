@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use totp_rs::{Algorithm, Builder};
 
-use crate::harness::{PATIENCE, split};
+use crate::harness::{PATIENCE, World, split};
 
 /// A browser of somebody.
 #[derive(Debug)]
@@ -57,6 +57,17 @@ impl Browser {
         Self { origin: origin.to_owned(), cookies: BTreeMap::new() }
     }
 
+    /// The browser of the server's owner, signed in by a link, without scripts or a window.
+    pub(crate) fn of_owner(world: &World) -> Self {
+        let link = world.expect(0, &["login", "--link", "--json"]).json();
+        let mut owner = Self::new(&world.pages());
+        let path = link["url"].as_str().unwrap().strip_prefix(&owner.origin).unwrap().to_owned();
+        let page = owner.get(&path);
+        let (token, code) = (page.hidden("form_token"), page.hidden("link"));
+        owner.post("/login", &[("form_token", token.as_str()), ("link", code.as_str())]);
+        owner
+    }
+
     /// Opens a page.
     pub(crate) fn get(&mut self, path: &str) -> Page {
         self.send("GET", path, &[("Sec-Fetch-Site", "none")], "")
@@ -67,6 +78,31 @@ impl Browser {
         let origin = self.origin.clone();
         let headers = [("Origin", origin.as_str()), ("Sec-Fetch-Site", "same-origin")];
         self.send_form(path, &headers, fields)
+    }
+
+    /// Uses an invitation to make an account, as the page of it does.
+    pub(crate) fn set_up(&mut self, account: &str, code: &str, password: &str) -> Page {
+        let token = self.get("/setup").hidden("form_token");
+        let fields = [
+            ("form_token", token.as_str()),
+            ("account", account),
+            ("code", code),
+            ("password", password),
+            ("again", password),
+        ];
+        self.post("/setup", &fields)
+    }
+
+    /// Signs in with both factors.
+    pub(crate) fn sign_in(&mut self, account: &str, password: &str, code: &str) -> Page {
+        let token = self.get("/login").hidden("form_token");
+        let fields = [
+            ("form_token", token.as_str()),
+            ("account", account),
+            ("password", password),
+            ("code", code),
+        ];
+        self.post("/login", &fields)
     }
 
     /// Sends a form with these headers and no others that tell where it comes from.
@@ -143,6 +179,13 @@ pub(crate) struct Authenticator {
 }
 
 impl Authenticator {
+    /// The one that a page of a new account has shown the secret of.
+    #[track_caller]
+    pub(crate) fn of(page: &Page) -> Self {
+        let secret = page.text.split("secret=").nth(1).unwrap_or_else(|| panic!("{page:?}"));
+        Self::new(secret.split('&').next().unwrap())
+    }
+
     pub(crate) fn new(base32: &str) -> Self {
         let secret = data_encoding::BASE32_NOPAD.decode(base32.as_bytes()).unwrap();
         Self { secret, last_step: 0 }

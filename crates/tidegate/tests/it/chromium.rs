@@ -217,6 +217,22 @@ impl Chromium {
         self.look(1440, 900, false);
     }
 
+    /// Puts pictures of the page where `TIDEGATE_PICTURES` says, if it says so: what
+    /// `cargo xtask screenshots` asks for.
+    pub(crate) fn picture(&self, name: &str) {
+        let Some(place) = std::env::var_os("TIDEGATE_PICTURES") else { return };
+        for (look, width, height, dark) in [("wide", 1440, 900, false), ("phone", 390, 844, true)] {
+            self.look(width, height, dark);
+            let shot = json!({ "format": "webp", "quality": 80 });
+            let shot = self.devtools("Page.captureScreenshot", &shot);
+            let bytes = shot["data"].as_str().unwrap().as_bytes();
+            let bytes = data_encoding::BASE64.decode(bytes).unwrap();
+            std::fs::write(std::path::Path::new(&place).join(format!("{name}-{look}.webp")), bytes)
+                .unwrap();
+        }
+        self.look(1440, 900, false);
+    }
+
     #[track_caller]
     fn axe(&self) {
         let run = "const done = arguments[arguments.length - 1]; \

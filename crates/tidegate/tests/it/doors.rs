@@ -1,7 +1,7 @@
 //! The ways in on the network: the link of the first start, both factors in a browser, the owner's
 //! link; and everything that is not one.
 
-use crate::browser::{Authenticator, Browser, Page};
+use crate::browser::{Authenticator, Browser};
 use crate::harness::World;
 
 const PASSWORD: &str = "correct horse battery";
@@ -22,23 +22,11 @@ fn administrator(world: &World) -> (Browser, Authenticator) {
     ];
     let page = browser.post("/setup", &set_up);
     assert_eq!(page.status, 200, "{page:?}");
-    let secret = page.text.split("secret=").nth(1).unwrap().split('&').next().unwrap().to_owned();
     assert!(page.text.contains("data:image/svg+xml;base64,"), "{page:?}");
     // It works once.
     let again = browser.post("/setup", &set_up);
     assert_eq!(again.status, 401, "{again:?}");
-    (browser, Authenticator::new(&secret))
-}
-
-fn sign_in(browser: &mut Browser, account: &str, password: &str, code: &str) -> Page {
-    let token = browser.get("/login").hidden("form_token");
-    let fields = [
-        ("form_token", token.as_str()),
-        ("account", account),
-        ("password", password),
-        ("code", code),
-    ];
-    browser.post("/login", &fields)
+    (browser, Authenticator::of(&page))
 }
 
 #[test]
@@ -47,9 +35,9 @@ fn the_first_start_prints_a_link_that_makes_an_administrator_once() {
     let (mut browser, mut factor) = administrator(&world);
     let nobody = browser.get("/");
     assert_eq!((nobody.status, nobody.header("location")), (303, "/login?next=%2F"));
-    let wrong = sign_in(&mut browser, "mira", "correct horse", &factor.code());
+    let wrong = browser.sign_in("mira", "correct horse", &factor.code());
     assert_eq!(wrong.status, 401, "{wrong:?}");
-    let signed_in = sign_in(&mut browser, "mira", PASSWORD, &factor.code());
+    let signed_in = browser.sign_in("mira", PASSWORD, &factor.code());
     assert_eq!((signed_in.status, signed_in.header("location")), (303, "/"), "{signed_in:?}");
     let cookie = signed_in.all("set-cookie")[0];
     assert!(
@@ -72,7 +60,7 @@ fn the_first_start_prints_a_link_that_makes_an_administrator_once() {
 fn a_change_needs_the_cookie_its_token_and_our_own_page() {
     let world = World::with_pages("");
     let (mut browser, mut factor) = administrator(&world);
-    sign_in(&mut browser, "mira", PASSWORD, &factor.code());
+    browser.sign_in("mira", PASSWORD, &factor.code());
     let token = browser.get("/confirm").hidden("form_token");
     let origin = browser.origin.clone();
     let ours = [("Origin", origin.as_str()), ("Sec-Fetch-Site", "same-origin")];

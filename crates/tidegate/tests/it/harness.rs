@@ -48,6 +48,18 @@ impl Done {
         }
     }
 
+    /// Runs a command that is told these lines on its stdin.
+    pub(crate) fn told(command: &mut Command, lines: &[&str]) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        for line in lines {
+            writeln!(stdin, "{line}").unwrap();
+        }
+        drop(stdin);
+        Self::of(&child.wait_with_output().unwrap())
+    }
+
     /// Its stdout as one JSON value.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {

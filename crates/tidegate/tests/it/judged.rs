@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
+use tidegate_engine::recording::{self, Counted, Entry};
 
 use crate::harness::{World, free_port, wait};
 
@@ -219,4 +220,69 @@ fn numbers_of_others_that_go_missing_hold_and_never_roll_back_by_themselves() {
     assert!(why.contains("failed") || why.contains("errors"), "{why}");
     drop(load);
     wait("the traffic is back", || (app.visit("/")? == (200, "v2".to_owned())).then_some(()));
+}
+
+#[test]
+fn real_instances_of_live_are_told_apart_to_the_judge() {
+    let world = World::with_server();
+    let app = world.app();
+    app.write("tidegate.yaml", &app.config("").replace("instances: 1", "instances: 3"));
+    app.release("v1", "");
+    world.wait_for_end(&app.deploy("v1"));
+    let load = app.load();
+    app.release("v2", "");
+    let id = app.deploy("v2");
+    assert_eq!(world.wait_for_end(&id), "succeeded");
+    drop(load);
+    let bytes = fs::read(only_recording(&world, &id)).unwrap();
+    let recording = recording::read(&bytes).unwrap();
+    assert_eq!(recording.header.instances, (3, 3));
+    let mut served = [0; 3];
+    for (entry, _) in &recording.entries {
+        let Entry::Tick(Counted { live: Some(live), candidate, .. }) = entry else { continue };
+        if live.requests == 0 {
+            continue;
+        }
+        assert_eq!(live.streams.len(), 3, "{live:?}");
+        let sum: u64 = live.streams.iter().map(|stream| stream.requests).sum();
+        assert!(sum <= live.requests, "parts of the whole: {live:?}");
+        for (served, stream) in served.iter_mut().zip(&live.streams) {
+            *served += stream.requests;
+            let timed: u32 = stream.latency.iter().map(|(_, count)| *count).sum();
+            assert_eq!(u64::from(timed), stream.requests, "nobody failed: {stream:?}");
+        }
+        assert!(candidate.iter().all(|side| side.streams.is_empty()), "judged as a whole");
+    }
+    assert!(served.iter().all(|served| *served > 0), "each of them served: {served:?}");
+}
+
+#[test]
+fn a_release_that_went_back_is_written_up() {
+    let world = World::with_server();
+    let app = world.app();
+    app.release("v1", "");
+    let good = app.deploy("v1");
+    world.wait_for_end(&good);
+    let refused = world.expect(2, &["postmortem", &good]);
+    assert!(refused.stderr.contains("TG6501"), "{refused:?}");
+    let load = app.load();
+    app.release("v2", "fail 60");
+    let bad = app.deploy("v2");
+    assert_eq!(world.wait_for_end(&bad), "rolled_back");
+    drop(load);
+    let facts = world.expect(0, &["postmortem", &bad, "--json"]).json();
+    let (exposed, failed) = (facts["exposed"].as_u64().unwrap(), facts["failed"].as_u64().unwrap());
+    assert!(failed > 0 && failed <= exposed, "{facts}");
+    assert_eq!(facts["largest_share_bp"], 5_000, "{facts}");
+    let order = ["started_at", "users_from", "decided_at", "users_back_at", "ended_at", "due_at"];
+    let times = order.map(|name| facts[name].as_str().unwrap().parse::<jiff::Timestamp>().unwrap());
+    assert!(times.is_sorted(), "{facts}");
+    let events = world.expect(0, &["timeline", &bad, "--json"]).stdout.lines().count();
+    let draft = world.expect(0, &["postmortem", &bad]).stdout;
+    assert!(draft.starts_with("# Post-mortem: shop v2 in production\n"), "{draft}");
+    let (_, timeline) = draft.split_once("## Timeline").unwrap();
+    let (timeline, blanks) = timeline.split_once("## Why it happened").unwrap();
+    let rows = timeline.lines().filter(|line| line.starts_with("| 2")).count();
+    assert_eq!(rows, events, "no event is left out: {draft}");
+    assert!(blanks.contains("to fill in") && draft.contains("all requests on v1"), "{draft}");
 }

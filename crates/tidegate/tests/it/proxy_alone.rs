@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
-use tidegate_proxy::wire::{self, Backend, Cohort, CohortBy, Route, Table, TableParts, Weight};
+use tidegate_proxy::wire::{self, Backend, Table, TableParts, Weight};
 
 use crate::harness::{PATIENCE, TIDEGATE, World, send, wait};
 
@@ -39,37 +39,8 @@ impl Proxy {
 
     /// Has it serve one application at an address.
     fn serve(&self, listen: SocketAddr, application: SocketAddr) {
-        let table = Table::seal(TableParts {
-            service: "shop@production/web".into(),
-            epoch: 1,
-            generation: 1,
-            listen,
-            routes: vec![Route { host: None, path_prefix: "/".into() }],
-            backends: vec![Backend {
-                revision: "north/v1".into(),
-                slot: "north".into(),
-                weight: Weight::FULL,
-                endpoints: vec![application],
-                protocol: wire::Protocol::Http1,
-            }],
-            preview: None,
-            cohort: Cohort {
-                cookie: "tidegate".into(),
-                seed: "seed".into(),
-                enabled: true,
-                by: CohortBy::Cookie,
-            },
-            fallback: None,
-            lease_ms: None,
-            brake: Vec::new(),
-            judge: None,
-            limits_ms: vec![200.0],
-            acknowledges_override: None,
-            mirror: None,
-            access_log: None,
-            tls: None,
-            behind: None,
-        });
+        let backends = vec![Backend::plain("north/v1", Weight::FULL, application)];
+        let table = Table::seal(TableParts::plain("shop@production/web", listen, backends));
         let body = serde_json::to_string(&table.unwrap()).unwrap();
         let mut stream = UnixStream::connect(&self.socket).unwrap();
         let path = wire::PATH_TABLE;
@@ -201,6 +172,22 @@ fn a_socket_that_is_not_for_tcp_is_refused_with_its_code() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("TG5043"), "{said}");
+}
+
+#[test]
+fn it_takes_all_the_descriptors_that_it_may_have() {
+    let world = World::new();
+    let script = "ulimit -Sn 200; ulimit -Hn 700; exec \"$0\" \"$@\"";
+    let proxy = Proxy::start(&world, script, Stdio::null());
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", proxy.child.id())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let words: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(words[3..5], ["700", "700"], "soft and hard: {line}");
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    proxy.serve(address, application());
+    // With 200 descriptors there would be room for 36.
+    let mut users: Vec<User> = (0..100).map(|_| User::connect(address)).collect();
+    assert!(users.iter_mut().all(User::is_served));
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! The command line against a server on the network: by TLS, signed in with both factors, with a
 //! name for the server, and never with a token in the clear.
 
-use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -39,23 +38,9 @@ impl Laptop<'_> {
     fn told(&self, arguments: &[&str], lines: &[&str]) -> Done {
         let home = self.world.path().join("laptop");
         std::fs::create_dir_all(&home).unwrap();
-        let mut child = self
-            .world
-            .command(arguments)
-            .env_remove("TIDEGATE_STATE_DIR")
-            .env("HOME", &home)
-            .env("SSL_CERT_FILE", &self.believed)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        for line in lines {
-            writeln!(stdin, "{line}").unwrap();
-        }
-        drop(stdin);
-        Done::of(&child.wait_with_output().unwrap())
+        let mut command = self.world.command(arguments);
+        command.env_remove("TIDEGATE_STATE_DIR").env("SSL_CERT_FILE", &self.believed);
+        Done::told(command.env("HOME", &home), lines)
     }
 
     #[track_caller]

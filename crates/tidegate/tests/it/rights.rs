@@ -60,6 +60,7 @@ fn body_for(path: &str, release: &Value) -> Value {
         "approve" => json!({"binding": "0".repeat(64)}),
         "attest" => json!({"item": "none"}),
         "reject" => json!({"reason": "a test"}),
+        "settle" => json!({"done": true, "reason": "a test"}),
         "waivers" => {
             with_release["version"] = json!("v2");
             json!({"release": with_release, "gate": "unit", "reason": "a test", "lasts_ms": 60_000})
@@ -149,6 +150,7 @@ fn every_route_is_walked_with_every_role_over_the_network() {
             .replace("{service}", "shop")
             .replace("{name}", "somebody")
             .replace("{number}", "1")
+            .replace("{step}", "migrate")
             .replace("{digest}", &format!("sha256:{}", "0".repeat(64)))
             .replace("{code}", "TG7041");
         let body = match (method.as_str(), path.as_str()) {

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 
 use super::custom::{Course, course};
 use super::{candidate_slot, deployment_ended, holding, phase_entered, publishing, shifting};
+use crate::checklist;
 use crate::decide::back::{self, go_back};
 use crate::event::{Ending, Event};
 use crate::plan::{KeepPrevious, Moment, PartKind};
@@ -141,6 +142,8 @@ pub(super) fn finish(state: &State, deployment: &Deployment, now: Timestamp) -> 
         (Ending::LiveUnverified, format!("{version} is live, but {why}"))
     } else if deployment.is_return() {
         (Ending::Succeeded, format!("{version} is live again"))
+    } else if let Some(missing) = checklist::missing_sentence(deployment, now) {
+        (Ending::LiveUnverified, format!("{version} is live, but {missing}"))
     } else {
         (Ending::Succeeded, format!("{version} is live"))
     };

@@ -249,20 +249,33 @@ fn deploy(state: &State, deployment: &Deployment, now: Timestamp) -> Vec<Event> 
 }
 
 fn health(state: &State, deployment: &Deployment) -> Vec<Event> {
-    let result = if own_tasks(deployment).next().is_none() {
-        PhaseResult::NotRequired
-    } else {
-        match tasks_outcome(deployment) {
-            None => return Vec::new(),
-            Some((outcome, _)) if outcome.allows_progress() => PhaseResult::Passed,
-            Some((outcome, summary)) => {
-                let (reason, found) = unpassed(outcome, "is not healthy");
-                return go_back(state, reason, format!("the candidate {found}: {summary}"));
-            }
-        }
+    let result = match checked(state, deployment, "the candidate", "is not healthy") {
+        Ok(result) => result,
+        Err(events) => return events,
     };
     let done = || vec![phase_entered(deployment, Phase::Smoke, result)];
     or_back(state, course(state, deployment, Moment::AfterDeploy), done)
+}
+
+/// What the phase's checks of the candidate said; else what follows from it: nothing while they
+/// are asked, the way back when they did not pass.
+fn checked(
+    state: &State,
+    deployment: &Deployment,
+    who: &str,
+    failed: &'static str,
+) -> Result<PhaseResult, Vec<Event>> {
+    if own_tasks(deployment).next().is_none() {
+        return Ok(PhaseResult::NotRequired);
+    }
+    match tasks_outcome(deployment) {
+        None => Err(Vec::new()),
+        Some((outcome, _)) if outcome.allows_progress() => Ok(PhaseResult::Passed),
+        Some((outcome, summary)) => {
+            let (reason, found) = unpassed(outcome, failed);
+            Err(go_back(state, reason, format!("{who} {found}: {summary}")))
+        }
+    }
 }
 
 /// What follows from custom steps that run once the candidate does: one that did not pass sends
@@ -286,19 +299,14 @@ fn unpassed(outcome: Outcome, failed: &'static str) -> (Reason, &'static str) {
 }
 
 fn smoke(state: &State, deployment: &Deployment) -> Vec<Event> {
-    let result = if deployment.is_return() {
-        PhaseResult::Skipped
-    } else if own_tasks(deployment).next().is_none() {
-        PhaseResult::NotRequired
+    let checked = if deployment.is_return() {
+        Ok(PhaseResult::Skipped)
     } else {
-        match tasks_outcome(deployment) {
-            None => return Vec::new(),
-            Some((outcome, _)) if outcome.allows_progress() => PhaseResult::Passed,
-            Some((outcome, summary)) => {
-                let (reason, found) = unpassed(outcome, "failed");
-                return go_back(state, reason, format!("the smoke suite {found}: {summary}"));
-            }
-        }
+        checked(state, deployment, "the smoke suite", "failed")
+    };
+    let result = match checked {
+        Ok(result) => result,
+        Err(events) => return events,
     };
     or_back(state, course(state, deployment, Moment::BeforeTraffic), || {
         if !candidates_have_addresses(state, deployment) {

@@ -342,6 +342,7 @@ fn gate() -> Gate {
         },
         when: Some("risk >= high".to_owned()),
         unless: Some("hotfix".to_owned()),
+        decided: None,
     }
 }
 
@@ -382,6 +383,8 @@ fn plan() -> Plan {
         backup: None,
         custom: Vec::new(),
         window: None,
+        checklist: Vec::new(),
+        layers: Vec::new(),
     }
 }
 

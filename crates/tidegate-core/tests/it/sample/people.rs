@@ -43,7 +43,16 @@ fn rule(text: &str) -> Result<Quorum, String> {
     let from: Vec<String> = from.split('+').filter(|g| !g.is_empty()).map(str::to_owned).collect();
     let name = if from.is_empty() { "anybody".to_owned() } else { from.join(" or ") };
     let (need, round) = (number(need)?, number(round)?);
-    Ok(Quorum { name, need, from, round, touches: Vec::new(), applies: true })
+    Ok(Quorum {
+        name,
+        need,
+        from,
+        round,
+        touches: Vec::new(),
+        applies: true,
+        when: None,
+        unless: None,
+    })
 }
 
 fn owned(text: &str) -> Owned {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::approval::{Change, Owned};
 use tidegate_core::digest::Digest;
 use tidegate_core::plan::Release;
-use tidegate_engine::ports::{Changed, Failure};
+use tidegate_engine::ports::{Changed, CommitLine, Failure};
 
 use super::cli::{self, Repository};
 use super::{check_commit, export, export_failed, git_failed};
@@ -20,6 +20,8 @@ const PATHS_MAX: usize = 50_000;
 const LIST_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Most commits between two releases.
 const COMMITS_MAX: &str = "--max-count=20000";
+/// Most commits that are listed; the number of all is said.
+const LISTED_MAX: &str = "--max-count=100";
 /// Most sets of owners that are told apart.
 const OWNED_MAX: usize = 1_000;
 
@@ -49,7 +51,11 @@ pub(super) async fn change(
         paths: u64::try_from(paths.len()).unwrap_or(u64::MAX),
         hands,
     };
-    Ok(Changed { change, paths })
+    let (commits, commit_count) = match base {
+        Some(base) => commits(repository, base, &release.commit).await?,
+        None => (Vec::new(), 0),
+    };
+    Ok(Changed { change, paths, commits, commit_count })
 }
 
 fn by_owner(owners: &Owners, paths: &[String]) -> Result<Vec<Owned>, Failure> {
@@ -103,6 +109,28 @@ async fn paths(
         return Err(too_large(&format!("it touches {} paths", paths.len())));
     }
     Ok(paths)
+}
+
+/// The newest commits since the base, and how many there are.
+async fn commits(
+    repository: &Repository,
+    base: &str,
+    commit: &str,
+) -> Result<(Vec<CommitLine>, u64), Failure> {
+    let range = format!("{base}..{commit}");
+    let asks = ["log", "-z", LISTED_MAX, "--format=%h%n%an%n%s", "--end-of-options", &range];
+    let log = asked(repository, &asks).await?;
+    let listed = log.split(|byte| *byte == 0).filter(|entry| !entry.is_empty()).map(|entry| {
+        let text = String::from_utf8_lossy(entry);
+        let mut lines = text.lines().map(str::to_owned);
+        let mut next = || lines.next().unwrap_or_default();
+        CommitLine { name: next(), author: next(), subject: next() }
+    });
+    let listed = listed.collect();
+    let counted = asked(repository, &["rev-list", "--count", "--end-of-options", &range]).await?;
+    let count = String::from_utf8_lossy(&counted).trim().parse();
+    let count = count.map_err(|_odd| Failure::permanent("TG3005", "git counts no commits"))?;
+    Ok((listed, count))
 }
 
 /// Everybody with a hand in it. Without a base that is the tagged commit's alone: else nobody who

@@ -52,7 +52,7 @@ impl Releases for World {
     ) -> Result<Changed, Failure> {
         self.way_there().await?;
         let change = Change { base: base.map(str::to_owned), ..Change::default() };
-        Ok(Changed { change, paths: Vec::new() })
+        Ok(Changed { change, ..Changed::default() })
     }
 
     async fn prepare(&self, _deployment: &DeploymentId, plan: &Plan) -> Result<Digest, Failure> {

@@ -239,7 +239,10 @@ impl World {
                 } else {
                     requests
                 };
-                slots.insert(slot, SlotTick { requests, failures, latency: vec![(10, 1)] });
+                slots.insert(
+                    slot,
+                    SlotTick { requests, failures, latency: vec![(10, 1)], ..SlotTick::default() },
+                );
             }
             let at = self.at(table.ticked_at);
             table.ticks.push(TrafficTick {

@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 use tidegate_core::approval::{gate, past};
+use tidegate_core::checklist;
 use tidegate_core::plan::Plan;
 use tidegate_core::state::{Deployment, HoldCause, Phase, State};
 
@@ -198,6 +199,16 @@ fn shown(value: &Value) -> Option<String> {
     Some(text.chars().take(VALUE_CHARS_MAX).collect())
 }
 
+/// Mandatory boxes that a person closes, with the command that does it.
+fn boxes(current: &Deployment, now: Timestamp) -> impl Iterator<Item = (String, String)> + '_ {
+    let missing = checklist::missing(current, now).into_iter().filter(|item| item.is_vouched_for());
+    let forward = current.going_back.is_none();
+    missing.filter(move |_| forward).map(|item| {
+        let command = format!("tidegate attest {} {}", item.name(), current.id);
+        (format!("somebody vouches: {}", item.words), command)
+    })
+}
+
 /// What of a service waits for people.
 pub(super) fn items(state: &State, now: Timestamp) -> Vec<Item> {
     let mut items = Vec::new();
@@ -223,6 +234,10 @@ pub(super) fn items(state: &State, now: Timestamp) -> Vec<Item> {
                 item("attestation", format!("somebody vouches: {what}"), command)
             }));
         }
+        items.extend(boxes(current, now).map(|(sentence, command)| {
+            // An open box has no deadline of its own: it counts when the deployment ends.
+            Item { until: None, ..item("attestation", sentence, command) }
+        }));
         if let Some(hold) = current.hold.as_ref().filter(|h| h.cause == HoldCause::Condition) {
             let command = format!("tidegate resume {}", sheet.deployment);
             let asked = item("condition", hold.why.clone(), command);

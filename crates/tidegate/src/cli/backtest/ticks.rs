@@ -124,11 +124,12 @@ impl<'p> File<'p> {
         let heap = self.ticks.entry(at_ms).or_default().entry(row.version).or_default();
         heap.side.requests = heap.side.requests.saturating_add(row.requests);
         heap.side.failures = heap.side.failures.saturating_add(row.errors);
-        heap.side.latency.extend(latency);
+        heap.side.latency.extend(latency.iter().copied());
         if !row.instance.is_empty() {
             let stream = heap.instances.entry(row.instance).or_default();
             stream.requests = stream.requests.saturating_add(row.requests);
             stream.failures = stream.failures.saturating_add(row.errors);
+            stream.latency.extend(latency);
         }
         Ok(())
     }

@@ -63,6 +63,9 @@ impl Done {
             "approve" => "Recorded: your approval counts for exactly this binding.",
             "attest" => "Recorded: you vouched for it.",
             "reject" => "Recorded: it is refused. The next plan has to answer your reason.",
+            "waive" => "Recorded: the gate is set aside for this version until then.",
+            "freeze" => "Recorded: no deployment begins in that time.",
+            "thaw" => "Recorded: the freeze is over.",
             "withdraw" => "Recorded: your approval is taken back.",
             _ => return None,
         })

@@ -395,5 +395,18 @@ fn times(d: &Deployment) -> Vec<(&'static str, String)> {
             rows.push((name, show::clock(&earliest)));
         }
     }
+    if let Some(ends) = &d.ends_at {
+        let left = show::between(&d.now, ends);
+        rows.push(("over at the earliest", format!("{} (in {left})", show::clock(ends))));
+    }
+    if let Some(window) = &d.window {
+        let (name, never) = if window.open {
+            ("window closes", "not in sight")
+        } else {
+            ("window opens", "not in sight")
+        };
+        let at = window.until.as_ref().map_or_else(|| never.to_owned(), show::day);
+        rows.push((name, at));
+    }
     rows
 }

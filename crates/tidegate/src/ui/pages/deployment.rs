@@ -46,6 +46,14 @@ struct BoardPart<'a> {
 }
 
 #[derive(Template)]
+#[template(path = "parts/why.html")]
+struct WhyPart<'a> {
+    d: &'a Deployment,
+    b: Board<'a>,
+    light: Light,
+}
+
+#[derive(Template)]
 #[template(path = "parts/charts.html")]
 struct ChartsPart {
     series: Vec<Drawn>,
@@ -107,6 +115,11 @@ pub(super) async fn read(api: &Api, id: &str) -> Result<Deployment, Problem> {
 /// Everything above the fold.
 pub(super) fn board_of(d: &Deployment) -> String {
     super::fragment(&BoardPart { d, b: board::of(d), light: show::headline(d) })
+}
+
+/// Why it stands where it stands.
+pub(super) fn why_of(d: &Deployment) -> String {
+    super::fragment(&WhyPart { d, b: board::of(d), light: show::headline(d) })
 }
 
 /// The charts, drawn without a script.

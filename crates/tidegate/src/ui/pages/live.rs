@@ -8,21 +8,21 @@ use std::time::Duration;
 use axum::extract::{Path, State};
 use axum::response::sse::{Event as Frame, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
 use tidegate_core::rights::Act;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::deployment::{board_of, course_of, read, series_of};
-use super::now;
+use super::looks::{Look, Seen, Subject};
 use super::series::Series;
-use crate::api::Api;
-use crate::problem::Problem;
+use crate::api::body::Query;
+use crate::api::{Api, locate};
 use crate::ui::{Refusal, Viewer};
 
-/// A page looks at the engine this often: the judge hears a tick a second.
-const LOOK: Duration = Duration::from_secs(1);
 /// A page without news is told this often that it is not stale.
 const BEAT: Duration = Duration::from_secs(5);
+/// The event of the points of the charts.
+const SERIES: &str = "series";
 /// Frames that wait for a slow browser; past it the stream waits, nothing else does.
 const FRAMES_MAX: usize = 16;
 /// Points that are sent anew each time: a tick may come late into the one before the last.
@@ -39,16 +39,16 @@ struct Stream {
 struct Left;
 
 impl Stream {
-    async fn send(&mut self, event: &'static str, body: String) -> Result<(), Left> {
-        if self.sent.get(event) == Some(&body) {
+    async fn send(&mut self, event: &'static str, body: &str) -> Result<(), Left> {
+        if self.sent.get(event).is_some_and(|sent| sent == body) {
             return Ok(());
         }
-        self.push(event, body.clone()).await?;
-        self.sent.insert(event, body);
+        self.push(event, body).await?;
+        self.sent.insert(event, body.to_owned());
         Ok(())
     }
 
-    async fn push(&mut self, event: &'static str, body: String) -> Result<(), Left> {
+    async fn push(&mut self, event: &'static str, body: &str) -> Result<(), Left> {
         self.beat = tokio::time::Instant::now();
         let frame = Frame::default().event(event).data(body);
         self.frames.send(Ok(frame)).await.map_err(|_left| Left)
@@ -56,7 +56,7 @@ impl Stream {
 
     /// Says that the page is as new as it can be.
     async fn rest(&mut self) -> Result<(), Left> {
-        if self.beat.elapsed() >= BEAT { self.push("beat", String::new()).await } else { Ok(()) }
+        if self.beat.elapsed() >= BEAT { self.push("beat", "").await } else { Ok(()) }
     }
 }
 
@@ -70,30 +70,15 @@ fn open() -> (Stream, mpsc::Receiver<Result<Frame, Infallible>>) {
     (Stream { frames, sent, beat: tokio::time::Instant::now() }, receiver)
 }
 
-/// Waits for the next look; `false` when the page is not to be told more.
-async fn again(api: &Api, viewer: &Viewer, stream: &Stream) -> bool {
-    tokio::select! {
-        () = tokio::time::sleep(LOOK) => viewer.may(api, Act::Read),
-        () = stream.frames.closed() => false,
-        () = api.stopping().cancelled() => false,
-    }
-}
-
 /// The stream of the first page.
 pub(crate) async fn services(State(api): State<Api>, viewer: Viewer) -> Response {
-    let (mut stream, receiver) = open();
-    tokio::spawn(async move {
-        loop {
-            let Ok(body) = now::body(&api).await else { return };
-            if stream.send("now", body).await.is_err() || stream.rest().await.is_err() {
-                return;
-            }
-            if !again(&api, &viewer, &stream).await {
-                return;
-            }
-        }
-    });
-    std::future::ready(answer(receiver)).await
+    std::future::ready(follow(api, viewer, Subject::Now, &["now"])).await
+}
+
+/// Which page asks.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Asked {
+    part: Option<String>,
 }
 
 /// The stream of a deployment's page.
@@ -101,26 +86,42 @@ pub(crate) async fn deployment(
     State(api): State<Api>,
     viewer: Viewer,
     Path(id): Path<String>,
+    Query(asked): Query<Asked>,
 ) -> Result<Response, Refusal> {
     // Whoever asks for a deployment that there is not gets the page that says so.
-    read(&api, &id).await?;
+    locate::deployment(&api, &id).await?;
+    let wanted: &[&str] = match asked.part.as_deref() {
+        Some("why") => &["why"],
+        _ => &["board", "course", SERIES],
+    };
+    Ok(follow(api, viewer, Subject::Deployment(id), wanted))
+}
+
+/// Tells a browser what is seen, as long as there is more, it is there and who looks may read.
+fn follow(api: Api, viewer: Viewer, subject: Subject, wanted: &'static [&'static str]) -> Response {
     let (mut stream, receiver) = open();
+    let mut seen: Seen = api.parts().looks.of(&api, subject);
     tokio::spawn(async move {
-        let mut seen = Seen::default();
-        while let Ok(Told::More) = tell(&api, &id, &mut stream, &mut seen).await {
-            if !again(&api, &viewer, &stream).await {
+        let mut points = Vec::new();
+        loop {
+            let look = seen.borrow_and_update().clone();
+            if let Some(look) = look {
+                let told = tell(&look, wanted, &mut stream, &mut points).await;
+                if !matches!(told, Ok(Told::More)) {
+                    return;
+                }
+            }
+            let more = tokio::select! {
+                changed = seen.changed() => changed.is_ok() && viewer.may(&api, Act::Read),
+                () = stream.frames.closed() => false,
+                () = api.stopping().cancelled() => false,
+            };
+            if !more {
                 return;
             }
         }
     });
-    Ok(answer(receiver))
-}
-
-/// What a browser has.
-#[derive(Default)]
-struct Seen {
-    seq: Option<u64>,
-    points: Vec<Series>,
+    answer(receiver)
 }
 
 /// Whether there will be more.
@@ -129,25 +130,23 @@ enum Told {
     Ended,
 }
 
-async fn tell(api: &Api, id: &str, stream: &mut Stream, seen: &mut Seen) -> Result<Told, Left> {
-    // A journal that does not answer leaves the page stale, and the page says so.
-    let over = |_problem: Problem| Left;
-    let d = read(api, id).await.map_err(over)?;
-    stream.send("board", board_of(&d)).await?;
-    if seen.seq != Some(d.seq) || d.ended() {
-        let course = course_of(api, &d).await.map_err(over)?;
-        stream.send("course", course).await?;
-        seen.seq = Some(d.seq);
+async fn tell(
+    look: &Look,
+    wanted: &[&str],
+    stream: &mut Stream,
+    points: &mut Vec<Series>,
+) -> Result<Told, Left> {
+    for (part, body) in look.parts.iter().filter(|(part, _)| wanted.contains(part)) {
+        stream.send(part, body).await?;
     }
-    let series = series_of(api, id).await.map_err(over)?;
-    if series != seen.points {
-        let newest = tail(&series, &seen.points);
-        stream.push("series", serde_json::to_string(&newest).unwrap_or_default()).await?;
-        seen.points = series;
+    if wanted.contains(&SERIES) && look.series != *points {
+        let newest = tail(&look.series, points);
+        stream.push(SERIES, &serde_json::to_string(&newest).unwrap_or_default()).await?;
+        points.clone_from(&look.series);
     }
     stream.rest().await?;
-    if d.ended() {
-        stream.push("end", d.state.clone()).await?;
+    if let Some(state) = &look.ended {
+        stream.push("end", state).await?;
         return Ok(Told::Ended);
     }
     Ok(Told::More)

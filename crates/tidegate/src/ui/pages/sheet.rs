@@ -129,7 +129,8 @@ async fn given(
         }
         "attest" => {
             let item = answer.item.unwrap_or_default();
-            let attest = request::Attest { item, comment: answer.comment, key: None };
+            let attest =
+                request::Attest { item, comment: answer.comment, lasts_ms: None, key: None };
             approvals::attest(state, who, path, Body(attest)).await?
         }
         "reject" => {

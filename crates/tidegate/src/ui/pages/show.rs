@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::leaves::Leaf;
 use crate::terminal::Style;
 use crate::text;
 use crate::view::Deployment;
@@ -163,6 +164,12 @@ pub(crate) fn usage(slots: &Slots, part: &str, slot: &str) -> (String, String) {
 /// The first letters of a digest, as people compare it.
 pub(crate) fn short(digest: &str) -> String {
     digest.chars().take(12).collect()
+}
+
+/// Rows of a plan, made safe for eyes.
+pub(crate) fn plain_leaves(leaves: Vec<Leaf>) -> Vec<Leaf> {
+    let safe = |leaf: Leaf| Leaf { path: text::plain(&leaf.path), value: text::plain(&leaf.value) };
+    leaves.into_iter().map(safe).collect()
 }
 
 /// A struct of the API with every text made safe for eyes: no control characters, and none that turn

@@ -3,7 +3,8 @@
 use tidegate_core::backup::{BackupRecord, Content, DrillRecord};
 use tidegate_core::ids::StepName;
 use tidegate_core::plan::{
-    Backup, BackupOf, Class, CustomStep, Database, Migration, Moment, OutputKind, When, Work,
+    Backup, BackupOf, Bucket, Class, CustomStep, Database, Encryption, Migration, Moment,
+    OutputKind, Place, Targets, When, Work,
 };
 use tidegate_core::state::Given;
 
@@ -62,13 +63,26 @@ fn made() -> BackupRecord {
     BackupRecord {
         id: "b-20260105-090000-1f3a".to_owned(),
         of: backup().of,
-        place: "/srv/backups/shop@production/b-20260105-090000-1f3a".to_owned(),
+        place: "tidegate/shop@production/b-20260105-090000-1f3a".to_owned(),
+        bucket: Some(bucket()),
+        encrypted_to: Some("age1example".to_owned()),
         bytes: 48_211,
         digest: Digest::of(b"copy"),
         content: Some(Content { parts: 2, rows: 1_002, digest: Digest::of(b"rows") }),
         made_at: time(60),
+        log_at: Some(time(59)),
         took_ms: 2_100,
         keep_until: time(86_400),
+    }
+}
+
+fn bucket() -> Bucket {
+    Bucket {
+        name: "copies".to_owned(),
+        prefix: "tidegate".to_owned(),
+        endpoint: "https://s3.eu-central-1.amazonaws.com".to_owned(),
+        region: "eu-central-1".to_owned(),
+        credentials: "secret://file/s3".to_owned(),
     }
 }
 
@@ -79,12 +93,20 @@ fn migrate() -> StepName {
 pub(super) fn backup() -> Backup {
     Backup {
         of: BackupOf::Postgres { url: "postgres://shop@db.internal/shop".to_owned() },
-        to: Some("/srv/backups".to_owned()),
+        to: Place::Bucket(bucket()),
         newer_than: SignedDuration::from_hours(1),
         drill: true,
         drill_at: Some("postgres://drill@scratch.internal/postgres".to_owned()),
+        encrypt: Some(Encryption {
+            to: "age1example".to_owned(),
+            key: Some("/etc/tidegate/backup.key".to_owned()),
+        }),
         keep: SignedDuration::from_hours(30 * 24),
         timeout: SignedDuration::from_hours(2),
+        targets: Targets {
+            rpo: Some(SignedDuration::from_hours(4)),
+            rto: Some(SignedDuration::from_hours(1)),
+        },
     }
 }
 

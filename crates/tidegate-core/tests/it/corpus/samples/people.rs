@@ -36,6 +36,7 @@ pub(super) fn events() -> Vec<Event> {
             deployment: deployment.clone(),
             item: "runbooks current".to_owned(),
             note: Some("read on Monday".to_owned()),
+            expires: None,
         },
         Event::ConditionConfirmed { deployment: deployment.clone() },
         Event::ReviewOpened {
@@ -64,6 +65,8 @@ pub(super) fn approve() -> Approve {
         round,
         touches: vec!["safety/**".to_owned()],
         applies: true,
+        when: None,
+        unless: None,
     };
     Approve {
         rules: vec![rule("security", 1), rule("product", 2)],
