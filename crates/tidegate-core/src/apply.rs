@@ -2,6 +2,7 @@
 //! Must never decide, and must never fail: an event that happened is a fact.
 
 mod approving;
+mod backups;
 mod custom;
 mod incident;
 mod outbox;
@@ -58,6 +59,11 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
         Event::Faulted { code, what } => {
             state.fault = Some(Fault { code: code.clone(), what: what.clone(), at });
         }
+        Event::BackupMade { .. }
+        | Event::BackupDrilled { .. }
+        | Event::BackupHeld { .. }
+        | Event::BackupExpired { .. }
+        | Event::BackupDropped { .. } => backups::fold(state, recorded),
         Event::EvidenceAdded { .. }
         | Event::GateWaived { .. }
         | Event::FreezeBegan { .. }
@@ -502,7 +508,7 @@ fn trim(history: &mut Vec<Ended>) {
     }
 }
 
-fn keep_newest<T>(items: &mut Vec<T>, most: usize) {
+pub(super) fn keep_newest<T>(items: &mut Vec<T>, most: usize) {
     if items.len() > most {
         items.drain(..items.len() - most);
     }

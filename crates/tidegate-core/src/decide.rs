@@ -9,6 +9,7 @@
 
 mod approving;
 mod back;
+mod backups;
 mod command;
 mod custom;
 mod forward;

@@ -9,6 +9,7 @@
 mod absence;
 mod apply;
 pub mod approval;
+pub mod backup;
 pub mod check;
 pub mod checklist;
 pub mod condition;

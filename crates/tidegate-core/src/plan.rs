@@ -22,7 +22,7 @@ use crate::message;
 use crate::weight::Weight;
 use crate::window::Window;
 
-pub use backup::{Backup, BackupOf};
+pub use backup::{Backup, BackupOf, Bucket, Encryption, Place, Targets};
 pub use custom::{
     CUSTOM_MAX, CUSTOM_RUNNING_MAX, Class, CustomStep, Database, Migration, Moment, OutputKind,
     RETRIES_MAX, When, Work, disorder, steers,

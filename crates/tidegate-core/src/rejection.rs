@@ -204,6 +204,14 @@ pub enum Rejection {
         /// Why it is closed.
         why: String,
     },
+    /// A backup cannot be held or let go so.
+    #[error("the backup {id} is as it was: {what}")]
+    BackupInvalid {
+        /// Which.
+        id: String,
+        /// Why not.
+        what: String,
+    },
     /// There is nothing to say of this step.
     #[error("nothing is to be said of the step {step}: {what}")]
     NotLost {
@@ -284,6 +292,7 @@ impl Rejection {
             Self::IncidentInvalid { .. } => "TG7151",
             Self::NotVerified { .. } => "TG7152",
             Self::MessageInvalid { .. } => "TG7153",
+            Self::BackupInvalid { .. } => "TG6624",
         }
     }
 }

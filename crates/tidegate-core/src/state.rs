@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::approval::{Attestation, Review, Rights, Vote};
+use crate::backup::{DrillRecord, KeptBackup};
 use crate::digest::{Component, Digest};
 use crate::event::{DeploymentKind, Ending, Target};
 use crate::gate::{GateResult, Kept, Waiver};
@@ -67,6 +68,12 @@ pub struct State {
     /// Gates that were set aside, oldest first.
     #[serde(default)]
     pub waivers: Vec<Waiver>,
+    /// Backups that are kept, oldest first.
+    #[serde(default)]
+    pub backups: Vec<KeptBackup>,
+    /// Drills, oldest first.
+    #[serde(default)]
+    pub drills: Vec<DrillRecord>,
     /// Times without deployments that people called out, by the order in which they did.
     #[serde(default)]
     pub freezes: Vec<Freeze>,

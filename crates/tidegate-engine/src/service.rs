@@ -387,6 +387,8 @@ fn urgency(input: &Input) -> u8 {
         Input::Observation(
             Observation::Task { .. }
             | Observation::Step { .. }
+            | Observation::Backup { .. }
+            | Observation::BackupDropped { .. }
             | Observation::Gates { .. }
             | Observation::Verdict { .. }
             | Observation::Rights { .. }

@@ -7,6 +7,7 @@
 
 mod accept;
 mod approve;
+mod backup;
 mod canonical;
 mod check;
 mod checklist;

@@ -34,6 +34,7 @@ pub(crate) mod approvals;
 mod asks;
 pub(crate) mod audit;
 pub(crate) mod backtest;
+mod backups;
 pub(crate) mod body;
 pub(crate) mod browser;
 pub(crate) mod calendar;
@@ -231,6 +232,7 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(traffic::show))
         .routes(routes!(asks::probes))
         .routes(routes!(asks::suites))
+        .merge(copies())
         .routes(routes!(evidence::add))
         .routes(routes!(evidence::open))
         .routes(routes!(evidence::list))
@@ -272,6 +274,16 @@ fn telling() -> OpenApiRouter<Api> {
         .routes(routes!(messages::list))
         .routes(routes!(messages::handle))
         .routes(routes!(messages::attempt))
+}
+
+/// Backups and drills.
+fn copies() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(backups::list, backups::create))
+        .routes(routes!(backups::verify))
+        .routes(routes!(backups::drill))
+        .routes(routes!(backups::restore))
+        .routes(routes!(backups::hold))
 }
 
 /// The API's description of itself.

@@ -14,6 +14,7 @@ mod approve;
 mod attest;
 mod audit;
 mod backtest;
+mod backup;
 mod check;
 mod checklist;
 mod completions;
@@ -203,6 +204,12 @@ enum Verb {
     /// How the gates of a release stand
     #[command(subcommand)]
     Gate(gate::Verb),
+    /// Copies of a service's data: make, list, read back, restore, hold
+    #[command(subcommand)]
+    Backup(backup::Verb),
+    /// Rehearsals: restore a backup into scratch and compare
+    #[command(subcommand)]
+    Drill(backup::Rehearse),
     /// Reports that gates rest on
     #[command(subcommand)]
     Evidence(evidence::Verb),
@@ -349,6 +356,8 @@ impl Cli {
             Verb::Trigger(verb) => trigger::run(&session, &verb).await,
             Verb::Notify(verb) => notify::run(&session, &verb).await,
             Verb::Audit(verb) => audit::run(&session, &verb).await,
+            Verb::Backup(verb) => backup::run(&session, &verb).await,
+            Verb::Drill(verb) => backup::rehearse(&session, &verb).await,
             Verb::Evidence(verb) => evidence::run(&session, &verb).await,
             Verb::Login(args) => login::run(&session, &args).await,
             Verb::Logout(args) => login::logout(&session, &args).await,

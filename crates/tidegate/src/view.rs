@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 pub(crate) mod approval;
 pub(crate) mod audit;
+pub(crate) mod backup;
 pub(crate) mod calendar;
 pub(crate) mod checklist;
 pub(crate) mod evidence;

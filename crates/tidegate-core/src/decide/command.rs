@@ -9,6 +9,7 @@ use jiff::SignedDuration;
 use super::Draft;
 use super::approving;
 use super::back::{go_back, go_back_again};
+use super::backups;
 use super::custom;
 use super::forward::{deployment_ended, dwell_left, enter_finish, may_advance, pass_step, started};
 use super::gates;
@@ -59,6 +60,15 @@ pub(super) fn decide(draft: &mut Draft, command: &Command) -> Result<(), Rejecti
         Command::Settle { deployment, step, done, reason } => {
             custom::settle(draft, deployment, step, *done, reason)
         }
+        Command::AddBackup { backup } => {
+            backups::made(draft, backup);
+            Ok(())
+        }
+        Command::AddDrill { drill } => {
+            backups::drilled(draft, drill);
+            Ok(())
+        }
+        Command::HoldBackup { id, held, reason } => backups::hold(draft, id, *held, reason),
         Command::AddEvidence { evidence } => gates::add(draft, evidence),
         Command::Waive { .. } => gates::waive(draft, command),
         Command::Freeze { name, reason, from, until } => {

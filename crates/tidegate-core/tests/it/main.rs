@@ -3,6 +3,8 @@
 //! files of this folder.
 
 #[cfg(test)]
+mod backups;
+#[cfg(test)]
 mod checklists;
 #[cfg(test)]
 mod corpus;

@@ -96,7 +96,7 @@ fn details(recorded: &Recorded, start: Timestamp) -> String {
         | Event::StepSkipped { .. } => crate::custom::details(&recorded.event),
         other => {
             let told = crate::telling::details(other, |at| offset(start, at));
-            told.unwrap_or_else(|| part_details(other))
+            told.or_else(|| crate::backups::details(other)).unwrap_or_else(|| part_details(other))
         }
     }
 }
@@ -309,6 +309,7 @@ pub(crate) fn effects(state: &State) -> Vec<String> {
                     follows.unwrap_or_default()
                 )
             }
+            Effect::DropBackup { .. } => effect_name(effect),
             Effect::AskRights { accounts, .. } => {
                 let accounts: Vec<&str> = accounts.iter().map(String::as_str).collect();
                 format!("{} of {}", effect_name(effect), accounts.join(" "))

@@ -14,9 +14,9 @@ use tidegate_core::ids::{DeploymentId, EnvironmentName, PartName, Scope, Service
 use tidegate_core::incident;
 use tidegate_core::message;
 use tidegate_core::plan::{
-    Ask, Bake, CohortBy, Comparison, CustomStep, Floor, HoldEnd, Judging, KeepPrevious, Limits,
-    Metric, Otherwise, Part, PartKind, Plan, Probe, Protocol, Release, Required, Route, Rule, Run,
-    Smoke, SmokeRun, Traffic,
+    Ask, Backup, Bake, CohortBy, Comparison, CustomStep, Floor, HoldEnd, Judging, KeepPrevious,
+    Limits, Metric, Otherwise, Part, PartKind, Plan, Probe, Protocol, Release, Required, Route,
+    Rule, Run, Smoke, SmokeRun, Traffic,
 };
 use tidegate_core::weight::Weight;
 use tidegate_core::window::Window;
@@ -45,6 +45,7 @@ pub(crate) struct Shape {
     pub(crate) change: Option<Change>,
     pub(crate) window: Option<Window>,
     pub(crate) custom: Vec<CustomStep>,
+    pub(crate) backup: Option<Backup>,
     pub(crate) checklist: Vec<Item>,
     pub(crate) tell: Vec<message::Route>,
     pub(crate) incident: Option<incident::Policy>,
@@ -70,6 +71,7 @@ impl Default for Shape {
             change: None,
             window: None,
             custom: Vec::new(),
+            backup: None,
             checklist: Vec::new(),
             tell: Vec::new(),
             incident: None,
@@ -123,6 +125,10 @@ impl Shape {
             "nobody" => self.asks_nobody(),
             "tell" => self.tell.push(crate::telling::route(value)?),
             "incident" => self.incident = Some(crate::telling::policy(value)),
+            "copy" => {
+                self.backup = Some(crate::backups::declared(value)?);
+                self.required.backup = true;
+            }
             "custom" => self.custom = crate::custom::steps(value)?,
             "attempts" => self.limits.attempts = number(value)?,
             _ => return Err(format!("a plan has no {key}={value}")),
@@ -168,7 +174,7 @@ impl Shape {
             gates: self.gates.clone(),
             approve: self.approve.clone(),
             change: self.change.clone(),
-            backup: None,
+            backup: self.backup.clone(),
             custom: self.custom.clone(),
             window: self.window.clone(),
             checklist: self.checklist.clone(),

@@ -138,7 +138,7 @@ impl Script {
             "effects" => Ok(render::effects(state)),
             "deadline" => Ok(render::deadline(state, now)),
             "metric" | "verdict" | "slot" | "confirm" | "lost" | "refuse" | "task" | "override"
-            | "found" | "message" => {
+            | "found" | "message" | "backup" => {
                 let observation = self.observation(&verb, words)?;
                 Ok(self.put(&Input::Observation(observation)))
             }
@@ -326,6 +326,8 @@ impl Script {
                 let to = words.option("--to");
                 Command::Rollback { deployment: self.next_id(), to, reason: words.or("it is bad") }
             }
+            "copied" => crate::backups::made(words, self.machine.now)?,
+            "keep" => crate::backups::hold(words)?,
             "settle" => crate::custom::settle(named, words)?,
             "redeliver" | "release" | "drop" => crate::telling::handle(verb, words)?,
             "incident" => crate::telling::incident(words)?,
@@ -428,6 +430,14 @@ impl Script {
             "task" => self.task(words),
             "override" => self.overridden(words),
             "message" => crate::telling::observation(words),
+            "backup" => {
+                let named = self.named(words);
+                let said = words.option("--attempt").map(|text| number(&text)).transpose()?;
+                let current = self.machine.state.current.as_ref();
+                let running = current.and_then(|current| current.tasks.get(&TaskId::Backup));
+                let attempt = said.or_else(|| running.map(|task| task.attempt)).unwrap_or(1);
+                crate::backups::report(named, attempt, words, self.machine.now)
+            }
             "found" => {
                 let said = words.rest();
                 crate::gates::found(self.named(words), &said)

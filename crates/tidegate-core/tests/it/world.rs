@@ -109,6 +109,7 @@ pub(crate) fn effect_name(effect: &Effect) -> String {
         Effect::EnsureSlot { part, slot, .. } => format!("slot:{part}/{slot}"),
         Effect::EnsureSplit { table } => format!("split:{}", table.part),
         Effect::Run { task, .. } => format!("task:{}", task_name(task)),
+        Effect::DropBackup { backup } => format!("drop:{}", backup.id),
         Effect::AskRights { .. } => "rights".to_owned(),
         Effect::Tell { letter, .. } => format!("message:{}", letter.message.to.family.word()),
     }
@@ -162,6 +163,7 @@ pub(crate) fn answer(state: &State, effect: &Effect) -> Observation {
             attempt: letter.attempt,
             delivery: Delivery::Taken { receipt: None },
         },
+        Effect::DropBackup { backup } => Observation::BackupDropped { id: backup.id.clone() },
         Effect::AskRights { deployment, newest, accounts } => Observation::Rights {
             deployment: deployment.clone(),
             newest: *newest,

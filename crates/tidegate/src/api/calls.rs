@@ -50,6 +50,7 @@ fn words(effect: &Effect) -> String {
         Effect::Tell { letter, .. } => {
             format!("tell {}: {}", letter.message.to, letter.message.title)
         }
+        Effect::DropBackup { backup } => format!("remove {}, which is past its time", backup.place),
         Effect::AskRights { accounts, .. } => {
             format!("ask the directory about {} people", accounts.len())
         }

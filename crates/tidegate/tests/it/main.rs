@@ -12,6 +12,7 @@
 mod api;
 mod approvals;
 mod audit;
+mod backups;
 mod bad_input;
 mod browser;
 mod chromium;

@@ -60,6 +60,7 @@ fn recorded(event: Event) -> Recorded {
         | Event::ConditionConfirmed { .. }
         | Event::ReviewOpened { .. }
         | Event::TaskSettled { .. }
+        | Event::BackupHeld { .. }
         | Event::StepPassed { .. } => (Actor::Person("ada".to_owned()), Some("key-1".to_owned())),
         _ => (Actor::Tidegate, None),
     };
