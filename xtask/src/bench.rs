@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: what the product reaches on this machine, each figure beside its aim.
 //!
-//! It runs the release build, and programs under `examples/bench_*.rs`, as processes, and reads
+//! It runs what is published, and programs under `examples/bench_*.rs`, as processes, and reads
 //! what they print. A figure is the median of several rounds with the spread beside it; the
 //! machine's own speed stands above the table. It must never be part of a test: a busy machine is
 //! no defect. The method and the last figures are in `docs/benchmarks/`.
@@ -21,11 +21,11 @@ mod product;
 mod proxy;
 mod report;
 mod rivals;
-mod rollback;
-mod running;
+pub(crate) mod rollback;
+pub(crate) mod running;
 mod safe;
 mod sample;
-mod service;
+pub(crate) mod service;
 mod start;
 mod weights;
 

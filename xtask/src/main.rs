@@ -7,8 +7,11 @@
 use clap::{Parser, Subcommand};
 
 mod bench;
+mod copy;
 mod fuzz;
 mod limits;
+mod planted;
+mod points;
 mod prove;
 mod screenshots;
 mod sim;
@@ -31,6 +34,10 @@ enum Chore {
     Fuzz(fuzz::Args),
     /// Write the page of limits from the constants of the source.
     Limits(limits::Args),
+    /// Plant bugs into a copy of the source and see whether the tests find them.
+    Planted(planted::Args),
+    /// Let processes die at each failpoint of a copy of the source, and see how it ends.
+    Points(points::Args),
     /// One page of what is known to hold, and of what nobody has shown.
     Prove(prove::Args),
     /// Take the pictures of the documentation anew, in a real browser.
@@ -48,6 +55,8 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
         Chore::Bench(args) => bench::run(&args),
         Chore::Fuzz(args) => fuzz::run(&args),
         Chore::Limits(args) => limits::run(&args),
+        Chore::Planted(args) => planted::run(&args),
+        Chore::Points(args) => points::run(&args),
         Chore::Prove(args) => prove::run(&args),
         Chore::Screenshots(args) => screenshots::run(&args),
         Chore::Sim(args) => sim::run(&args),

@@ -6,7 +6,8 @@ use std::process::{Command, ExitCode};
 use anyhow::Context as _;
 
 /// The tests that take them when they are told where to put them.
-const TESTS: [&str; 2] = [
+const TESTS: [&str; 3] = [
+    "pages::a_person_signs_in_with_both_factors_and_answers_on_the_sheet",
     "pages::a_rollout_is_watched_to_its_end_and_a_bad_one_to_its_way_back",
     "readings::every_page_tells_what_happened_to_everybody",
 ];

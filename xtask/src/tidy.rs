@@ -7,6 +7,7 @@
 mod closure;
 mod codes;
 mod edges;
+mod failpoints;
 mod finding;
 mod hygiene;
 pub(crate) mod invariants;
@@ -14,6 +15,7 @@ mod length;
 mod limits;
 mod manifests;
 mod names;
+mod planted;
 mod rust_text;
 mod sources;
 mod stage;
@@ -104,6 +106,8 @@ fn file_findings(tree: &Tree) -> Vec<Finding> {
     findings.extend(traceability::all(tree));
     findings.extend(invariants::all(tree));
     findings.extend(limits::all(tree));
+    findings.extend(planted::all(tree));
+    findings.extend(failpoints::all(tree));
     findings
 }
 

@@ -4,6 +4,8 @@
 mod approving;
 mod backups;
 mod custom;
+mod incident;
+mod outbox;
 
 use jiff::Timestamp;
 
@@ -18,6 +20,8 @@ use crate::state::{
 };
 use crate::window::Freeze;
 
+pub(crate) use incident::{newest_plan, plan_of};
+
 /// Folds one event into the state.
 pub fn apply(state: &mut State, recorded: &Recorded) {
     state.seq = recorded.seq;
@@ -28,14 +32,7 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
             state.fault = None;
             start(state, recorded);
         }
-        Event::DeploymentQueued { deployment, plan, despite_quarantine } => {
-            state.queued = Some(Queued {
-                deployment: deployment.clone(),
-                plan: plan.clone(),
-                actor: recorded.actor.clone(),
-                despite_quarantine: *despite_quarantine,
-            });
-        }
+        Event::DeploymentQueued { .. } => queue(state, recorded),
         Event::SlotWanted { .. }
         | Event::SlotChanged { .. }
         | Event::SplitWanted { .. }
@@ -44,7 +41,21 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
         | Event::SplitLost { .. }
         | Event::SplitOverridden { .. }
         | Event::RolesMoved { .. } => apply_to_part(state, recorded),
-        Event::DeploymentEnded { deployment, .. } => ended(state, recorded, deployment),
+        Event::DeploymentEnded { deployment, .. } => end(state, recorded, deployment),
+        Event::MessageQueued { .. }
+        | Event::MessageSent { .. }
+        | Event::MessageFailed { .. }
+        | Event::MessageRetried { .. }
+        | Event::MessageDropped { .. } => outbox::fold(&mut state.outbox, recorded),
+        Event::IncidentOpened { .. }
+        | Event::IncidentAcknowledged { .. }
+        | Event::IncidentCalled { .. }
+        | Event::IncidentAssigned { .. }
+        | Event::IncidentNoted { .. }
+        | Event::IncidentWeighed { .. }
+        | Event::IncidentOverdue { .. }
+        | Event::IncidentResolved { .. }
+        | Event::IncidentLearnt { .. } => incident::fold(state, recorded),
         Event::Faulted { code, what } => {
             state.fault = Some(Fault { code: code.clone(), what: what.clone(), at });
         }
@@ -222,6 +233,11 @@ fn end(state: &mut State, recorded: &Recorded, deployment: &DeploymentId) {
     let Event::DeploymentEnded { ending, why, .. } = &recorded.event else {
         return;
     };
+    if state.queued.as_ref().is_some_and(|queued| queued.deployment == *deployment) {
+        return end_queued(state, recorded);
+    }
+    state.fault = None;
+    incident::verified(state, deployment, *ending);
     let Some(mut current) = state.current.take_if(|d| d.id == *deployment) else {
         return;
     };
@@ -263,6 +279,18 @@ fn end(state: &mut State, recorded: &Recorded, deployment: &DeploymentId) {
         steps: current.steps,
     });
     trim(&mut state.history);
+}
+
+fn queue(state: &mut State, recorded: &Recorded) {
+    let Event::DeploymentQueued { deployment, plan, despite_quarantine } = &recorded.event else {
+        return;
+    };
+    state.queued = Some(Queued {
+        deployment: deployment.clone(),
+        plan: plan.clone(),
+        actor: recorded.actor.clone(),
+        despite_quarantine: *despite_quarantine,
+    });
 }
 
 /// A deployment that never had its turn.

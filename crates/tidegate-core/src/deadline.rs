@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::absence::absences;
 use crate::approval::gate::within;
+use crate::incident::Incident;
 use crate::plan::Moment;
 use crate::state::{Deployment, HoldCause, Phase, Stage, State, TaskProgress};
 use crate::window::{Door, door, holds_at_end};
@@ -21,6 +22,14 @@ pub struct Deadline {
 /// The next deadline after which [`crate::decide`] has to be asked with elapsed time.
 #[must_use]
 pub fn next_deadline(state: &State) -> Option<Deadline> {
+    let messages = state.outbox.next_retry().map(|at| Deadline { at, what: "a message" });
+    let incidents = state.incidents.iter().filter_map(Incident::next_deadline).min();
+    let incidents = incidents.map(|at| Deadline { at, what: "an incident" });
+    let each = of_deployment(state).into_iter().chain(messages).chain(incidents);
+    each.min_by_key(|deadline| deadline.at)
+}
+
+fn of_deployment(state: &State) -> Option<Deadline> {
     if state.fault.is_some() {
         return None;
     }

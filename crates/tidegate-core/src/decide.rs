@@ -14,7 +14,9 @@ mod command;
 mod custom;
 mod forward;
 mod gates;
+mod incidents;
 mod observe;
+mod telling;
 
 use jiff::Timestamp;
 
@@ -57,6 +59,7 @@ pub fn decide(state: &State, input: &Input, now: Timestamp) -> Result<Vec<Record
     }
     draft.settle(state);
     draft.freeze_if_broken(state);
+    draft.tell(state);
     Ok(draft.events)
 }
 
@@ -109,6 +112,15 @@ impl Draft {
             code: "TG9001".to_owned(),
             what: "the state machine ran in a circle".to_owned(),
         });
+    }
+
+    /// What people hear of the decision comes after it: nothing of it depends on that.
+    fn tell(&mut self, before: &State) {
+        self.actor = Actor::Tidegate;
+        incidents::following(self);
+        telling::news(self, before);
+        telling::later_pages(self);
+        telling::retries(self);
     }
 
     /// A broken invariant replaces the whole decision by a fault: nothing of it takes effect.

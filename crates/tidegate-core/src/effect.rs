@@ -12,6 +12,7 @@ use crate::backup::BackupRecord;
 use crate::digest::Digest;
 use crate::gate::{Evidence, Kept, Versions};
 use crate::ids::{DeploymentId, PartName, Scope, SlotName, StepName};
+use crate::message::Letter;
 use crate::plan::{
     Backup, CustomStep, Evidence as Judged, Floor, Part, Plan, Release, Route, Rule,
 };
@@ -55,6 +56,13 @@ pub enum Effect {
     DropBackup {
         /// The backup.
         backup: Box<BackupRecord>,
+    },
+    /// One attempt of a message.
+    Tell {
+        /// The message.
+        letter: Box<Letter>,
+        /// What the channel calls the first message of its conversation.
+        follows: Option<String>,
     },
     /// The directory says who may approve.
     AskRights {
@@ -253,6 +261,10 @@ pub fn outstanding(state: &State) -> Vec<Effect> {
         effects.extend(tasks(state));
         effects.extend(rights(state));
     }
+    effects.extend(state.outbox.due().into_iter().map(|letter| Effect::Tell {
+        letter: Box::new(letter.clone()),
+        follows: state.outbox.follows(&letter.message).map(str::to_owned),
+    }));
     effects
 }
 

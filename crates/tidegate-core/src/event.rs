@@ -4,7 +4,7 @@
 //! Every kind is kept readable for ever: a field is added with a default, a kind is never reused.
 
 mod ending;
-mod kinds;
+mod kind;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,9 @@ use crate::approval::{Category, Credential, Facts};
 use crate::backup::{BackupRecord, DrillRecord};
 use crate::digest::{Component, Digest};
 use crate::gate::{Evidence, GateResult};
-use crate::ids::{Actor, DeploymentId, PartName, SlotName, StepName};
+use crate::ids::{Actor, DeploymentId, IncidentId, PartName, SlotName, StepName};
+use crate::incident::{ActionItem, Owed, Severity};
+use crate::message::Message;
 use crate::plan::{HoldEnd, Plan};
 use crate::state::{
     Backend, Given, Hold, Phase, PhaseResult, Reason, SlotObserved, TaskId, Tenant,
@@ -448,6 +450,129 @@ pub enum Event {
         ending: Ending,
         /// One line for people.
         why: String,
+    },
+    /// Somebody is to be told something.
+    MessageQueued {
+        /// What, and whom.
+        message: Message,
+        /// Whether a person has to let it out first.
+        #[serde(default)]
+        draft: bool,
+    },
+    /// A message was taken.
+    MessageSent {
+        /// Its number.
+        message: u64,
+        /// Which attempt.
+        attempt: u32,
+        /// What the channel calls it.
+        receipt: Option<String>,
+    },
+    /// An attempt of a message failed.
+    MessageFailed {
+        /// Its number.
+        message: u64,
+        /// Which attempt.
+        attempt: u32,
+        /// Why.
+        why: String,
+        /// Set when another attempt will follow: not before this time. Else it was given up.
+        retry_at: Option<Timestamp>,
+    },
+    /// A message is to be sent: again, or after a person let it out.
+    MessageRetried {
+        /// Its number.
+        message: u64,
+        /// The attempt that begins.
+        attempt: u32,
+        /// What a person wrote in the place of its text.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        text: Option<String>,
+    },
+    /// Nobody needs a message any more.
+    MessageDropped {
+        /// Its number.
+        message: u64,
+        /// Why.
+        why: String,
+    },
+    /// Something went wrong in production.
+    IncidentOpened {
+        /// Its id.
+        incident: IncidentId,
+        /// How bad.
+        severity: Severity,
+        /// One line.
+        title: String,
+        /// The deployment that it came from.
+        deployment: Option<DeploymentId>,
+    },
+    /// Somebody is on it.
+    IncidentAcknowledged {
+        /// Which.
+        incident: IncidentId,
+    },
+    /// Nobody answered in time: the next are called.
+    IncidentCalled {
+        /// Which.
+        incident: IncidentId,
+        /// The rung of the ladder, from 0.
+        rung: u32,
+        /// Who is called; nobody by name where there is no ladder.
+        who: Option<String>,
+    },
+    /// Somebody has a part in it.
+    IncidentAssigned {
+        /// Which.
+        incident: IncidentId,
+        /// What they do.
+        role: String,
+        /// Who.
+        who: String,
+    },
+    /// Somebody wrote something down.
+    IncidentNoted {
+        /// Which.
+        incident: IncidentId,
+        /// What.
+        text: String,
+        /// What it settles.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        settles: Option<Owed>,
+    },
+    /// It is better or worse than it was thought to be.
+    IncidentWeighed {
+        /// Which.
+        incident: IncidentId,
+        /// How bad.
+        severity: Severity,
+        /// Why.
+        why: String,
+    },
+    /// Something was not done in time.
+    IncidentOverdue {
+        /// Which.
+        incident: IncidentId,
+        /// What.
+        owed: Owed,
+    },
+    /// It is over.
+    IncidentResolved {
+        /// Which.
+        incident: IncidentId,
+        /// On what ground.
+        why: String,
+        /// Whether the check after the rollback had passed.
+        verified: bool,
+    },
+    /// What was learnt of it was written down.
+    IncidentLearnt {
+        /// Which.
+        incident: IncidentId,
+        /// Where, or what it says in short.
+        text: String,
+        /// What is to be done.
+        items: Vec<ActionItem>,
     },
     /// An invariant broke: this deployment is frozen with its traffic held.
     Faulted {

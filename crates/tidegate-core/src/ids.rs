@@ -108,6 +108,10 @@ name_type!(
     /// One run of the process for one release, as people type it: `d-7`.
     DeploymentId
 );
+name_type!(
+    /// Something that went wrong in production, as people type it: `i-7`.
+    IncidentId
+);
 
 /// A service in an environment: the owner of one event stream.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

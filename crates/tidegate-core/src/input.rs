@@ -10,7 +10,9 @@ use crate::backup::{BackupRecord, DrillRecord};
 use crate::digest::{Component, Digest};
 use crate::event::OverrideKind;
 use crate::gate::{Evidence, Found};
-use crate::ids::{Actor, DeploymentId, PartName, SlotName, StepName};
+use crate::ids::{Actor, DeploymentId, IncidentId, PartName, SlotName, StepName};
+use crate::incident;
+use crate::message::{self, Delivery};
 use crate::plan::Plan;
 use crate::state::{Given, SlotObserved, TaskId};
 use crate::verdict::{Outcome, Verdict};
@@ -153,6 +155,20 @@ pub enum Command {
         /// Why.
         reason: String,
     },
+    /// Do something about a message.
+    Message {
+        /// Its number.
+        number: u64,
+        /// What.
+        handling: message::Handling,
+    },
+    /// Do something about an incident.
+    Incident {
+        /// Which.
+        incident: IncidentId,
+        /// What.
+        handling: incident::Handling,
+    },
     /// Say what became of a custom step that was lost.
     Settle {
         /// Which deployment.
@@ -267,6 +283,15 @@ pub enum Observation {
         part: PartName,
         /// What was read back.
         read: SplitRead,
+    },
+    /// An attempt of a message ended.
+    Message {
+        /// Its number.
+        number: u64,
+        /// Which attempt.
+        attempt: u32,
+        /// What it gave.
+        delivery: Delivery,
     },
     /// The data plane refused a table.
     SplitRefused {

@@ -16,7 +16,9 @@ use crate::approval::{Approve, Change};
 use crate::checklist::Item;
 use crate::gate::Gate;
 use crate::ids::{MetricName, PartName, Scope, SlotName, StepName};
+use crate::incident;
 use crate::layer::Added;
+use crate::message;
 use crate::weight::Weight;
 use crate::window::Window;
 
@@ -78,6 +80,12 @@ pub struct Plan {
     /// What layers above the file added.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<Added>,
+    /// Who hears of what.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tell: Vec<message::Route>,
+    /// What is done when it goes wrong; without it a rollback opens no incident.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incident: Option<incident::Policy>,
 }
 
 impl Plan {

@@ -1,7 +1,7 @@
 //! Why core says no to a person. Shown as it is; branch on the variant, never on the text.
 //! Must never be used for what the world did: that is an observation.
 
-use crate::ids::{DeploymentId, SlotName, StepName};
+use crate::ids::{DeploymentId, IncidentId, SlotName, StepName};
 
 /// A command that does not fit the state. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -220,6 +220,34 @@ pub enum Rejection {
         /// Why not.
         what: String,
     },
+    /// There is no such incident.
+    #[error("there is no incident {incident} here")]
+    NoIncident {
+        /// The one that was named.
+        incident: IncidentId,
+    },
+    /// That cannot be done about an incident.
+    #[error("{incident} is not changed: {what}")]
+    IncidentInvalid {
+        /// Which.
+        incident: IncidentId,
+        /// Why not.
+        what: String,
+    },
+    /// Nothing shows that an incident is over.
+    #[error("{incident} is not over: no check after the rollback passed")]
+    NotVerified {
+        /// Which.
+        incident: IncidentId,
+    },
+    /// That cannot be done about a message.
+    #[error("message {number} is not changed: {what}")]
+    MessageInvalid {
+        /// Its number.
+        number: u64,
+        /// Why not.
+        what: String,
+    },
     /// The slot that would be used carries user requests.
     #[error("slot {slot} carries user requests and cannot take another revision")]
     SlotInUse {
@@ -261,6 +289,10 @@ impl Rejection {
             Self::NotAllowed { .. } => "TG8056",
             Self::NotLost { .. } => "TG6601",
             Self::BackupInvalid { .. } => "TG6624",
+            Self::NoIncident { .. } => "TG7150",
+            Self::IncidentInvalid { .. } => "TG7151",
+            Self::NotVerified { .. } => "TG7152",
+            Self::MessageInvalid { .. } => "TG7153",
         }
     }
 }

@@ -38,6 +38,8 @@ pub enum Act {
     RollBack,
     /// Bring an earlier release back when nothing is in flight.
     Return,
+    /// Answer incidents and look after messages.
+    Respond,
     /// Ask probes and suites by hand.
     Ask,
     /// Verify and export the journal.
@@ -50,7 +52,7 @@ pub enum Act {
 
 impl Act {
     /// Every act.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Read,
         Self::Deploy,
         Self::Hold,
@@ -64,6 +66,7 @@ impl Act {
         Self::Waive,
         Self::RollBack,
         Self::Return,
+        Self::Respond,
         Self::Ask,
         Self::Audit,
         Self::People,
@@ -86,6 +89,7 @@ impl Act {
             Command::Waive { .. } | Command::HoldBackup { .. } => Self::Waive,
             Command::Reject { .. } => Self::Reject,
             Command::Abort { .. } => Self::Abort,
+            Command::Message { .. } | Command::Incident { .. } => Self::Respond,
             Command::Rollback { .. } if state.current.is_some() => Self::RollBack,
             Command::Rollback { .. } => Self::Return,
         }
@@ -108,6 +112,7 @@ impl Act {
             Self::Waive => "waive",
             Self::RollBack => "roll-back",
             Self::Return => "return",
+            Self::Respond => "respond",
             Self::Ask => "ask",
             Self::Audit => "audit",
             Self::People => "people",
@@ -188,6 +193,7 @@ impl Role {
                 Act::Waive,
                 Act::RollBack,
                 Act::Return,
+                Act::Respond,
                 Act::Ask,
                 Act::Audit,
             ],
@@ -201,6 +207,7 @@ impl Role {
                 Act::Attest,
                 Act::RollBack,
                 Act::Return,
+                Act::Respond,
                 Act::Ask,
                 Act::Audit,
             ],
@@ -213,6 +220,7 @@ impl Role {
                 Act::Attest,
                 Act::AddEvidence,
                 Act::RollBack,
+                Act::Respond,
                 Act::Ask,
             ],
             Self::Qa => &[

@@ -9,6 +9,7 @@ use crate::gate::Versions;
 use crate::layer::Layer;
 use crate::plan::{Plan, Rule};
 use crate::state::State;
+use crate::verdict::reason;
 
 /// Touched paths above which nobody reads all of them.
 const MANY_PATHS: u64 = 200;
@@ -206,7 +207,10 @@ fn past(known: &Known<'_>, add: &mut impl FnMut(Level, String)) {
     let Some(last) = known.state.history.last() else { return };
     if matches!(last.ending, Ending::RolledBack | Ending::RolledBackUnverified) {
         let version = &last.plan.release.version;
-        add(Level::Medium, format!("the last one, {version}, was rolled back: {}", last.why));
+        add(
+            Level::Medium,
+            format!("the last one, {version}, was rolled back: {}", reason(&last.why)),
+        );
     }
     if last.ending == Ending::LiveUnverified && known.versions.live.is_some() {
         add(Level::Medium, "what is live was never shown to be good".to_owned());

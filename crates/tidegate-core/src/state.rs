@@ -16,6 +16,8 @@ use crate::digest::{Component, Digest};
 use crate::event::{DeploymentKind, Ending, Target};
 use crate::gate::{GateResult, Kept, Waiver};
 use crate::ids::{Actor, DeploymentId, PartName, Revision, Scope, SlotName, StepName};
+use crate::incident::Incident;
+use crate::message::Outbox;
 use crate::plan::{HoldEnd, Part, Plan, Protocol};
 use crate::verdict::{Outcome, Verdict};
 use crate::weight::Split;
@@ -77,6 +79,12 @@ pub struct State {
     /// What was refused and waits for an answer, oldest first.
     #[serde(default)]
     pub reviews: Vec<Review>,
+    /// What people are to be told, and were.
+    #[serde(default)]
+    pub outbox: Outbox,
+    /// What went wrong, oldest first.
+    #[serde(default)]
+    pub incidents: Vec<Incident>,
 }
 
 /// A broken invariant.

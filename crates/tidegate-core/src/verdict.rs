@@ -57,6 +57,14 @@ impl Outcome {
     }
 }
 
+/// The reason in a sentence of the judge, without the call that it begins with: for where the call
+/// was said already.
+#[must_use]
+pub fn reason(sentence: &str) -> &str {
+    let called = ["Roll back: ", "Hold: "];
+    called.iter().find_map(|call| sentence.strip_prefix(call)).unwrap_or(sentence)
+}
+
 /// What the judge advises for the whole deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "call", content = "reason")]

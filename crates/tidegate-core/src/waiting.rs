@@ -14,7 +14,7 @@ use crate::plan::HoldEnd;
 use crate::state::{
     Deployment, Ended, HoldCause, Phase, Stage, State, TaskId, TaskProgress, Tenant,
 };
-use crate::verdict::{Call, HoldReason};
+use crate::verdict::{Call, HoldReason, reason};
 use crate::window::GATE;
 
 /// One wait.
@@ -328,7 +328,7 @@ pub fn sentence(state: &State, now: Timestamp) -> String {
                 let version = live_versions(state);
                 format!("{version} is live: the data plane left {}", ended.plan.release.version)
             }
-            Some(ended) => format!("{}: {}", ended.ending.words(), ended.why),
+            Some(ended) => format!("{}: {}", ended.ending.words(), reason(&ended.why)),
         };
     };
     let Some(waiting) = waiting_on(state) else {

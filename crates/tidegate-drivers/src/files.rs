@@ -20,7 +20,9 @@ pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()?;
     drop(file);
+    // failpoint: drivers.file.rename.before
     fs::rename(&temporary, path)?;
+    // failpoint: drivers.file.rename.after
     sync_directory(path.parent().unwrap_or(path))
 }
 

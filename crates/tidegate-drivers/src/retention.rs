@@ -112,9 +112,14 @@ impl Retention {
         }
         let directory = self.state_dir.join(kind.directory());
         let (place, aside) = (directory.join(name), directory.join(format!("{GONE}{name}")));
+        // failpoint: retention.rename.before
         fs::rename(&place, &aside)?;
+        // failpoint: retention.rename.after
         if is_needed() {
-            match fs::rename(&aside, &place) {
+            // failpoint: retention.back.before
+            let back = fs::rename(&aside, &place);
+            // failpoint: retention.back.after
+            match back {
                 Ok(()) => return Ok(false),
                 // Whoever needs it has made it again meanwhile.
                 Err(_) if place.exists() => {}

@@ -9,6 +9,7 @@ use jiff::SignedDuration;
 use tidegate_core::effect::{BackupJob, Effect, Job, Question, StepJob};
 use tidegate_core::ids::{DeploymentId, PartName, Scope, SlotName};
 use tidegate_core::input::{Input, Made, Observation, StepReport, TaskReport};
+use tidegate_core::message::{Delivery, Receiver};
 use tidegate_core::outstanding;
 use tidegate_core::state::{Given, State, TaskId};
 use tidegate_core::verdict::Outcome;
@@ -27,6 +28,8 @@ const SLOT_TIMEOUT: Duration = Duration::from_secs(30);
 const SPLIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The directory answers within this, or nobody counts.
 const RIGHTS_TIMEOUT: Duration = Duration::from_secs(10);
+/// A message is taken within this, or it is sent again.
+const TELL_TIMEOUT: Duration = Duration::from_secs(30);
 /// A job gets this much longer than its own limit, so that its own report wins.
 const JOB_GRACE: Duration = Duration::from_secs(5);
 /// A custom step gets this much longer, in which its copy is made and what it left is kept.
@@ -46,6 +49,7 @@ enum Subject {
     Task(DeploymentId, TaskId, u32),
     Rights(DeploymentId),
     Backup(String),
+    Receiver(Receiver),
 }
 
 #[derive(Debug)]
@@ -154,6 +158,7 @@ fn subject(effect: &Effect) -> Subject {
         }
         Effect::AskRights { deployment, .. } => Subject::Rights(deployment.clone()),
         Effect::DropBackup { backup } => Subject::Backup(backup.id.clone()),
+        Effect::Tell { letter, .. } => Subject::Receiver(letter.message.to.clone()),
     }
 }
 
@@ -169,12 +174,17 @@ impl Call {
             Effect::EnsureSlot { part, slot, tenant } => {
                 let place = Place { scope: self.scope.clone(), part, slot };
                 let call = self.ports.runtime.ensure(&place, tenant.as_ref(), self.epoch);
+                // failpoint: effect.slot.before
                 let done = within(SLOT_TIMEOUT, call).await;
+                // failpoint: effect.slot.after
                 self.slot_seen(place, done.err()).await
             }
             Effect::EnsureSplit { table } => {
                 let call = self.ports.traffic.ensure(&self.scope, &table, self.epoch);
-                let refused = within(SPLIT_TIMEOUT, call).await.err().map(|failure| {
+                // failpoint: effect.split.before
+                let done = within(SPLIT_TIMEOUT, call).await;
+                // failpoint: effect.split.after
+                let refused = done.err().map(|failure| {
                     tracing::warn!(scope = %self.scope, part = %table.part, %failure, "the data plane did not take a table");
                     Observation::SplitRefused {
                         part: table.part.clone(),
@@ -211,6 +221,18 @@ impl Call {
                         Vec::new()
                     }
                 }
+            }
+            Effect::Tell { letter, follows } => {
+                let (number, attempt) = (letter.number, letter.attempt);
+                let call = self.ports.messages.send(&self.scope, &letter, follows.as_deref());
+                let delivery = tokio::time::timeout(TELL_TIMEOUT, call).await;
+                let delivery = delivery.unwrap_or_else(|_elapsed| Delivery::Refused {
+                    why: format!("TG7162: no answer within {TELL_TIMEOUT:?}"),
+                    retryable: true,
+                    after: None,
+                });
+                let told = Observation::Message { number, attempt, delivery };
+                vec![Message::told(Input::Observation(told))]
             }
             Effect::Run { deployment, task, attempt, timeout, job } => {
                 let observation = match job {
@@ -302,14 +324,16 @@ impl Call {
     ) -> Observation {
         let limit = Duration::try_from(timeout).unwrap_or(Duration::ZERO) + STEP_GRACE;
         let call = self.ports.steps.attempt(&deployment, attempt, job);
-        let report =
-            tokio::time::timeout(limit, call).await.unwrap_or_else(|_elapsed| StepReport {
-                outcome: Outcome::NoData,
-                summary: format!("no answer within {timeout:#}"),
-                lost: true,
-                retryable: false,
-                given: Given::default(),
-            });
+        // failpoint: effect.step.before
+        let answered = tokio::time::timeout(limit, call).await;
+        // failpoint: effect.step.after
+        let report = answered.unwrap_or_else(|_elapsed| StepReport {
+            outcome: Outcome::NoData,
+            summary: format!("no answer within {timeout:#}"),
+            lost: true,
+            retryable: false,
+            given: Given::default(),
+        });
         Observation::Step { deployment, step: job.step.name.clone(), attempt, report }
     }
 
@@ -320,7 +344,10 @@ impl Call {
         timeout: SignedDuration,
     ) -> TaskReport {
         let limit = Duration::try_from(timeout).unwrap_or(Duration::ZERO) + JOB_GRACE;
-        match tokio::time::timeout(limit, self.work(deployment, job, timeout)).await {
+        // failpoint: effect.task.before
+        let done = tokio::time::timeout(limit, self.work(deployment, job, timeout)).await;
+        // failpoint: effect.task.after
+        match done {
             Ok(report) => report,
             Err(_elapsed) => silence(timeout),
         }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use tidegate_core::digest::Digest;
 use tidegate_core::effect::{Effect, Job};
 use tidegate_core::input::{Made, Observation, SplitRead, TaskReport};
+use tidegate_core::message::Delivery;
 use tidegate_core::state::{SlotObserved, Tenant};
 use tidegate_core::verdict::Outcome;
 
@@ -25,6 +26,11 @@ pub(crate) fn answer(effect: Effect) -> Observation {
         Effect::AskRights { deployment, newest, .. } => {
             Observation::Rights { deployment, newest, facts: BTreeMap::new() }
         }
+        Effect::Tell { letter, .. } => Observation::Message {
+            number: letter.number,
+            attempt: letter.attempt,
+            delivery: Delivery::Taken { receipt: None },
+        },
         Effect::Run { deployment, task, attempt, job, .. } => {
             let made = match &job {
                 Job::Prepare(plan) => {

@@ -3,6 +3,7 @@
 //! Must never name a vendor.
 
 mod measures;
+mod messages;
 mod releases;
 mod stored;
 mod tags;
@@ -31,6 +32,7 @@ use tidegate_core::verdict::Outcome;
 use tokio::io::AsyncRead;
 
 pub use measures::{MetricSide, Metrics, RecordingName, Recordings, Sample};
+pub use messages::Messages;
 pub use releases::{Changed, CommitLine, Releases};
 pub use stored::{DeploymentRow, JournalError, Placed, Snapshot, Verified};
 pub use tags::Tags;
@@ -485,4 +487,6 @@ pub struct Ports {
     pub bind: Arc<dyn Bind>,
     /// Who people are.
     pub people: Arc<dyn People>,
+    /// What brings messages to people and machines.
+    pub messages: Arc<dyn Messages>,
 }

@@ -195,7 +195,9 @@ impl Service {
                     for (message, answer) in batch.into_iter().zip(answers) {
                         if let Some(reply) = message.reply {
                             // A caller that went away does not need its answer.
+                            // failpoint: engine.answer.before
                             drop(reply.send(answer.map_err(CommandError::Rejected)));
+                            // failpoint: engine.answer.after
                         }
                     }
                     return Ok(());
@@ -277,7 +279,10 @@ impl Service {
             return Ok(());
         }
         let journal = &self.ports.journal;
-        match journal.append(&self.scope, self.state.seq, self.epoch, events).await {
+        // failpoint: engine.append.before
+        let appended = journal.append(&self.scope, self.state.seq, self.epoch, events).await;
+        // failpoint: engine.append.after
+        match appended {
             Ok(()) => Ok(()),
             Err(JournalError::Fenced { .. } | JournalError::Held { .. }) => Err(Appending::Fenced),
             Err(JournalError::Conflict { .. }) => Err(Appending::Reload),
@@ -347,7 +352,10 @@ impl Service {
     async fn put_snapshot(&mut self) {
         let Ok(bytes) = serde_json::to_vec(self.state.as_ref()) else { return };
         let snapshot = Snapshot { seq: self.state.seq, schema: SNAPSHOT_SCHEMA, bytes };
-        match self.ports.journal.put_snapshot(&self.scope, &snapshot).await {
+        // failpoint: engine.snapshot.before
+        let kept = self.ports.journal.put_snapshot(&self.scope, &snapshot).await;
+        // failpoint: engine.snapshot.after
+        match kept {
             Ok(()) => self.snapshot_seq = self.state.seq,
             // A lost snapshot costs time at the next start, nothing else.
             Err(error) => tracing::warn!(scope = %self.scope, %error, "no snapshot was kept"),
@@ -377,7 +385,8 @@ fn urgency(input: &Input) -> u8 {
             | Observation::BackupDropped { .. }
             | Observation::Gates { .. }
             | Observation::Verdict { .. }
-            | Observation::Rights { .. },
+            | Observation::Rights { .. }
+            | Observation::Message { .. },
         ) => 3,
         Input::Command { .. } => 4,
         Input::Elapsed => 5,

@@ -135,7 +135,8 @@ fn ports(world: &World, journal: &MemoryJournal) -> Ports {
         evidence: Arc::clone(&world) as _,
         clock: Arc::clone(&world) as _,
         bind: Arc::clone(&world) as _,
-        people: world,
+        people: Arc::clone(&world) as _,
+        messages: world,
     }
 }
 

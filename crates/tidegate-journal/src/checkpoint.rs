@@ -105,7 +105,9 @@ impl Checkpoint {
             self.epoch
         )?;
         file.sync_all()?;
+        // failpoint: checkpoint.rename.before
         fs::rename(&fresh, path)?;
+        // failpoint: checkpoint.rename.after
         path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
     }
 }

@@ -59,7 +59,9 @@ pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
     }
     let listener = UnixListener::bind(&fresh)?;
     fs::set_permissions(&fresh, fs::Permissions::from_mode(0o600))?;
+    // failpoint: proxy.socket.rename.before
     fs::rename(&fresh, path)?;
+    // failpoint: proxy.socket.rename.after
     Ok(listener)
 }
 
@@ -133,7 +135,10 @@ async fn answer(
     match (request.method(), path.as_str()) {
         (&Method::PUT, PATH_TABLE) => {
             let table: UncheckedTable = body(request).await?;
-            Ok(json(ok, &keeper.put(table).await?))
+            // failpoint: proxy.table.before
+            let ack = keeper.put(table).await?;
+            // failpoint: proxy.table.after
+            Ok(json(ok, &ack))
         }
         (&Method::POST, PATH_REHEARSAL) => {
             let table: UncheckedTable = body(request).await?;

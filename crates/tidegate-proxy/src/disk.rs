@@ -88,7 +88,11 @@ impl Disk {
                     options.write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
                 file.write_all(&bytes)?;
                 file.sync_all()?;
+                // failpoint: cohort-key.rename.before
                 fs::rename(&fresh, &path)?;
+                // failpoint: cohort-key.rename.after
+                let folder = path.parent().unwrap_or(&self.directory);
+                File::open(folder)?.sync_all()?;
                 Ok(Key::new(bytes))
             }
             Err(error) => Err(error),
@@ -117,14 +121,18 @@ impl Disk {
         writeln!(file, "{}", hexadecimal(content.as_bytes()))?;
         file.write_all(content.as_bytes())?;
         file.sync_all()?;
+        // failpoint: table.previous.before
         match fs::rename(&path, path.with_extension("previous")) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
+        // failpoint: table.previous.after
         // A crash between the two renames leaves the previous version to be loaded, and the
         // fresh one was never acknowledged.
+        // failpoint: table.rename.before
         fs::rename(&fresh, &path)?;
+        // failpoint: table.rename.after
         File::open(&self.directory)?.sync_all()
     }
 

@@ -273,7 +273,9 @@ impl Flight {
             self.stats.count(counter);
             if let Some(instance) = self.instance.as_ref().filter(|_| counter != ABANDONED) {
                 instance.counters.add(shard(), ENDED, 1);
-                instance.counters.add(shard(), FAILED, u64::from(counter < FAILURES));
+                if counter < FAILURES {
+                    instance.counters.add(shard(), FAILED, 1);
+                }
             }
         }
         self.settled = true;

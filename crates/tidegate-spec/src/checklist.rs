@@ -3,6 +3,7 @@
 //! until somebody vouches for it.
 
 use tidegate_core::checklist::{BOXES_MAX, Item, Proof, WORDS_CHARS_MAX};
+use tidegate_core::plan::Moment;
 
 use crate::codes;
 use crate::fields::{Field, Fields};
@@ -27,6 +28,18 @@ const PHASE_OF: [(&str, &str); 13] = [
     ("deploy", "deploy"),
     ("metrics", "bake"),
 ];
+
+/// The phase in which steps of a moment are carried out.
+pub(crate) fn phase_of_moment(moment: Moment) -> &'static str {
+    match moment {
+        Moment::Plan => "plan",
+        Moment::BeforeDeploy | Moment::AfterDeploy => "deploy",
+        Moment::BeforeTraffic => "smoke",
+        Moment::Bake => "bake",
+        Moment::Finish => "finish",
+        Moment::Rollback => "rollback",
+    }
+}
 
 /// Reads `checklist`.
 pub(crate) fn checklist(field: Option<Field<'_>>, report: &mut Report<'_>) -> Vec<Item> {

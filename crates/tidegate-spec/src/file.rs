@@ -22,6 +22,7 @@ use crate::declared;
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::environments;
 use crate::fields::{Field, Fields, shorten, wrong_kind};
+use crate::incident;
 use crate::lint;
 use crate::metrics;
 use crate::node::{Kind, Node};
@@ -31,6 +32,7 @@ use crate::report::{Purpose, Report, Span, Unserved};
 use crate::resolve::{self, Resolved};
 use crate::source;
 use crate::targets;
+use crate::tell;
 use crate::traffic;
 use crate::variables::{self, Values};
 use crate::window;
@@ -38,9 +40,9 @@ use crate::window;
 /// The version of the format that is read here.
 const SCHEMA: &str = "1";
 /// Keys that the format knows and this version does not serve.
-const LATER: [&str; 12] = [
-    "alerts", "before", "duties", "flags", "gates", "incident", "monitors", "plan", "roles",
-    "secrets", "systems", "tell",
+const LATER: [&str; 10] = [
+    "alerts", "before", "duties", "flags", "gates", "monitors", "plan", "roles",
+    "secrets", "systems",
 ];
 /// Most open questions of one file.
 const ASKS_MAX: usize = 256;
@@ -129,8 +131,8 @@ pub fn read_with(source: &str, name: &str, context: &Context<'_>) -> Result<Pars
     }
 }
 
-/// The tree of a file and all that it is made of, with every value put in.
-pub(crate) fn tree<'a: 's, 's>(
+/// The tree of a file and all that it is made of; variables stand in it as they were written.
+pub(crate) fn merged<'a: 's, 's>(
     source: &'s str,
     context: &Context<'a>,
     report: &mut Report<'s>,
@@ -139,7 +141,16 @@ pub(crate) fn tree<'a: 's, 's>(
         return None;
     }
     let root = compose::compose(source, 0, report)?;
-    let mut resolved = resolve::resolve(root, context.environment, context.files, report);
+    Some(resolve::resolve(root, context.environment, context.files, report))
+}
+
+/// The same with every value put in.
+pub(crate) fn tree<'a: 's, 's>(
+    source: &'s str,
+    context: &Context<'a>,
+    report: &mut Report<'s>,
+) -> Option<Resolved> {
+    let mut resolved = merged(source, context, report)?;
     let values = Values { release: &context.release, given: context.variables };
     variables::substitute(&mut resolved.root, &values, report);
     Some(resolved)
@@ -176,6 +187,8 @@ fn plan(resolved: &Resolved, context: &Context<'_>, report: &mut Report<'_>) -> 
     let copy = backup::backup(copy, recovery, report);
     let steps = custom::steps(fields.get("steps"), report);
     let approve = approve::approve(fields.get("approve"), fields.get("people"), report);
+    let tell = tell::tell(fields.get("tell"), report);
+    let incident = incident::incident(fields.get("incident"), report);
     let checklist = checklist::checklist(fields.get("checklist"), report);
     fields.finish(&LATER, report);
 
@@ -204,6 +217,8 @@ fn plan(resolved: &Resolved, context: &Context<'_>, report: &mut Report<'_>) -> 
         custom: steps,
         checklist,
         layers: Vec::new(),
+        tell,
+        incident,
         window,
     };
     if plan.parts.is_empty() || report.has_errors() {

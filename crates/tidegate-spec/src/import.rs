@@ -15,7 +15,7 @@ mod tool;
 
 use serde::Serialize;
 
-pub use runbook::runbook;
+pub use runbook::{drawing, runbook};
 pub use tool::{Tool, tool};
 
 use crate::diagnostic::Diagnostic;

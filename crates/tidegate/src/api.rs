@@ -56,11 +56,13 @@ pub(crate) mod gates;
 mod gc;
 mod health;
 mod hooks;
+pub(crate) mod incidents;
 pub(crate) mod insights;
 pub(crate) mod journal;
 mod layers;
 pub(crate) mod locate;
 mod logs;
+pub(crate) mod messages;
 pub(crate) mod metrics;
 pub(crate) mod narrate;
 pub(crate) mod once;
@@ -132,6 +134,8 @@ pub(crate) struct Parts {
     pub(crate) measures: Measures,
     /// Deployments that pages look at.
     pub(crate) looks: crate::ui::Looks,
+    /// When people looked at approval sheets.
+    pub(crate) visits: crate::ui::Visits,
 }
 
 impl Api {
@@ -241,6 +245,7 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(hooks::ring))
         .routes(routes!(triggers::list))
         .routes(routes!(triggers::look))
+        .merge(telling())
         .routes(routes!(journal::verify))
         .routes(routes!(entries::list))
         .routes(routes!(search::search))
@@ -269,6 +274,16 @@ fn copies() -> OpenApiRouter<Api> {
         .routes(routes!(backups::drill))
         .routes(routes!(backups::restore))
         .routes(routes!(backups::hold))
+}
+
+/// What people are told, and what they do about what went wrong.
+fn telling() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(incidents::list, incidents::open))
+        .routes(routes!(incidents::show, incidents::handle))
+        .routes(routes!(messages::list))
+        .routes(routes!(messages::handle))
+        .routes(routes!(messages::attempt))
 }
 
 /// The API's description of itself.

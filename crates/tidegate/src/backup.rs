@@ -231,7 +231,9 @@ fn beside(place: &Path) -> std::io::Result<tempfile::TempDir> {
 /// Makes it durable and gives it its name.
 fn place(fresh: tempfile::TempDir, name: &Path) -> std::io::Result<()> {
     File::open(fresh.path())?.sync_all()?;
+    // failpoint: backup.rename.before
     fs::rename(fresh.path(), name)?;
+    // failpoint: backup.rename.after
     // It is not where it would be removed from any more.
     let _moved = fresh.keep();
     let parent = std::path::absolute(name)?.parent().map(Path::to_owned).unwrap_or_default();

@@ -26,6 +26,7 @@ mod diff;
 mod doctor;
 mod evidence;
 mod explain;
+mod export;
 mod expr;
 mod freeze;
 mod gate;
@@ -33,12 +34,14 @@ pub(crate) mod globals;
 mod hold;
 mod import;
 mod inbox;
+mod incident;
 mod init;
 mod launch;
 mod list;
 mod login;
 mod logs;
 mod man;
+mod notify;
 mod plan;
 mod policy;
 mod postmortem;
@@ -147,6 +150,9 @@ enum Verb {
     Report(report::Args),
     /// The draft of a post-mortem of a release that went back, as Markdown
     Postmortem(postmortem::Args),
+    /// What went wrong: whose turn it is, what is owed, what it cost
+    #[command(subcommand)]
+    Incident(incident::Verb),
     /// What the judge said, and the same made again from what it heard
     #[command(subcommand)]
     Verdict(verdict::Verb),
@@ -170,6 +176,8 @@ enum Verb {
     Config(config::Verb),
     /// Make a draft from a runbook, with what became of every line
     Import(import::Args),
+    /// Draw the process, or write it for another tool, with what became of every value
+    Export(export::Args),
     /// Explain an error code, without a network
     Explain(explain::Args),
     /// The server: run it here, look at it, stop it
@@ -208,6 +216,9 @@ enum Verb {
     /// What watches repositories for releases
     #[command(subcommand)]
     Trigger(trigger::Verb),
+    /// Messages to people and machines: what is stuck, tests, drafts
+    #[command(subcommand)]
+    Notify(notify::Verb),
     /// Servers by name, and which one is asked
     #[command(subcommand)]
     Context(context::Verb),
@@ -290,6 +301,7 @@ impl Cli {
     ///
     /// # Errors
     /// [`Failure`] with its exit code.
+    #[expect(clippy::too_many_lines, reason = "a table with a line for each verb")]
     pub(crate) async fn run(self) -> Result<Exit, Failure> {
         let session = Session::new(self.globals)?;
         match self.verb {
@@ -319,6 +331,7 @@ impl Cli {
             Verb::Timeline(args) => timeline::run(&session, &args).await,
             Verb::Report(args) => report::run(&session, &args).await,
             Verb::Postmortem(args) => postmortem::run(&session, &args).await,
+            Verb::Incident(verb) => incident::run(&session, &verb).await,
             Verb::Verdict(verb) => verdict::run(&session, &verb).await,
             Verb::Simulate(args) => simulate::run(&session, &args).await,
             Verb::Backtest(args) => backtest::run(&session, &args).await,
@@ -329,6 +342,7 @@ impl Cli {
             Verb::Checklist(args) => checklist::run(&session, &args).await,
             Verb::Config(verb) => config::run(&session, &verb),
             Verb::Import(args) => import::run(&session, &args),
+            Verb::Export(args) => export::run(&session, &args),
             Verb::Explain(args) => explain::run(&session, &args),
             Verb::Server(verb) => server::run(&session, &verb).await,
             Verb::Proxy(verb) => proxy::run(&session, &verb).await,
@@ -340,6 +354,7 @@ impl Cli {
             Verb::Gate(verb) => gate::run(&session, &verb).await,
             Verb::Context(verb) => context::run(&session, &verb),
             Verb::Trigger(verb) => trigger::run(&session, &verb).await,
+            Verb::Notify(verb) => notify::run(&session, &verb).await,
             Verb::Audit(verb) => audit::run(&session, &verb).await,
             Verb::Backup(verb) => backup::run(&session, &verb).await,
             Verb::Drill(verb) => backup::rehearse(&session, &verb).await,

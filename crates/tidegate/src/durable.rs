@@ -29,7 +29,9 @@ pub(crate) fn read<T: DeserializeOwned + Default>(path: &Path, bytes_max: usize)
 /// Those of the system; the older file is whole then.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = folder_of(path);
+    // failpoint: server.file.rename.before
     beside(folder, bytes)?.persist(path).map_err(|error| error.error)?;
+    // failpoint: server.file.rename.after
     File::open(folder)?.sync_all()
 }
 
@@ -39,7 +41,9 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Those of the system; when there is a file.
 pub(crate) fn place(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = folder_of(path);
+    // failpoint: server.new-file.rename.before
     beside(folder, bytes)?.persist_noclobber(path).map_err(|error| error.error)?;
+    // failpoint: server.new-file.rename.after
     File::open(folder)?.sync_all()
 }
 

@@ -153,7 +153,7 @@ impl From<CommandError> for Problem {
 impl From<Rejection> for Problem {
     fn from(rejection: Rejection) -> Self {
         let status = match rejection {
-            Rejection::NotInFlight { .. } => 404,
+            Rejection::NotInFlight { .. } | Rejection::NoIncident { .. } => 404,
             Rejection::PlanInvalid { .. } | Rejection::BadCondition { .. } => 422,
             Rejection::UnknownItem { .. } => 404,
             Rejection::NotYours { .. }
@@ -195,6 +195,11 @@ impl From<Rejection> for Problem {
                 Some("its steps are in `tidegate show`, or approve without a condition".to_owned())
             }
             Rejection::UnknownItem { .. } => Some("`tidegate inbox` lists the items".to_owned()),
+            Rejection::NoIncident { .. } => Some("`tidegate incident list`".to_owned()),
+            Rejection::NotVerified { incident } => Some(format!(
+                "`tidegate incident resolve {incident} --reason \"...\"` when you know that it is over"
+            )),
+            Rejection::MessageInvalid { .. } => Some("`tidegate notify list`".to_owned()),
             Rejection::Frozen { .. } => Some("`tidegate rollback` is accepted".to_owned()),
             Rejection::NotInFlight { .. } | Rejection::NotHeld { .. } => {
                 Some("see what runs: `tidegate list`".to_owned())

@@ -6,14 +6,14 @@ use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::middleware;
 use jiff::Timestamp;
 use tidegate_drivers::recordings;
 use tidegate_engine::{Engine, StartError};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +38,7 @@ pub(crate) mod logging;
 pub(crate) mod network;
 pub(crate) mod settings;
 mod signing;
+pub(crate) mod sole;
 pub(crate) mod supervisor;
 mod tls;
 pub(crate) mod triggers;
@@ -57,7 +58,8 @@ pub(crate) async fn run(
     terminal: Option<&Terminal>,
 ) -> Result<(), Failure> {
     prepare(&dir, terminal).await?;
-    let graph = wire::graph(&dir, kept).await?;
+    let reached = Arc::new(OnceLock::new());
+    let graph = wire::graph(&dir, kept, settings.channels.clone(), Arc::clone(&reached)).await?;
     let signer = Arc::new(signing::signer(&dir)?);
     let places = wire::anchors(&dir, &settings.audit, &signer);
     let (mut anchors, anchored) =
@@ -71,6 +73,10 @@ pub(crate) async fn run(
     let network = listen::bind(&settings).await?;
     let pages = network.as_ref().map(|door| door.url.clone());
     let listening = network.as_ref().map(|door| door.address);
+    // Messages go out from the first turn on: those before this line have no link.
+    if let Some(pages) = settings.url.clone().or_else(|| pages.clone()) {
+        reached.get_or_init(|| pages);
+    }
     let listener = open_socket(&dir.server_socket())?;
     let stop = CancellationToken::new();
     graph.directory.entitle_triggers(settings.triggers.iter().map(|it| it.name.as_str()));
@@ -97,6 +103,7 @@ pub(crate) async fn run(
         anchors: anchored,
         measures: Measures::default(),
         looks: ui::Looks::default(),
+        visits: ui::Visits::default(),
     });
     triggers.run(&api, &graph.tags, &stop);
     if let Some(pages) = &pages {
@@ -135,27 +142,8 @@ async fn prepare(dir: &StateDir, terminal: Option<&Terminal>) -> Result<(), Fail
     logging::start(dir, terminal.is_some_and(|terminal| !terminal.quiet)).map_err(|error| {
         Failure::new(Exit::Unexpected, "TG6111", format!("the log cannot be written: {error}"))
     })?;
-    refuse_second(dir).await?;
+    sole::refuse_second(dir).await?;
     refuse_to_forget(dir)
-}
-
-/// A server that answers is in charge; the lock of the journal would refuse us as well.
-async fn refuse_second(dir: &StateDir) -> Result<(), Failure> {
-    let Ok(Ok(stream)) =
-        tokio::time::timeout(Duration::from_secs(2), UnixStream::connect(dir.server_socket()))
-            .await
-    else {
-        return Ok(());
-    };
-    let pid = stream.peer_cred().ok().and_then(|peer| peer.pid());
-    let pid = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
-    Err(Failure::new(
-        Exit::Conflict,
-        "TG6110",
-        format!("a server{pid} runs on {} already", dir.path().display()),
-    )
-    .safe("nothing was changed; that server goes on")
-    .help("`tidegate server status` shows it, `tidegate server stop` ends it"))
 }
 
 /// A new journal would begin with an epoch that the proxy and the slots refuse, and would know

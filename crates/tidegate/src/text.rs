@@ -94,6 +94,12 @@ pub(crate) fn count(value: u64) -> String {
     text
 }
 
+/// So many of a thing: `1 probe`, `2 probes`.
+pub(crate) fn several(many: impl TryInto<u64>, one: &str) -> String {
+    let many = count(many.try_into().unwrap_or(u64::MAX));
+    if many == "1" { format!("1 {one}") } else { format!("{many} {one}s") }
+}
+
 /// Bytes in the unit that keeps them short: `812 bytes`, `3.4 MiB`.
 pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];

@@ -21,7 +21,7 @@ use crate::api::{Api, BODY_SILENT_FOR, metrics};
 use crate::problem::Problem;
 
 pub(crate) use guard::with_headers;
-pub(crate) use pages::Looks;
+pub(crate) use pages::{Looks, Visits};
 pub(crate) use viewer::{Viewer, Visitor};
 
 /// Largest form, bytes: a comment of some pages.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use tidegate_audit::note::Signer;
@@ -14,6 +14,7 @@ use tidegate_drivers::backup::{self, LocalBackups};
 use tidegate_drivers::checks::{self, LocalChecks};
 use tidegate_drivers::evidence::{self, LocalEvidence};
 use tidegate_drivers::metrics::Sources;
+use tidegate_drivers::notify::{self, Channels, Post};
 use tidegate_drivers::recordings::{self, RecordingFiles};
 use tidegate_drivers::runtime::{self, ProcessRuntime};
 use tidegate_drivers::scm::{self, GitReleases};
@@ -49,10 +50,14 @@ pub(crate) struct Graph {
 ///
 /// # Errors
 /// [`Failure`] when the journal is held by another server or cannot be read.
-pub(crate) async fn graph(dir: &StateDir, kept: recordings::Config) -> Result<Graph, Failure> {
+pub(crate) async fn graph(
+    dir: &StateDir,
+    kept: recordings::Config,
+    channels: Channels,
+    pages: Arc<OnceLock<String>>,
+) -> Result<Graph, Failure> {
     let state_dir = dir.path().to_owned();
-    let journal = Sqlite::open(&state_dir).await.map_err(|error| server::held(dir, &error))?;
-    let journal = Arc::new(journal);
+    let journal = Arc::new(server::sole::journal(dir).await?);
     let runtime = Arc::new(ProcessRuntime::new(runtime::Config {
         state_dir: state_dir.clone(),
         shim_command: own_command(&["shim"])?,
@@ -81,6 +86,11 @@ pub(crate) async fn graph(dir: &StateDir, kept: recordings::Config) -> Result<Gr
         steps: Arc::new(LocalSteps::new(work::Config {
             state_dir: state_dir.clone(),
             launcher: own_command(&["launch"])?,
+        })),
+        messages: Arc::new(Post::new(notify::Config {
+            state_dir: state_dir.clone(),
+            channels,
+            pages,
         })),
         checks: Arc::new(LocalChecks::new(checks::Config { state_dir })),
         metrics: Arc::new(Sources::default()),

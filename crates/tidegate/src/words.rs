@@ -88,7 +88,10 @@ pub(crate) fn place_of(reading: &Reading, value: Option<f64>) -> Option<(usize, 
 
 /// What the sequential evidence says, in one sentence.
 pub(crate) fn proof(proof: &Proof) -> String {
-    let odds = &proof.false_alarm_odds;
+    let shows = match proof.false_alarm_odds.as_str() {
+        "1 in 1" => "any equal version shows that".to_owned(),
+        odds => format!("an equal version shows that in {odds} rollouts"),
+    };
     let times = match (proof.times_as_often, proof.times_low, proof.times_high) {
         (Some(times), Some(low), Some(high)) => {
             format!(
@@ -100,11 +103,7 @@ pub(crate) fn proof(proof: &Proof) -> String {
         }
         _ => String::new(),
     };
-    format!(
-        "evidence against it: {} of what rolls back, an equal version shows that in {odds} \
-         rollouts{times}",
-        percent(proof.strength)
-    )
+    format!("evidence against it: {} of what rolls back, {shows}{times}", percent(proof.strength))
 }
 
 /// What is to be expected, in one sentence; absent when nothing is.

@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 
+/// What is published is built with this profile.
+const PROFILE: &str = "dist";
 /// The packages whose examples load the product.
 const LOADERS: [&str; 2] = ["tidegate-journal", "tidegate-proxy"];
 /// The examples among them; a package may have others that are no business of ours.
@@ -44,7 +46,7 @@ impl Product {
         &self.target
     }
 
-    /// Builds everything for release. Costs nothing when it is built.
+    /// Builds everything as it is published. Costs nothing when it is built.
     ///
     /// # Errors
     /// When something does not compile.
@@ -64,9 +66,9 @@ impl Product {
     /// When something does not compile.
     pub(crate) fn build_proxy(&self) -> anyhow::Result<()> {
         let package = ["--package", "tidegate-proxy"];
-        self.build_as("dist", &[&package[..], &["--example", "bench_proxy"]].concat())?;
-        let loaders = ["--example", "bench_load", "--example", "bench_shift"];
-        self.build_as("release", &[&package[..], &loaders].concat())
+        let examples =
+            ["--example", "bench_proxy", "--example", "bench_load", "--example", "bench_shift"];
+        self.cargo(&[&package[..], &examples].concat())
     }
 
     /// Builds the benchmark of the judge alone.
@@ -78,12 +80,8 @@ impl Product {
     }
 
     fn cargo(&self, arguments: &[&str]) -> anyhow::Result<()> {
-        self.build_as("release", arguments)
-    }
-
-    fn build_as(&self, profile: &str, arguments: &[&str]) -> anyhow::Result<()> {
         let status = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--profile", profile])
+            .args(["build", "--quiet", "--profile", PROFILE])
             .args(arguments)
             .current_dir(&self.root)
             .status()
@@ -96,17 +94,12 @@ impl Product {
 
     /// The path of `tidegate`.
     pub(crate) fn tidegate(&self) -> PathBuf {
-        self.target.join("release/tidegate")
-    }
-
-    /// The path of an example as it is published.
-    pub(crate) fn dist_example(&self, name: &str) -> PathBuf {
-        self.target.join("dist/examples").join(name)
+        self.target.join(PROFILE).join("tidegate")
     }
 
     /// The path of an example.
     pub(crate) fn example(&self, name: &str) -> PathBuf {
-        self.target.join("release/examples").join(name)
+        self.target.join(PROFILE).join("examples").join(name)
     }
 }
 

@@ -132,7 +132,7 @@ impl Field {
             versions.push(version(&program.display().to_string(), &["--version"])?);
         }
         let (state, socket) = (dir.join("state"), dir.join("p.sock"));
-        let mut command = Command::new(bench.product.dist_example("bench_proxy"));
+        let mut command = Command::new(bench.product.example("bench_proxy"));
         command.arg(&state).arg(&socket).arg(THREADS.to_string());
         let mut tidegate = Running::start(quiet(&mut command))?;
         until("Tidegate's socket opens", LISTENS_WITHIN, || {

@@ -223,7 +223,10 @@ fn happened(line: &Value) -> anyhow::Result<Happened> {
 }
 
 /// Git without this machine's configuration: hooks and signing keys stay out of it.
-fn git(repository: &Path, arguments: &[&str]) -> anyhow::Result<()> {
+///
+/// # Errors
+/// When it fails.
+pub(crate) fn git(repository: &Path, arguments: &[&str]) -> anyhow::Result<()> {
     let status = Command::new("git")
         .args(["-c", "user.name=bench", "-c", "user.email=bench@localhost"])
         .args(arguments)

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::quorum::{Question, Standing, weigh};
 use super::{Approve, Vote};
 use crate::event::DeploymentKind;
-use crate::state::{Deployment, Phase, State};
+use crate::state::{Deployment, Ended, Phase, State};
 
 /// The policies that a deployment has to meet: its own, and the one that the live release brought.
 /// So whoever loosens a policy needs the approvals that it asks for.
@@ -65,17 +65,22 @@ pub fn within(state: &State, deployment: &Deployment) -> Option<SignedDuration> 
 /// The commit of the release that is live.
 #[must_use]
 pub fn live_commit(state: &State) -> Option<&str> {
+    Some(brought_live(state)?.plan.release.commit.as_str())
+}
+
+/// The deployment that brought what is live; `None` where nothing is.
+#[must_use]
+pub fn brought_live(state: &State) -> Option<&Ended> {
     let live: Vec<&str> = state
         .parts
         .values()
         .filter_map(|part| part.slots.get(part.live.as_ref()?)?.want.as_ref())
         .map(|tenant| tenant.revision.artifact.as_str())
         .collect();
-    let newest = state.history.iter().rev().find(|ended| {
+    state.history.iter().rev().find(|ended| {
         let artifact = ended.artifact.as_ref().map(|artifact| artifact.as_str());
         ended.ending.is_live() && artifact.is_some_and(|artifact| live.contains(&artifact))
-    });
-    Some(newest?.plan.release.commit.as_str())
+    })
 }
 
 /// Votes whose condition holds the running step and is not confirmed.

@@ -13,6 +13,8 @@ use super::backups;
 use super::custom;
 use super::forward::{deployment_ended, dwell_left, enter_finish, may_advance, pass_step, started};
 use super::gates;
+use super::incidents;
+use super::telling;
 use crate::approval::gate::conditions;
 use crate::digest::Digest;
 use crate::event::{DeploymentKind, Ending, Event};
@@ -31,7 +33,9 @@ use crate::weight::Weight;
 const HOLD_DEFAULT: SignedDuration = SignedDuration::from_hours(1);
 
 pub(super) fn decide(draft: &mut Draft, command: &Command) -> Result<(), Rejection> {
+    let beside = matches!(command, Command::Message { .. } | Command::Incident { .. });
     if let Some(fault) = &draft.state.fault
+        && !beside
         && !matches!(command, Command::Rollback { .. } | Command::Abort { .. })
     {
         return Err(Rejection::Frozen { code: fault.code.clone(), what: fault.what.clone() });
@@ -71,6 +75,8 @@ pub(super) fn decide(draft: &mut Draft, command: &Command) -> Result<(), Rejecti
             gates::freeze(draft, name, reason, *from, *until)
         }
         Command::Thaw { name, reason } => gates::thaw(draft, name, reason),
+        Command::Message { number, handling } => telling::handle(draft, *number, handling),
+        Command::Incident { incident, handling } => incidents::handle(draft, incident, handling),
         Command::Abort { deployment, reason } => {
             if draft.state.queued.as_ref().is_some_and(|queued| queued.deployment == *deployment) {
                 drop_queued(draft, Ending::Aborted, reason);

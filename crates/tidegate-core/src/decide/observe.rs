@@ -11,6 +11,7 @@ use super::backups;
 use super::custom;
 use super::forward::{backend_of, deployment_ended};
 use super::gates;
+use super::telling;
 use crate::approval::Facts;
 use crate::approval::gate::newest_word;
 use crate::event::{Ending, Event, OverrideKind};
@@ -51,6 +52,9 @@ pub(super) fn decide(draft: &mut Draft, observation: &Observation) {
             }
         }
         Observation::Split { part, read } => split(draft, part, read),
+        Observation::Message { number, attempt, delivery } => {
+            telling::delivered(draft, *number, *attempt, delivery);
+        }
         Observation::SplitRefused { part, generation, why } => {
             let table = draft.state.parts.get(part).and_then(|p| p.table.as_ref());
             let news = table.is_some_and(|table| {

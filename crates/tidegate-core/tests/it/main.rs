@@ -31,6 +31,8 @@ mod sample;
 #[cfg(test)]
 mod scripts;
 #[cfg(test)]
+mod telling;
+#[cfg(test)]
 mod verbs;
 #[cfg(test)]
 mod windows;

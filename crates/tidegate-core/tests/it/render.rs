@@ -94,7 +94,11 @@ fn details(recorded: &Recorded, start: Timestamp) -> String {
         | Event::TaskSettled { .. }
         | Event::StepGave { .. }
         | Event::StepSkipped { .. } => crate::custom::details(&recorded.event),
-        other => crate::backups::details(other).unwrap_or_else(|| part_details(other)),
+        other => {
+            let told = crate::telling::details(other, |at| offset(start, at));
+            let said = told.or_else(|| crate::backups::details(other));
+            said.unwrap_or_else(|| part_details(other))
+        }
     }
 }
 
@@ -297,6 +301,16 @@ pub(crate) fn effects(state: &State) -> Vec<String> {
                 )
             }
             Effect::DropBackup { .. } => effect_name(effect),
+            Effect::Tell { letter, follows } => {
+                let follows = follows.as_ref().map(|first| format!(", after {first}"));
+                format!(
+                    "{} {} #{}{}",
+                    effect_name(effect),
+                    letter.number,
+                    letter.attempt,
+                    follows.unwrap_or_default()
+                )
+            }
             Effect::AskRights { accounts, .. } => {
                 let accounts: Vec<&str> = accounts.iter().map(String::as_str).collect();
                 format!("{} of {}", effect_name(effect), accounts.join(" "))

@@ -11,6 +11,8 @@ use tidegate_core::checklist::Item;
 use tidegate_core::digest::Digest;
 use tidegate_core::gate::Gate;
 use tidegate_core::ids::{DeploymentId, EnvironmentName, PartName, Scope, ServiceName, SlotName};
+use tidegate_core::incident;
+use tidegate_core::message;
 use tidegate_core::plan::{
     Ask, Backup, Bake, CohortBy, Comparison, CustomStep, Floor, HoldEnd, Judging, KeepPrevious,
     Limits, Metric, Otherwise, Part, PartKind, Plan, Probe, Protocol, Release, Required, Route,
@@ -45,6 +47,8 @@ pub(crate) struct Shape {
     pub(crate) custom: Vec<CustomStep>,
     pub(crate) backup: Option<Backup>,
     pub(crate) checklist: Vec<Item>,
+    pub(crate) tell: Vec<message::Route>,
+    pub(crate) incident: Option<incident::Policy>,
 }
 
 impl Default for Shape {
@@ -69,6 +73,8 @@ impl Default for Shape {
             custom: Vec::new(),
             backup: None,
             checklist: Vec::new(),
+            tell: Vec::new(),
+            incident: None,
         }
     }
 }
@@ -121,6 +127,8 @@ impl Shape {
                 self.backup = Some(crate::backups::declared(value)?);
                 self.required.backup = true;
             }
+            "tell" => self.tell.push(crate::telling::route(value)?),
+            "incident" => self.incident = Some(crate::telling::policy(value)),
             "custom" => self.custom = crate::custom::steps(value)?,
             "attempts" => self.limits.attempts = number(value)?,
             _ => return Err(format!("a plan has no {key}={value}")),
@@ -133,6 +141,8 @@ impl Shape {
         self.required = Required::default();
         self.approve = None;
         self.change = None;
+        self.tell.clear();
+        self.incident = None;
     }
 
     /// The plan of a version.
@@ -169,6 +179,8 @@ impl Shape {
             window: self.window.clone(),
             checklist: self.checklist.clone(),
             layers: Vec::new(),
+            tell: self.tell.clone(),
+            incident: self.incident.clone(),
         }
     }
 

@@ -138,7 +138,7 @@ impl Script {
             "effects" => Ok(render::effects(state)),
             "deadline" => Ok(render::deadline(state, now)),
             "metric" | "verdict" | "slot" | "confirm" | "lost" | "refuse" | "task" | "override"
-            | "found" | "backup" => {
+            | "found" | "backup" | "message" => {
                 let observation = self.observation(&verb, words)?;
                 Ok(self.put(&Input::Observation(observation)))
             }
@@ -329,6 +329,8 @@ impl Script {
             "copied" => crate::backups::made(words, self.machine.now)?,
             "keep" => crate::backups::hold(words)?,
             "settle" => crate::custom::settle(named, words)?,
+            "redeliver" | "release" | "drop" => crate::telling::handle(verb, words)?,
+            "incident" => crate::telling::incident(words)?,
             "evidence" => crate::gates::evidence(&words.need("a name")?, &words.need("a version")?),
             "waive" => {
                 let lasts = duration(&words.option("--for").unwrap_or_else(|| "1h".to_owned()))?;
@@ -427,14 +429,8 @@ impl Script {
             "slot" => self.slot(words),
             "task" => self.task(words),
             "override" => self.overridden(words),
-            "backup" => {
-                let named = self.named(words);
-                let said = words.option("--attempt").map(|text| number(&text)).transpose()?;
-                let current = self.machine.state.current.as_ref();
-                let running = current.and_then(|current| current.tasks.get(&TaskId::Backup));
-                let attempt = said.or_else(|| running.map(|task| task.attempt)).unwrap_or(1);
-                crate::backups::report(named, attempt, words, self.machine.now)
-            }
+            "backup" => crate::backups::reported(self.named(words), words, &self.machine),
+            "message" => crate::telling::observation(words),
             "found" => {
                 let said = words.rest();
                 crate::gates::found(self.named(words), &said)

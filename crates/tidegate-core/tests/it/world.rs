@@ -9,6 +9,7 @@ use tidegate_core::effect::{Effect, Job};
 use tidegate_core::event::Recorded;
 use tidegate_core::ids::{PartName, SlotName};
 use tidegate_core::input::{Input, Made, Observation, SplitRead, TaskReport};
+use tidegate_core::message::Delivery;
 use tidegate_core::outstanding;
 use tidegate_core::state::{SlotObserved, State, TaskId, Tenant};
 use tidegate_core::verdict::{Call, Outcome, Verdict};
@@ -110,6 +111,7 @@ pub(crate) fn effect_name(effect: &Effect) -> String {
         Effect::Run { task, .. } => format!("task:{}", task_name(task)),
         Effect::DropBackup { backup } => format!("drop:{}", backup.id),
         Effect::AskRights { .. } => "rights".to_owned(),
+        Effect::Tell { letter, .. } => format!("message:{}", letter.message.to.family.word()),
     }
 }
 
@@ -157,6 +159,11 @@ pub(crate) fn answer(state: &State, effect: &Effect) -> Observation {
             },
         },
         Effect::DropBackup { backup } => Observation::BackupDropped { id: backup.id.clone() },
+        Effect::Tell { letter, .. } => Observation::Message {
+            number: letter.number,
+            attempt: letter.attempt,
+            delivery: Delivery::Taken { receipt: None },
+        },
         Effect::AskRights { deployment, newest, accounts } => Observation::Rights {
             deployment: deployment.clone(),
             newest: *newest,

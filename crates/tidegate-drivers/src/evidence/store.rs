@@ -187,7 +187,9 @@ impl Incoming {
 
     fn settle(mut self, place: &Path) -> io::Result<()> {
         self.file.sync_all()?;
+        // failpoint: evidence.rename.before
         std::fs::rename(&self.path, place)?;
+        // failpoint: evidence.rename.after
         self.settled = true;
         files::sync_directory(place.parent().unwrap_or(place))
     }

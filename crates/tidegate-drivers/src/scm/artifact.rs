@@ -124,11 +124,15 @@ pub(crate) fn keep(root: &Path, artifacts: &Path, named: &Digest) -> Result<(), 
             return Ok(());
         }
         let aside = root.with_extension("damaged");
+        // failpoint: artifact.aside.before
         fs::rename(&target, &aside).map_err(at(&target))?;
+        // failpoint: artifact.aside.after
     }
     let directory = File::open(root).map_err(at(root))?;
     rustix::fs::syncfs(&directory).map_err(|error| at(root)(error.into()))?;
+    // failpoint: artifact.rename.before
     fs::rename(root, &target).map_err(at(&target))?;
+    // failpoint: artifact.rename.after
     fs::set_permissions(&target, Permissions::from_mode(0o555)).map_err(at(&target))?;
     crate::files::sync_directory(artifacts).map_err(at(artifacts))
 }

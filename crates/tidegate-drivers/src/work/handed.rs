@@ -146,7 +146,9 @@ fn keep(state_dir: &Path, from: &Path) -> io::Result<Digest> {
     let temporary = directory.join(format!(".{}.new", uuid_like()));
     let digest = copy(from, &temporary)?;
     File::open(&temporary)?.sync_all()?;
+    // failpoint: handed.rename.before
     fs::rename(&temporary, kept(state_dir, &digest))?;
+    // failpoint: handed.rename.after
     files::sync_directory(&directory)?;
     Ok(digest)
 }

@@ -1,4 +1,4 @@
-//! Where the secrets of steps come from: files of the state directory.
+//! Where the secrets of steps and channels come from: files of the state directory.
 //! Must never take one that somebody else can read or change.
 
 use std::collections::BTreeMap;

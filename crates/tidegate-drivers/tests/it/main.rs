@@ -10,10 +10,12 @@
 mod backups;
 mod gates;
 mod metrics;
+mod notify;
 mod probes;
 mod processes;
 mod recordings;
 mod releases;
 mod setup;
+mod town;
 mod traffic;
 mod work;

@@ -125,6 +125,8 @@ pub(crate) fn plan(repository: &str, commit: &str, build: Option<Step>) -> Plan 
         window: None,
         checklist: Vec::new(),
         layers: Vec::new(),
+        tell: Vec::new(),
+        incident: None,
     }
 }
 

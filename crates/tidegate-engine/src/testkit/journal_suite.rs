@@ -495,5 +495,7 @@ fn plan(service: &str) -> Plan {
         window: None,
         checklist: Vec::new(),
         layers: Vec::new(),
+        tell: Vec::new(),
+        incident: None,
     }
 }

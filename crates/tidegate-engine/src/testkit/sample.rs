@@ -80,6 +80,8 @@ pub fn plan(version: &str) -> Plan {
         window: None,
         checklist: Vec::new(),
         layers: Vec::new(),
+        tell: Vec::new(),
+        incident: None,
     }
 }
 

@@ -23,7 +23,7 @@ use super::memory_journal::MemoryJournal;
 use super::sample;
 use super::world::{Behaviour, Unkindness, World};
 use crate::engine::Engine;
-use crate::ports::{DeploymentRow, Journal, JournalError, Placed, Ports, Snapshot, Verified};
+use crate::ports::{DeploymentRow, Journal, JournalError, Placed, Snapshot, Verified};
 
 /// Virtual time in which faults may happen.
 const UNKIND: Duration = Duration::from_secs(20 * 60);
@@ -102,23 +102,8 @@ impl Sim {
         loop {
             // What was killed holds nothing: its lock went with its process.
             self.store.expire_lease();
-            let world = Arc::new(self.world.clone());
             let journal = SimJournal { inner: self.store.reopened(), world: self.world.clone() };
-            let ports = Ports {
-                journal: Arc::new(journal),
-                runtime: Arc::clone(&world) as _,
-                traffic: Arc::clone(&world) as _,
-                releases: Arc::clone(&world) as _,
-                checks: Arc::clone(&world) as _,
-                steps: Arc::clone(&world) as _,
-                backups: Arc::clone(&world) as _,
-                metrics: Arc::clone(&world) as _,
-                recordings: Arc::clone(&world) as _,
-                evidence: Arc::clone(&world) as _,
-                clock: Arc::clone(&world) as _,
-                bind: Arc::clone(&world) as _,
-                people: world,
-            };
+            let ports = self.world.ports(Arc::new(journal));
             // A killed start is a start that never came back: the next one takes over.
             let crash = self.world.crash();
             tokio::select! {

@@ -21,7 +21,7 @@ use tidegate_core::weight::Weight;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::ports::{Failure, FailureKind, RecordingName};
+use crate::ports::{Failure, FailureKind, Journal, Ports, RecordingName};
 use tables::FakeTable;
 
 /// How a version behaves once it runs.
@@ -167,6 +167,28 @@ impl World {
         let now = Instant::now();
         if let Some(slot) = self.lock().slots.get_mut(&(part.clone(), slot.clone())) {
             slot.ready_at = now + Duration::from_millis(1_500);
+        }
+    }
+
+    /// Ports that all lead to this world, but the journal.
+    #[must_use]
+    pub fn ports(&self, journal: Arc<dyn Journal>) -> Ports {
+        let world = Arc::new(self.clone());
+        Ports {
+            journal,
+            runtime: Arc::clone(&world) as _,
+            traffic: Arc::clone(&world) as _,
+            releases: Arc::clone(&world) as _,
+            checks: Arc::clone(&world) as _,
+            steps: Arc::clone(&world) as _,
+            backups: Arc::clone(&world) as _,
+            metrics: Arc::clone(&world) as _,
+            recordings: Arc::clone(&world) as _,
+            evidence: Arc::clone(&world) as _,
+            clock: Arc::clone(&world) as _,
+            bind: Arc::clone(&world) as _,
+            people: Arc::clone(&world) as _,
+            messages: world,
         }
     }
 

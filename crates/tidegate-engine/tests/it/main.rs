@@ -4,4 +4,5 @@
 
 mod foresee;
 mod judged;
+mod order;
 mod simulation;

@@ -235,7 +235,9 @@ impl Task {
         self.counters.transactions.fetch_add(1, Ordering::Relaxed);
         self.counters.commands.fetch_add(answers.len() as u64, Ordering::Relaxed);
         for (request, said) in group.into_iter().zip(answers) {
+            // failpoint: journal.answer.before
             answer(request, said);
+            // failpoint: journal.answer.after
         }
         self.ends = ends;
         let kept = self.kept.unwrap_or(Checkpoint { size: 0, root: [0; 32], epoch: 0 });
@@ -276,7 +278,9 @@ async fn transaction(
     let whole = |error| Trouble::Whole(failure::of(error));
     sqlx::query(sql::BEGIN).execute(&mut *connection).await.map_err(whole)?;
     let written = stage(connection, group, known).await.map_err(Trouble::Staged)?;
+    // failpoint: journal.commit.before
     sqlx::query(sql::COMMIT).execute(connection).await.map_err(whole)?;
+    // failpoint: journal.commit.after
     Ok(written)
 }
 

@@ -46,7 +46,9 @@ impl Vault {
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
         file.write_all(content)?;
         file.sync_all()?;
+        // failpoint: vault.rename.before
         fs::rename(&fresh, path)?;
+        // failpoint: vault.rename.after
         fs::File::open(&self.0)?.sync_all()
     }
 }

@@ -322,17 +322,29 @@ pub(crate) const AFTER_THEN: Shape = TEXTS;
 
 /// `tell`.
 pub(crate) const TELL: Shape = Shape::Named(&Shape::Map(&[
-    key("slack", &ONE_OR_MORE, "channels"),
-    key("email", &ONE_OR_MORE, "addresses"),
-    key("teams", &Shape::Text, "the address of a workflow"),
-    key("pagerduty", &Shape::Text, "severity"),
-    key("sns", &Shape::Text, "a topic"),
-    key("status_page", &Shape::Word(&["draft", "publish"]), "what becomes of the public page"),
-    key("webhook", &Shape::Text, "an address"),
-    key("when", &Shape::Text, "a condition; without it always"),
-    key("owner", &Shape::Text, "who does it, when a person must"),
-    key("due", &Shape::Duration, "until when"),
-    key("says", &TEXTS, "what it must contain"),
+    key("slack", &ONE_OR_MORE, "rooms, as `channels.slack` of the server reaches them"),
+    key("email", &ONE_OR_MORE, "addresses, or groups of `channels.email` of the server"),
+    key("teams", &ONE_OR_MORE, "rooms of `channels.teams` of the server"),
+    key(
+        "pagerduty",
+        &Shape::Word(&["critical", "error", "warning", "info"]),
+        "how loud the page is; it is one page for one incident",
+    ),
+    declared("sns", &Shape::Text, "a topic"),
+    key(
+        "status_page",
+        &Shape::Word(&["draft", "publish"]),
+        "the page that customers read: `draft` waits for a person",
+    ),
+    key("webhook", &ONE_OR_MORE, "names under `channels.webhooks` of the server"),
+    declared("when", &Shape::Text, "a condition; without it always"),
+    declared("owner", &Shape::Text, "who does it, when a person must"),
+    declared("due", &Shape::Duration, "until when"),
+    key(
+        "says",
+        &TEXTS,
+        "lines that every such message has; `{version}` and the like stand in them",
+    ),
 ]));
 
 /// `alerts`.
@@ -390,12 +402,12 @@ pub(crate) const INCIDENT: Shape = Shape::Map(&[
         "severity",
         &Shape::Named(&Shape::Map(&[
             key("means", &Shape::Text, "what it is"),
-            key("within", &Shape::Duration, "how soon somebody answers"),
+            key("within", &Shape::Duration, "how soon somebody answers; else 5m, 15m, 1h and 24h"),
         ])),
-        "classes, each with its clock",
+        "`p0` to `p3`, the worst first, each with its clock",
     ),
-    key("declare", &Shape::Text, "where an incident is opened"),
-    key("ladder", &TEXTS, "who is called, in order"),
+    declared("declare", &Shape::Text, "where an incident is opened"),
+    key("ladder", &TEXTS, "who is called, in order, each after the clock of the class"),
     key("steps", &TEXTS, "what is done, in order"),
     key(
         "investigate",
@@ -406,6 +418,14 @@ pub(crate) const INCIDENT: Shape = Shape::Map(&[
         "how the cause is found",
     ),
     key(
+        "regulator",
+        &Shape::Map(&[
+            key("owner", &Shape::Text, "who tells them"),
+            key("due", &Shape::Duration, "until when after the beginning, `72h`"),
+        ]),
+        "the authority that has to be told",
+    ),
+    declared(
         "rollback",
         &Shape::Map(&[
             key("within", &Shape::Duration, "how soon the way back is done"),
@@ -422,13 +442,13 @@ pub(crate) const INCIDENT: Shape = Shape::Map(&[
     key(
         "postmortem",
         &Shape::Map(&[
-            key("within", &Shape::Duration, "how soon it is written"),
+            key("within", &Shape::Duration, "how soon after the end it is written; else 48h"),
             key("contains", &TEXTS, "what it must have"),
         ]),
         "what is learnt",
     ),
     key("contact", &TEXTS, "where people are reached"),
-    key("status_page", &Shape::Text, "the public page"),
+    declared("status_page", &Shape::Text, "the public page"),
 ]);
 
 /// `duties`.

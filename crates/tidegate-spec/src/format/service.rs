@@ -48,10 +48,10 @@ pub(crate) static ROOT: &[Key] = &[
     key("metrics", &METRICS, "measurements of others, one name and one unit each"),
     key("traffic", &Shape::Map(TRAFFIC), "how traffic moves, and what judges it"),
     key("after", &Shape::Map(AFTER), "watching at 100 %"),
-    declared("tell", &TELL, "who hears of what"),
+    key("tell", &TELL, "who hears of what"),
     declared("alerts", &ALERTS, "limits that are watched outside of deployments"),
     declared("monitors", &MONITORS, "questions that are asked all the time"),
-    declared("incident", &INCIDENT, "what happens when it goes wrong"),
+    key("incident", &INCIDENT, "what happens when it goes wrong"),
     declared("duties", &DUTIES, "what falls due again and again"),
     key("checklist", &CHECKLIST, "the boxes of the runbook, each with its proof"),
 ];

@@ -51,6 +51,17 @@ impl Draft {
         place(&mut self.root, path, plain(text))
     }
 
+    /// Puts a value as one into an empty place: its keys are not taken for parts of a path.
+    pub(super) fn put(&mut self, path: &str, value: Node) -> Placed {
+        within(&mut self.root, path, |there| {
+            let empty = matches!(&there.kind, Kind::Map(keys) if keys.is_empty());
+            if empty {
+                *there = value;
+            }
+            if empty { Placed::There } else { Placed::Taken }
+        })
+    }
+
     /// Whether a question about a key is asked already.
     pub(super) fn asks(&self, about: &str, question: &str) -> bool {
         let Some(Kind::List(items)) = self.root.get("ask").map(|node| &node.kind) else {

@@ -8,19 +8,22 @@ use tidegate_core::plan::Release;
 use super::binding::{self, Bound, Words};
 use super::code::{self, SHELL, STRUCTURED, Value, key_of};
 use super::document::{self, Line, What};
-use super::draft::{self, Draft};
-use super::mermaid::{self, Drawn};
+use super::draft::{self, Draft, Placed};
+use super::mermaid::{self, Drawn, Stage};
 use super::{Entry, How, Imported, Share, quantity, special};
 use crate::codes;
+use crate::export;
 use crate::file::{Context, read_with};
+use crate::format::PHASES;
 use crate::lint::{commands, texts};
 use crate::mojibake;
 use crate::report::Purpose;
 
 /// Most lines of a document; the longest real one has 508.
 const LINES_MAX: usize = 5_000;
-/// Longest line that is read, in characters; the longest real one has 178.
-const LINE_CHARS_MAX: usize = 1_000;
+/// Longest line that is read, in characters; the longest real one has 178, and in a picture of a
+/// process a line is a value: a query of 4,096 bytes, each written as six.
+const LINE_CHARS_MAX: usize = 32_768;
 /// Longest text of a line that is repeated in the report.
 const TEXT_CHARS_MAX: usize = 160;
 
@@ -32,8 +35,12 @@ pub fn runbook(source: &str, name: &str) -> Imported {
     let lines = document::lines(&repaired.text);
     let blocks = blocks(&lines);
     let mut draft = Draft::new();
-    draft.set("tidegate", "1");
-    draft.set_text("service", &service(&lines, name));
+    // A picture of ours names everything, the service too.
+    let drawn = lines.iter().any(|line| export::value_of(&line.text).is_some());
+    if !drawn {
+        draft.set("tidegate", "1");
+        draft.set_text("service", &service(&lines, name));
+    }
     let mut entries: Vec<Entry> = Vec::with_capacity(lines.len());
     for line in &lines {
         let bound = bound(line, &blocks, &mut draft);
@@ -44,7 +51,9 @@ pub fn runbook(source: &str, name: &str) -> Imported {
         entries.push(entry);
     }
     scripts(&blocks, &mut entries);
-    complete(&mut draft);
+    if !drawn {
+        complete(&mut draft);
+    }
     let draft = header(name) + &draft.write();
     let findings = checked(&draft);
     Imported {
@@ -56,6 +65,20 @@ pub fn runbook(source: &str, name: &str) -> Imported {
         lost: repaired.lost,
         findings,
     }
+}
+
+/// Imports a Mermaid picture: a file of its own, or the pictures of a document.
+#[must_use]
+pub fn drawing(source: &str, name: &str) -> Imported {
+    if source.contains("```") {
+        return runbook(source, name);
+    }
+    let mut imported = runbook(&format!("```mermaid\n{source}\n```\n"), name);
+    // The fence was no line of the file.
+    for entry in &mut imported.entries {
+        entry.line = entry.line.saturating_sub(1);
+    }
+    imported
 }
 
 /// Long lines are cut and a long document ends early: neither is a runbook, and both cost time.
@@ -184,7 +207,25 @@ fn in_block(line: &Line, block: &Block, draft: &mut Draft) -> Bound {
     }
 }
 
+/// A value in a picture that `export mermaid` drew.
+fn drawn_value(line: &Line, draft: &mut Draft) -> Option<Bound> {
+    let (path, value) = export::value_of(&line.text)?;
+    Some(match draft::snippet(&value).map(|node| draft.put(&path, node)) {
+        Some(Placed::There) => Bound::exact(&path, value),
+        Some(Placed::Taken) => Bound::dropped("another line said it first"),
+        None => Bound::dropped("its value is not written as YAML"),
+    })
+}
+
+/// A phase of ours, without words of its own.
+fn is_phase(stage: &Stage) -> bool {
+    stage.words.is_empty() && PHASES.contains(&stage.name.as_str())
+}
+
 fn picture(line: &Line, draft: &mut Draft) -> Bound {
+    if let Some(bound) = drawn_value(line, draft) {
+        return bound;
+    }
     let under = |wanted: &str| line.is_under(wanted);
     let usual = |text: &str, draft: &mut Draft| {
         let text = mermaid::plain(text);
@@ -197,6 +238,9 @@ fn picture(line: &Line, draft: &mut Draft) -> Bound {
         Drawn::Look => Bound::dropped("colours of the picture: roles and phases carry the meaning"),
         Drawn::Comment => Bound::dropped("a comment of the picture"),
         Drawn::End => Bound::dropped("closes a group of the picture"),
+        Drawn::Way { stages, .. } if stages.iter().all(is_phase) => {
+            Bound::dropped("a way between phases: their order is fixed")
+        }
         Drawn::Way { stages, .. } => {
             let mut found: Option<Bound> = None;
             for stage in &stages {
@@ -221,6 +265,9 @@ fn picture(line: &Line, draft: &mut Draft) -> Bound {
             usual(&words, draft).unwrap_or_else(|| Bound::dropped("names who takes part"))
         }
         Drawn::Block { word, words } => match word.as_str() {
+            "subgraph" if PHASES.contains(&words.as_str()) => {
+                Bound::exact(&format!("phase:{words}"), words)
+            }
             "par" | "and" => Bound::near("phase:gates", words, "gates are asked side by side"),
             "loop" => Bound::near(
                 "after.verify",

@@ -1,5 +1,5 @@
 //! Descriptions made for other tools, value by value: Argo Rollouts, Flagger, Kamal, Prometheus'
-//! alert rules, OpenSLO. Must never take a value over whose meaning here would be another.
+//! alert rules, OpenSLO, GitHub Actions. Must never take a value over whose meaning here would be another.
 
 use super::binding::{self, Bound};
 use super::draft::{self, Draft};
@@ -13,6 +13,7 @@ use crate::report::Report;
 mod alerts;
 mod argo;
 mod flagger;
+mod github;
 mod kamal;
 mod openslo;
 
@@ -32,6 +33,8 @@ pub enum Tool {
     Alerts,
     /// An OpenSLO objective.
     Openslo,
+    /// A workflow of GitHub Actions.
+    GithubWorkflow,
 }
 
 /// One value of a description.
@@ -133,6 +136,7 @@ fn read(tool: Tool, root: &Node, first_line: u32, draft: &mut Draft, entries: &m
             Tool::Kamal => kamal::bind(&leaf, draft),
             Tool::Alerts => alerts::bind(&leaf, draft),
             Tool::Openslo => openslo::bind(&leaf, draft),
+            Tool::GithubWorkflow => github::bind(&leaf, draft),
         };
         let bound = bound.unwrap_or_else(|| Bound::dropped("nothing here means the same"));
         let numbers: Vec<String> =

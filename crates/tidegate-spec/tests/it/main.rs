@@ -9,6 +9,7 @@
 
 mod canonical;
 mod check;
+mod exports;
 mod golden;
 mod happy;
 mod hostile;

@@ -6,12 +6,13 @@ use std::path::Path;
 
 use tidegate_spec::{How, Imported, Severity, Tool, tool};
 
-const TOOLS: [(Tool, &str); 5] = [
+const TOOLS: [(Tool, &str); 6] = [
     (Tool::ArgoRollout, "argo-rollout"),
     (Tool::Flagger, "flagger"),
     (Tool::Kamal, "kamal"),
     (Tool::Alerts, "alerts"),
     (Tool::Openslo, "openslo"),
+    (Tool::GithubWorkflow, "github-workflow"),
 ];
 
 fn folder() -> std::path::PathBuf {

@@ -14,7 +14,7 @@ use super::body::Body;
 use super::decisions::{REASON_BYTES_MAX, give, reason};
 use super::principal::Principal;
 use super::reply::Reply;
-use super::{Api, locate};
+use super::{Api, locate, plans};
 use crate::problem::Problem;
 use crate::view::approval::{Inbox, Item, Sheet};
 use crate::view::request::{self, Accepted};
@@ -172,11 +172,13 @@ pub(crate) async fn sheet(State(api): State<Api>, Path(id): Path<String>) -> Rep
     let (scope, deployment) = locate::scope_of(&api, &id).await?;
     let state = api.engine().state(&scope);
     let state = state.filter(|state| state.current.as_ref().is_some_and(|d| d.id == deployment));
-    let sheet = state.and_then(|state| sheet::of(&state, api.now()));
-    sheet.map(axum::Json).ok_or_else(|| {
-        Problem::not_found("TG8001", format!("{deployment} is not in flight"))
-            .help("what was said about it: `tidegate timeline`")
-    })
+    let found = state.and_then(|state| Some((sheet::of(&state, api.now())?, state)));
+    let Some((mut sheet, state)) = found else {
+        return Err(Problem::not_found("TG8001", format!("{deployment} is not in flight"))
+            .help("what was said about it: `tidegate timeline`"));
+    };
+    sheet.stakes = plans::stakes(&api, &state).await;
+    Ok(axum::Json(sheet))
 }
 
 /// What waits for people, the nearest deadline first.

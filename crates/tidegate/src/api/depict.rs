@@ -9,7 +9,7 @@ use tidegate_core::plan::{HoldEnd, Metric, Part as PlanPart, Rule, Traffic};
 use tidegate_core::state::{
     Deployment, HoldCause, PartState, Phase, PhaseResult, SlotState, State,
 };
-use tidegate_core::verdict::{Call, HoldReason, Proof, Verdict, Zone};
+use tidegate_core::verdict::{Call, HoldReason, Proof, Verdict, Zone, reason};
 use tidegate_core::waiting::{Waiting, sentence, waiting_on};
 use tidegate_core::weight::Split;
 use tidegate_engine::Live;
@@ -46,7 +46,7 @@ pub(crate) fn deployment(
             None => state_word(whole, current).to_owned(),
         },
         sentence: match end {
-            Some((_, why, _)) => why.clone(),
+            Some((_, why, _)) => reason(why).to_owned(),
             None => sentence(whole, now),
         },
         phase: current.phase.word().to_owned(),

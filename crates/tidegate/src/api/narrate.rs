@@ -1,11 +1,13 @@
 //! Events in words: the line that is printed in a pipe, in a timeline and over the API.
 //! One event, one line, with the values. Must never leave out an event.
 
+mod told;
+
 use tidegate_core::event::{DeploymentKind, Event, OverrideKind, Recorded};
 use tidegate_core::ids::Actor;
 use tidegate_core::plan::HoldEnd;
 use tidegate_core::state::{Phase, PhaseResult};
-use tidegate_core::verdict::Call;
+use tidegate_core::verdict::{Call, reason};
 use tidegate_core::weight::Split;
 
 use crate::view;
@@ -268,9 +270,11 @@ fn text_of_world(recorded: &Recorded) -> String {
         Event::RolesMoved { part, live: None } => {
             format!("{part} is not in this release: stopped")
         }
-        Event::DeploymentEnded { ending, why, .. } => format!("{}: {why}", ending.words()),
+        Event::DeploymentEnded { ending, why, .. } => {
+            format!("{}: {}", ending.words(), reason(why))
+        }
         Event::Faulted { code, what } => format!("frozen, traffic held: {code} {what}"),
-        other => other.kind().to_owned(),
+        _ => told::text(recorded),
     }
 }
 

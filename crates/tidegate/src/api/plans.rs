@@ -8,10 +8,11 @@ mod exposure;
 use std::sync::Arc;
 
 use axum::extract::State;
-use tidegate_core::approval::gate::live_commit;
+use jiff::Timestamp;
+use tidegate_core::approval::gate::{brought_live, live_commit};
 use tidegate_core::digest::Digest;
 use tidegate_core::effect;
-use tidegate_core::gate::{self, GateResult};
+use tidegate_core::gate::{self, GateResult, Versions};
 use tidegate_core::layer::Added;
 use tidegate_core::plan::{KeepPrevious, Plan};
 use tidegate_core::risk;
@@ -24,12 +25,14 @@ use super::body::Body;
 use super::reply::Reply;
 use super::{Api, changes, deployments, gates, services};
 use crate::problem::Problem;
+use crate::text::several;
 use crate::view::calendar::Door;
 use crate::view::plan::{
-    Foreseeable, Foreseen, LayerAdded, Measured, Rate, Risk, RiskReason, Step, WayBack,
+    Foreseeable, Foreseen, LayerAdded, Measured, Rate, Risk, RiskReason, Stakes, Step, WayBack,
 };
 use crate::view::request;
 use delta::Compared;
+pub(crate) use delta::declared;
 pub(super) use delta::upgrades;
 
 /// What a deployment of a tag would do.
@@ -67,7 +70,11 @@ pub(crate) async fn create(
     let state = api.engine().state(&parsed.plan.scope);
     let state = state.unwrap_or_else(|| Arc::new(ServiceState::default()));
     let compared = match live_commit(&state).map(str::to_owned) {
-        Some(base) => Some(delta::compare(&api, &deploy, &parsed.plan, &state, &base).await?),
+        Some(base) => {
+            let release = &parsed.plan.release;
+            let declared = delta::configuration(&api, &deploy, release, &base).await;
+            Some(delta::compare(&api, release, &state, &base, declared).await?)
+        }
         None => None,
     };
     let rate = exposure::rate(&api, &parsed.plan, given, parsed.load).await;
@@ -90,15 +97,7 @@ async fn told(
     let question = effect::question(state, &plan);
     let found = tidegate_engine::look_up(api.ports(), &question).await;
     let results = gate::weigh_all(&question, &found, &state.waivers, now);
-    let known = risk::Known {
-        plan: &plan,
-        state,
-        versions: &question.versions,
-        now,
-        paths: compared.as_ref().map(|compared| compared.paths.as_slice()),
-        upgrades: compared.as_ref().map(|c| c.upgrades.as_slice()).unwrap_or_default(),
-    };
-    let risk = risk::assess(&known);
+    let risk = risk_of(state, &plan, &question.versions, compared.as_ref(), now);
     let course = foresee::foresee(state, &plan, now);
     let open = notes.iter().any(|found| matches!(found.code.as_str(), "TG1038" | "TG2023"));
     let (feasibility, diagnostics) = notes.into_iter().partition(Diagnostic::is_feasibility);
@@ -119,11 +118,8 @@ async fn told(
         gates_sentence: gates_sentence(&results),
         gates: results.iter().map(gates::shown).collect(),
         layers: plan.layers.iter().map(shown_layer).collect(),
-        risk: shown_risk(risk),
-        change: compared.map(|compared| compared.delta).map(|mut delta| {
-            delta.infrastructure = delta::infrastructure(&found);
-            delta
-        }),
+        risk,
+        change: compared.map(|compared| compared.with_infrastructure(&found)),
         phases: phases(&plan),
         rate,
         steps,
@@ -166,7 +162,51 @@ fn shown_layer(added: &Added) -> LayerAdded {
     }
 }
 
-fn shown_risk(risk: risk::Risk) -> Risk {
+/// What is at stake with the deployment in flight, read anew for who judges it. What cannot be read
+/// is named: it may have changed.
+pub(super) async fn stakes(api: &Api, state: &ServiceState) -> Option<Stakes> {
+    let current = state.current.as_ref()?;
+    let (plan, now) = (&current.plan, api.now());
+    let question = effect::question(state, plan);
+    let found = tidegate_engine::look_up(api.ports(), &question).await;
+    let compared = match brought_live(state) {
+        None => None,
+        Some(live) => {
+            let base = &live.plan.release.commit;
+            let mut differing = declared(&live.plan, plan);
+            // That it is another release is no news.
+            differing.retain(|differing| !differing.place.starts_with("release."));
+            let compared = delta::compare(api, &plan.release, state, base, Ok(differing)).await;
+            Some(compared.unwrap_or_else(|problem| Compared::unread(base, problem)))
+        }
+    };
+    let rate = exposure::rate(api, plan, None, None).await;
+    let ahead = ServiceState { current: None, ..state.clone() };
+    let course = foresee::foresee(&ahead, plan, now);
+    Some(Stakes {
+        risk: risk_of(state, plan, &question.versions, compared.as_ref(), now),
+        change: compared.map(|compared| compared.with_infrastructure(&found)),
+        steps: course.map(|course| steps(&course, rate.as_ref())).unwrap_or_default(),
+        rate,
+        measured: measured(state),
+    })
+}
+
+fn risk_of(
+    state: &ServiceState,
+    plan: &Plan,
+    versions: &Versions,
+    compared: Option<&Compared>,
+    now: Timestamp,
+) -> Risk {
+    let risk = risk::assess(&risk::Known {
+        plan,
+        state,
+        versions,
+        now,
+        paths: compared.and_then(|compared| compared.paths.as_deref()),
+        upgrades: compared.map(|compared| compared.upgrades.as_slice()).unwrap_or_default(),
+    });
     let reasons = risk.reasons.into_iter();
     let reasons = reasons
         .map(|reason| RiskReason { level: reason.level.word().to_owned(), what: reason.what });
@@ -212,7 +252,8 @@ pub(crate) fn phases(plan: &Plan) -> Vec<Foreseeable> {
         .iter()
         .map(|part| {
             let [first, second] = &part.slots;
-            format!("{}: {} instances in {first} or {second}", part.name, part.instances)
+            let instances = several(part.instances, "instance");
+            format!("{}: {instances} in {first} or {second}", part.name)
         })
         .collect();
     let probes: usize = plan.parts.iter().map(|part| part.probes.len()).sum();
@@ -231,16 +272,16 @@ pub(crate) fn phases(plan: &Plan) -> Vec<Foreseeable> {
         ("approvals", required(plan.required.approvals, "people are asked")),
         ("backup", required(plan.required.backup, "a copy is made")),
         ("deploy", parts.join("; ")),
-        ("health", format!("{probes} probes to each instance of the candidate")),
+        ("health", format!("{} to each instance of the candidate", several(probes, "probe"))),
         (
             "smoke",
             if suites == 0 {
                 "not required".to_owned()
             } else {
-                format!("{suites} suites on the candidate")
+                format!("{} on the candidate", several(suites, "suite"))
             },
         ),
-        ("traffic", format!("{} steps", plan.traffic.steps.len())),
+        ("traffic", several(plan.traffic.steps.len(), "step")),
         ("bake", format!("rollback stays armed for {} s", plan.bake.watch.as_secs())),
         ("finish", previous.to_owned()),
     ];

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use tidegate_core::event::{Event, Recorded};
 use tidegate_core::ids::Actor;
 use tidegate_core::state::{Phase, Stage};
+use tidegate_core::verdict::reason;
 
 use super::{Api, Narrator, course, deployments, evidence, locate};
 use crate::problem::Problem;
@@ -129,7 +130,7 @@ fn way_back(events: &[Recorded]) -> Option<WayBack> {
     Some(WayBack {
         at: began.at,
         by: began.actor.to_string(),
-        why: why.clone(),
+        why: reason(why).to_owned(),
         decided_ms: first.and_then(|first| ms(first, began.at)),
         safe_ms: safe.filter(|_| first.is_some()).and_then(|safe| ms(began.at, safe)),
     })

@@ -5,7 +5,9 @@ use crate::cli::session::{Session, Unnamed};
 use crate::client::encode;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::text::number;
 use crate::view::approval::Sheet;
+use crate::view::plan::Stakes;
 use crate::view::request::{Accepted, Approve, Reason};
 
 /// Arguments of the verb.
@@ -112,6 +114,30 @@ async fn look_and_ask(session: &Session, id: &str) -> Result<String, Failure> {
     Ok(binding)
 }
 
+/// How much can go wrong, what changed, and how long the last way back took.
+fn at_stake(stakes: &Stakes) -> Vec<String> {
+    let mut lines = vec![format!("  risk     {}", stakes.risk.level)];
+    lines.extend(stakes.risk.reasons.iter().map(|reason| format!("           {}", reason.what)));
+    if let Some(change) = &stakes.change {
+        let parts = [
+            (change.commit_count, "commits"),
+            (change.migrations.len() as u64, "changes of the database"),
+            (change.configuration.len() as u64, "declared values differ"),
+            (change.dependencies.len() as u64, "dependencies differ"),
+        ];
+        let parts = parts.iter().filter(|(count, _)| *count > 0);
+        let parts: Vec<String> = parts.map(|(count, what)| format!("{what}: {count}")).collect();
+        if !parts.is_empty() {
+            lines.push(format!("  since    live: {}", parts.join(", ")));
+        }
+        lines.extend(change.unread.iter().map(|what| format!("  unread   {what}: may differ")));
+    }
+    lines.extend(stakes.measured.iter().map(|last| {
+        format!("  way back the last one took {} s ({})", number(last.seconds), last.deployment)
+    }));
+    lines
+}
+
 /// What to look at before one agrees.
 fn lines(sheet: &Sheet) -> Vec<String> {
     let mut lines = Vec::new();
@@ -124,6 +150,9 @@ fn lines(sheet: &Sheet) -> Vec<String> {
                 if owned.owners.is_empty() { "nobody".to_owned() } else { owned.owners.join(" ") };
             format!("  owned    {} and {} more: {owners}", owned.path, owned.paths - 1)
         }));
+    }
+    if let Some(stakes) = &sheet.stakes {
+        lines.extend(at_stake(stakes));
     }
     lines.extend(sheet.voided.iter().map(|voided| format!("  note     {voided}")));
     if let Some(review) = &sheet.review {

@@ -43,6 +43,10 @@ enum Kind {
     Alerts,
     /// An OpenSLO objective.
     Openslo,
+    /// A workflow of GitHub Actions.
+    GithubWorkflow,
+    /// A picture that `export mermaid` drew, or another flowchart.
+    Mermaid,
 }
 
 /// Runs the verb.
@@ -60,6 +64,8 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<Exit, Failure> {
         Kind::Kamal => tidegate_spec::tool(Tool::Kamal, &text, &name),
         Kind::Alerts => tidegate_spec::tool(Tool::Alerts, &text, &name),
         Kind::Openslo => tidegate_spec::tool(Tool::Openslo, &text, &name),
+        Kind::GithubWorkflow => tidegate_spec::tool(Tool::GithubWorkflow, &text, &name),
+        Kind::Mermaid => tidegate_spec::drawing(&text, &name),
     };
     if let Some(file) = &args.write {
         write_new(file, &imported.draft)?;
@@ -91,7 +97,7 @@ fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-fn write_new(file: &Path, text: &str) -> Result<(), Failure> {
+pub(super) fn write_new(file: &Path, text: &str) -> Result<(), Failure> {
     let mut created =
         OpenOptions::new().write(true).create_new(true).open(file).map_err(|error| {
             Failure::new(

@@ -144,7 +144,7 @@ async fn stop(session: &Session) -> Result<Exit, Failure> {
     let Some(stopping) = stopping else { return Ok(Exit::Done) };
     let deadline = Instant::now() + STOP_WITHIN;
     let mut look = tokio::time::interval(LOOK_EVERY);
-    while alive(stopping.pid) {
+    while server::sole::alive(stopping.pid) {
         if Instant::now() >= deadline {
             return Err(Failure::new(
                 Exit::Unexpected,
@@ -162,14 +162,6 @@ async fn stop(session: &Session) -> Result<Exit, Failure> {
         session.terminal.line(&format!("stopped (pid {}); {}", stopping.pid, stopping.keeps))?;
     }
     Ok(Exit::Done)
-}
-
-/// Whether a process lives. One that ended and was not waited for by its parent does not.
-fn alive(pid: u32) -> bool {
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
-    // The name before the state is in brackets and may hold anything.
-    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
-    !matches!(state, Some('Z' | 'X') | None)
 }
 
 #[cfg(test)]

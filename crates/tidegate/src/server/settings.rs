@@ -11,6 +11,7 @@ use data_encoding::BASE64;
 use jiff::SignedDuration;
 use serde::Deserialize;
 use tidegate_core::ids::valid_name;
+use tidegate_drivers::notify::Channels;
 
 use super::network::Behind;
 use super::tls;
@@ -56,6 +57,9 @@ pub(crate) struct Settings {
     /// Repositories that are watched for releases.
     #[serde(default)]
     pub(crate) triggers: Vec<Watched>,
+    /// How messages reach people and machines.
+    #[serde(default)]
+    pub(crate) channels: Channels,
 }
 
 /// A repository that is watched.

@@ -36,9 +36,11 @@ pub(crate) mod show;
 #[cfg(test)]
 mod snapshots;
 mod status;
+mod visits;
 mod why;
 
 pub(crate) use looks::Looks;
+pub(crate) use visits::Visits;
 
 /// A page in the head of every other.
 #[derive(Debug, Clone, Copy)]

@@ -5,6 +5,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::plan::Stakes;
+
 /// Everything that somebody needs to judge a deployment.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Sheet {
@@ -40,6 +42,8 @@ pub(crate) struct Sheet {
     pub(crate) voided: Option<String>,
     /// The refusal that this has to answer.
     pub(crate) review: Option<Review>,
+    /// What is at stake.
+    pub(crate) stakes: Option<Stakes>,
 }
 
 /// One rule.

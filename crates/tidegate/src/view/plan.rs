@@ -66,6 +66,21 @@ pub(crate) struct Foreseen {
     pub(crate) diagnostics: Vec<tidegate_spec::Diagnostic>,
 }
 
+/// What is at stake with a deployment in flight, for who judges it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Stakes {
+    /// How much can go wrong, and why.
+    pub(crate) risk: Risk,
+    /// What changed against the live release; absent for a first deployment.
+    pub(crate) change: Option<Delta>,
+    /// Requests a second that exposure is counted by.
+    pub(crate) rate: Option<Rate>,
+    /// How traffic would move from this moment on; empty once it moves.
+    pub(crate) steps: Vec<Step>,
+    /// How long the last way back took here.
+    pub(crate) measured: Option<Measured>,
+}
+
 /// One phase.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Foreseeable {

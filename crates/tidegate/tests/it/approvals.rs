@@ -115,6 +115,14 @@ fn three_accounts_sign_and_a_further_push_voids_what_they_gave() {
     let voided = sheet["voided"].as_str().unwrap();
     assert!(voided.contains("mira, kofi are void") && voided.contains("source commit"), "{voided}");
     assert_eq!(sheet["change"]["owned"][0]["owners"], json!(["@lin-dev"]), "{sheet}");
+    let stakes = &sheet["stakes"];
+    let subjects: Vec<&Value> =
+        stakes["change"]["commits"].as_array().unwrap().iter().map(|c| &c["subject"]).collect();
+    assert_eq!(subjects, ["v3", "v2"], "{stakes}");
+    let differing = stakes["change"]["configuration"].as_array().unwrap();
+    assert!(differing.iter().any(|one| one["place"] == "approve.rules[product].need"), "{stakes}");
+    assert_eq!(stakes["change"]["unread"], json!([]), "{stakes}");
+    assert!(stakes["risk"]["level"].is_string(), "{stakes}");
 
     lin.approves(&next);
     mira.approves(&next);

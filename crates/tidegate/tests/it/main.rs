@@ -37,4 +37,7 @@ mod rollback;
 mod secure;
 mod server;
 mod steps;
+mod telling;
+#[path = "../../../tidegate-drivers/tests/it/town.rs"]
+mod town;
 mod triggers;

@@ -159,8 +159,11 @@ fn a_person_signs_in_with_both_factors_and_answers_on_the_sheet() {
     browser.fill("[name=code]", &factor.code());
     browser.click("main button");
     browser.see("h1", "shop v2 to production");
+    browser.see("#risk h2", "Risk");
+    browser.see("#change", "declared value");
     browser.is_accessible();
     browser.complains_not();
+    browser.picture("approval");
     browser.open("/inbox");
     browser.see(".items", "approval");
     browser.is_accessible();
@@ -180,6 +183,8 @@ fn a_person_signs_in_with_both_factors_and_answers_on_the_sheet() {
     let refused = app.deploy("v3");
     world.wait_for_phase(&refused, "approvals");
     browser.open(&format!("/d/{refused}/approve"));
+    browser.see("#since", &format!("You looked at {id}"));
+    browser.see("#since", "release.version");
     browser.click("#answer summary");
     browser.fill("#reason", "no test of the new price");
     browser.click("#answer .danger");

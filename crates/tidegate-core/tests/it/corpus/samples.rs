@@ -3,6 +3,7 @@
 
 mod custom;
 mod people;
+mod telling;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,6 +40,7 @@ pub(super) fn all() -> Vec<Recorded> {
         .chain(world_events())
         .chain(judgement_events())
         .chain(people::events())
+        .chain(telling::events())
         .chain(ending_events());
     events.map(recorded).collect()
 }
@@ -75,6 +77,8 @@ fn deployment_events() -> Vec<Event> {
                 change: Some(people::change()),
                 backup: Some(custom::backup()),
                 custom: custom::steps(),
+                tell: telling::routes(),
+                incident: Some(telling::policy()),
                 ..plan()
             }),
             candidates: BTreeMap::from([(web(), green()), (worker(), green())]),
@@ -385,6 +389,8 @@ fn plan() -> Plan {
         window: None,
         checklist: Vec::new(),
         layers: Vec::new(),
+        tell: Vec::new(),
+        incident: None,
     }
 }
 

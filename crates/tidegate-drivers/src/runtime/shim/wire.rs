@@ -203,5 +203,8 @@ async fn serve_one(stream: UnixStream, calls: mpsc::Sender<Call>) -> io::Result<
     };
     let mut bytes = serde_json::to_vec(&reply)?;
     bytes.push(b'\n');
-    writing.write_all(&bytes).await
+    // failpoint: shim.answer.before
+    let written = writing.write_all(&bytes).await;
+    // failpoint: shim.answer.after
+    written
 }

@@ -14,6 +14,7 @@ use tidegate_core::fact::Format;
 use tidegate_core::gate::Found;
 use tidegate_core::ids::{Actor, DeploymentId, Scope};
 use tidegate_core::input::StepReport;
+use tidegate_core::message::{Delivery, Letter};
 use tidegate_core::plan::{Backup, Part, Plan, Release, Source};
 use tidegate_core::rights::Grant;
 use tidegate_core::state::Given;
@@ -23,7 +24,7 @@ use tokio::time::Instant;
 
 use super::World;
 use crate::ports::{
-    Asked, Backups, Bind, Bound, Changed, CheckReport, Checks, Clock, Evidence, Failure,
+    Asked, Backups, Bind, Bound, Changed, CheckReport, Checks, Clock, Evidence, Failure, Messages,
     MetricSide, Metrics, People, RecordingName, Recordings, Releases, Report, Sample, Steps,
 };
 
@@ -276,6 +277,19 @@ impl Bind for World {
     fn bind(&self, plan: &Plan, artifact: &Digest) -> Bound {
         let binding = Digest::of(format!("{}{artifact}", plan.release.commit).as_bytes());
         Bound { binding, parts: BTreeMap::from([(Component::Artifacts, artifact.clone())]) }
+    }
+}
+
+#[async_trait]
+impl Messages for World {
+    /// On its way a message is lost, or its answer is, as everything else.
+    async fn send(&self, _scope: &Scope, letter: &Letter, _follows: Option<&str>) -> Delivery {
+        match self.way_to_effect().await {
+            Ok(()) => Delivery::Taken { receipt: Some(letter.number.to_string()) },
+            Err(failure) => {
+                Delivery::Refused { why: failure.to_string(), retryable: true, after: None }
+            }
+        }
     }
 }
 

@@ -2,21 +2,14 @@
 //! Must never show less than what the quorum sees.
 
 use jiff::Timestamp;
-use serde_json::Value;
 use tidegate_core::approval::{gate, past};
 use tidegate_core::checklist;
 use tidegate_core::plan::Plan;
 use tidegate_core::state::{Deployment, HoldCause, Phase, State};
 
 use super::items_to_vouch;
-use crate::view::approval::{
-    Approval, Attestation, Change, Difference, Item, Owned, Review, Rule, Sheet,
-};
-
-/// Most differences that are listed; more are another release.
-const DIFFERENCES_MAX: usize = 200;
-/// Longest value shown of one side, in characters.
-const VALUE_CHARS_MAX: usize = 200;
+use crate::api::plans::declared;
+use crate::view::approval::{Approval, Attestation, Change, Item, Owned, Review, Rule, Sheet};
 
 /// The sheet of the deployment in flight.
 pub(super) fn of(state: &State, now: Timestamp) -> Option<Sheet> {
@@ -52,6 +45,7 @@ pub(super) fn of(state: &State, now: Timestamp) -> Option<Sheet> {
         change: plan.change.as_ref().map(change),
         voided: past::voided(state).map(|voided| voided.sentence()),
         review: past::open_review(state).map(|open| review(open, plan)),
+        stakes: None,
     })
 }
 
@@ -144,59 +138,8 @@ fn review(review: &tidegate_core::approval::Review, plan: &Plan) -> Review {
         reason: review.reason.clone(),
         by: review.by.to_string(),
         at: review.at,
-        differences: differences(&review.plan, plan),
+        differences: declared(&review.plan, plan),
     }
-}
-
-/// What of two plans differs, value by value.
-fn differences(one: &Plan, other: &Plan) -> Vec<Difference> {
-    let mut found = Vec::new();
-    if let (Ok(one), Ok(other)) = (serde_json::to_value(one), serde_json::to_value(other)) {
-        compare("", &one, &other, &mut found);
-    }
-    found
-}
-
-fn compare(place: &str, one: &Value, other: &Value, found: &mut Vec<Difference>) {
-    if one == other || found.len() >= DIFFERENCES_MAX {
-        return;
-    }
-    match (one, other) {
-        (Value::Object(a), Value::Object(b)) => {
-            let added = b.keys().filter(|key| !a.contains_key(*key));
-            for key in a.keys().chain(added) {
-                let below = if place.is_empty() { key.clone() } else { format!("{place}.{key}") };
-                let value = |map: &serde_json::Map<String, Value>| map.get(key).cloned();
-                let (before, after) = (value(a), value(b));
-                compare(
-                    &below,
-                    &before.unwrap_or(Value::Null),
-                    &after.unwrap_or(Value::Null),
-                    found,
-                );
-            }
-        }
-        (Value::Array(a), Value::Array(b)) => {
-            for at in 0..a.len().max(b.len()) {
-                let value = |list: &[Value]| list.get(at).cloned().unwrap_or(Value::Null);
-                compare(&format!("{place}[{at}]"), &value(a), &value(b), found);
-            }
-        }
-        _ => found.push(Difference {
-            place: place.to_owned(),
-            before: shown(one),
-            after: shown(other),
-        }),
-    }
-}
-
-fn shown(value: &Value) -> Option<String> {
-    let text = match value {
-        Value::Null => return None,
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    Some(text.chars().take(VALUE_CHARS_MAX).collect())
 }
 
 /// Mandatory boxes that a person closes, with the command that does it.

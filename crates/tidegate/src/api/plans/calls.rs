@@ -37,6 +37,9 @@ fn words(effect: &Effect) -> String {
         Effect::EnsureSplit { table } => split(table),
         Effect::DropBackup { backup } => format!("remove {}, which is past its time", backup.place),
         Effect::AskRights { .. } => "ask the directory who may agree".to_owned(),
+        Effect::Tell { letter, .. } => {
+            format!("tell {}: {}", letter.message.to, letter.message.title)
+        }
         Effect::Run { task, job, .. } => match job {
             Job::Prepare(plan) => build(plan),
             Job::Probe(targets) => probes(targets),

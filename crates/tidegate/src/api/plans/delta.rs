@@ -13,6 +13,7 @@ use tidegate_spec::Shown;
 use tokio::io::AsyncReadExt;
 
 use crate::api::{Api, deployments};
+use crate::leaves;
 use crate::problem::Problem;
 use crate::view::approval::{Difference, Owned};
 use crate::view::plan::{Commit, Delta, Dependency, Infrastructure};
@@ -20,6 +21,8 @@ use crate::view::request;
 
 /// Most values, dependencies or paths of one list.
 const LISTED_MAX: usize = 500;
+/// Longest value shown of one side, in characters.
+const VALUE_CHARS_MAX: usize = 200;
 /// Most lock files that are compared.
 const LOCKS_MAX: usize = 16;
 /// Longest bill of materials that is compared, bytes.
@@ -29,21 +32,35 @@ const BILL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 pub(super) struct Compared {
     /// As it is shown.
     pub(super) delta: Delta,
-    /// Touched paths.
-    pub(super) paths: Vec<String>,
+    /// Touched paths; `None` when they could not be read.
+    pub(super) paths: Option<Vec<String>>,
     /// Dependencies that go to another major version.
     pub(super) upgrades: Vec<String>,
 }
 
-/// Compares a release with the live commit.
+impl Compared {
+    /// Nothing could be read.
+    pub(super) fn unread(base: &str, problem: Problem) -> Self {
+        let delta =
+            Delta { base: base.to_owned(), unread: vec![problem.detail], ..Delta::default() };
+        Self { delta, paths: None, upgrades: Vec::new() }
+    }
+
+    /// As it is shown, with what plans for the infrastructure among the evidence would do.
+    pub(super) fn with_infrastructure(self, found: &[Found]) -> Delta {
+        Delta { infrastructure: infrastructure(found), ..self.delta }
+    }
+}
+
+/// Compares a release with the live commit. `declared` is what differs in its configuration, or
+/// why that is not known.
 pub(super) async fn compare(
     api: &Api,
-    asked: &request::Deploy,
-    plan: &Plan,
+    release: &Release,
     state: &State,
     base: &str,
+    declared: Result<Vec<Difference>, String>,
 ) -> Result<Compared, Problem> {
-    let release = &plan.release;
     let changed = api.ports().releases.change(&release.repository, Some(base), release).await?;
     let Changed { change, paths, commits, commit_count } = changed;
     let mut delta = Delta {
@@ -67,9 +84,9 @@ pub(super) async fn compare(
             .collect(),
         ..Delta::default()
     };
-    match configuration(api, asked, release, base).await {
+    match declared {
         Ok(found) => delta.configuration = found,
-        Err(what) => delta.unread.push(format!("{}: {what}", asked.config)),
+        Err(what) => delta.unread.push(what),
     }
     let mut upgrades = Vec::new();
     let locks = paths.iter().filter(|path| lockfile::is_read(path));
@@ -87,7 +104,7 @@ pub(super) async fn compare(
         }
         Err(what) => delta.unread.push(what),
     }
-    Ok(Compared { delta, paths, upgrades })
+    Ok(Compared { delta, paths: Some(paths), upgrades })
 }
 
 /// Dependencies that go to another major version, by the lock files among the touched paths. A file
@@ -114,7 +131,7 @@ fn upgrade(changed: &lockfile::Changed) -> String {
 }
 
 /// What plans for the infrastructure among the evidence would do.
-pub(super) fn infrastructure(found: &[Found]) -> Vec<Infrastructure> {
+fn infrastructure(found: &[Found]) -> Vec<Infrastructure> {
     let of_gate = |found: &Found| {
         let facts = found.facts.as_ref().map(Vec::as_slice).unwrap_or_default();
         let plans: Vec<Infrastructure> = facts
@@ -151,18 +168,19 @@ fn add(file: &str, changes: Vec<lockfile::Changed>, delta: &mut Delta, upgrades:
     }
 }
 
-/// The values of the configuration that differ.
-async fn configuration(
+/// The values of the configuration that differ from those of the live commit.
+pub(super) async fn configuration(
     api: &Api,
     asked: &request::Deploy,
     release: &Release,
     base: &str,
 ) -> Result<Vec<Difference>, String> {
-    let before = shown(api, asked, release, base).await?;
-    let after = shown(api, asked, release, &release.commit).await?;
+    let unread = |what: String| format!("{}: {what}", asked.config);
+    let before = shown(api, asked, release, base).await.map_err(unread)?;
+    let after = shown(api, asked, release, &release.commit).await.map_err(unread)?;
     let changes = match (before, after) {
         (Some(before), Some(after)) => tidegate_spec::changes(&before, &after),
-        _ => return Err(format!("it does not stand in {base}")),
+        _ => return Err(unread(format!("it does not stand in {base}"))),
     };
     let differences = changes.into_iter().take(LISTED_MAX).map(|change| Difference {
         place: change.path,
@@ -170,6 +188,26 @@ async fn configuration(
         after: change.after,
     });
     Ok(differences.collect())
+}
+
+/// Every value that differs between two plans.
+pub(crate) fn declared(before: &Plan, after: &Plan) -> Vec<Difference> {
+    let tree = |plan: &Plan| {
+        // What the release changes is shown by itself, and found out, not declared.
+        let plan = Plan { change: None, ..plan.clone() };
+        serde_json::to_value(plan).unwrap_or_default()
+    };
+    let differing = leaves::between(&tree(before), &tree(after)).into_iter();
+    let differing = differing.take(LISTED_MAX).map(|differs| Difference {
+        place: differs.path,
+        before: differs.before.as_deref().map(cut),
+        after: differs.after.as_deref().map(cut),
+    });
+    differing.collect()
+}
+
+fn cut(value: &str) -> String {
+    value.chars().take(VALUE_CHARS_MAX).collect()
 }
 
 async fn shown(

@@ -2,6 +2,7 @@
 //! It must never say more than its event does; what it has no words for, it leaves out.
 
 use serde_json::Value;
+use tidegate_core::verdict::reason;
 
 use super::scene::STEPS;
 
@@ -10,15 +11,11 @@ pub(crate) fn sentence(kind: &str, event: &Value) -> Option<String> {
     let text = |name: &str| event[name].as_str().map(ToOwned::to_owned);
     match kind {
         "phase_entered" => phase(&event["phase"], event["before"].as_str()),
-        "hold_began" => event["hold"]["why"].as_str().map(|why| {
-            let why = why.strip_prefix("Hold: ").unwrap_or(why);
-            format!("waiting: {why}")
-        }),
-        "step_braked" => Some(format!("back to the step before: {}", text("why")?)),
-        "rollback_began" => {
-            let why = text("why")?;
-            Some(format!("going back: {}", why.strip_prefix("Roll back: ").unwrap_or(&why)))
+        "hold_began" => {
+            event["hold"]["why"].as_str().map(|why| format!("waiting: {}", reason(why)))
         }
+        "step_braked" => Some(format!("back to the step before: {}", text("why")?)),
+        "rollback_began" => Some(format!("going back: {}", reason(&text("why")?))),
         "split_overridden" => Some(format!("the proxy acted by itself: {}", text("why")?)),
         "person_called" => Some(format!("a person is needed: {}", text("why")?)),
         "faulted" => Some(format!("frozen [{}]: {}", text("code")?, text("what")?)),

@@ -76,12 +76,12 @@ struct CoursePart<'a> {
 }
 
 /// An event with its icon.
-struct Told {
-    at: jiff::Timestamp,
-    actor: String,
-    text: String,
-    icon: &'static str,
-    tone: &'static str,
+pub(super) struct Told {
+    pub(super) at: jiff::Timestamp,
+    pub(super) actor: String,
+    pub(super) text: String,
+    pub(super) icon: &'static str,
+    pub(super) tone: &'static str,
 }
 
 /// The page.
@@ -142,7 +142,8 @@ pub(super) async fn course_of(api: &Api, d: &Deployment) -> Result<String, Probl
     Ok(super::fragment(&CoursePart { d, b: board::of(d), log, lines: newest, more }))
 }
 
-async fn lines(api: &Api, row: &DeploymentRow) -> Result<Vec<Line>, Problem> {
+/// Everything that happened to it, in words.
+pub(super) async fn lines(api: &Api, row: &DeploymentRow) -> Result<Vec<Line>, Problem> {
     let mut narrator = Narrator::default();
     let events = course::events(api, row, 0).await?;
     Ok(events.iter().map(|recorded| narrator.line(recorded)).collect())
@@ -155,7 +156,8 @@ async fn log(api: &Api, row: &DeploymentRow) -> String {
     text::plain_lines(&String::from_utf8_lossy(&bytes)).trim().to_owned()
 }
 
-fn told(line: &Line) -> Told {
+/// One line with its icon.
+pub(super) fn told(line: &Line) -> Told {
     let (icon, tone) = match line.kind.as_str() {
         "deployment_started" => ("play", "strong"),
         "rollback_started" | "step_braked" | "override_adopted" => ("back", "bad"),

@@ -171,8 +171,9 @@ fn sentence(plan: &Plan) -> String {
         None => 0,
     };
     format!(
-        "{} gates, {people} people, users move {}, each step at least {}, watched for {} at the end",
-        plan.gates.len(),
+        "{}, {}, users move {}, each step at least {}, watched for {} at the end",
+        crate::text::several(plan.gates.len(), "gate"),
+        crate::text::several(people, "approval"),
         steps.join(" → "),
         crate::text::span(plan.traffic.dwell),
         crate::text::span(plan.bake.watch),

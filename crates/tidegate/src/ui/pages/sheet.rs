@@ -7,20 +7,25 @@ use axum::Form;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
+use jiff::Timestamp;
 use serde::Deserialize;
 use tidegate_core::approval::Category;
 
 use super::act::{Done, back};
 use super::board::{self, Board};
-use super::deployment::read;
+use super::deployment::{Told, lines, read, told};
+use super::plan::pinned;
 use super::show::{self, Light};
+use super::visits::Look;
 use crate::api::body::{Body, Query};
-use crate::api::{Api, approvals};
+use crate::api::plans::declared;
+use crate::api::{Api, approvals, locate};
 use crate::client::encode;
 use crate::problem::Problem;
 use crate::ui::{Refusal, Shell, Viewer, page};
 use crate::view::Deployment;
-use crate::view::approval::Sheet;
+use crate::view::approval::{Difference, Sheet};
+use crate::view::plan::Delta;
 use crate::view::request;
 
 /// The code of a second factor that was shown too long ago.
@@ -34,10 +39,24 @@ struct SheetPage<'a> {
     b: Board<'a>,
     light: Light,
     sheet: Option<Sheet>,
+    since: Option<Since>,
+    /// What changed against the live release.
+    changed: Option<Delta>,
     /// Whether who looks has approved.
     mine: bool,
     categories: Vec<&'static str>,
     said: Option<&'static str>,
+}
+
+/// What changed since who looks last looked at a sheet of this service.
+struct Since {
+    at: Timestamp,
+    /// Another deployment than this one.
+    other: Option<String>,
+    /// What happened to this one.
+    lines: Vec<Told>,
+    /// What of its plan differs from that of the other one.
+    differences: Vec<Difference>,
 }
 
 /// The sheet.
@@ -48,6 +67,7 @@ pub(crate) async fn show(
     Query(asked): Query<Done>,
 ) -> Result<Response, Refusal> {
     let d = read(&api, &id).await?;
+    let since = since(&api, &viewer, &id).await?;
     let sheet = match approvals::sheet(State(api.clone()), Path(id)).await {
         Ok(sheet) => Some(show::plain(sheet.0)),
         // Nobody is asked about a deployment that ended: the page says so.
@@ -60,12 +80,39 @@ pub(crate) async fn show(
         b: board::of(&d),
         light: show::headline(&d),
         mine: sheet.iter().flat_map(|sheet| &sheet.approvals).any(|one| one.by == who),
+        changed: sheet.as_ref().and_then(|s| s.stakes.as_ref()?.change.clone()),
         sheet,
+        since,
         categories: Category::ALL.into_iter().map(Category::word).collect(),
         said: asked.words(),
         d: &d,
     };
     Ok(page(StatusCode::OK, &shown))
+}
+
+async fn since(api: &Api, viewer: &Viewer, id: &str) -> Result<Option<Since>, Problem> {
+    let locate::Located::Begun(row) = locate::deployment(api, id).await? else { return Ok(None) };
+    let look = Look { deployment: row.deployment.clone(), at: api.now() };
+    let visits = &api.parts().visits;
+    let Some(before) = visits.look(&viewer.principal.name, &row.scope, look) else {
+        return Ok(None);
+    };
+    if before.deployment == row.deployment {
+        let lines = lines(api, &row).await?;
+        let newer = lines.iter().filter(|line| line.at > before.at).map(told).collect();
+        return Ok(Some(Since {
+            at: before.at,
+            other: None,
+            lines: newer,
+            differences: Vec::new(),
+        }));
+    }
+    let other = before.deployment.to_string();
+    // What is not on record any more is nothing to compare with.
+    let Ok((one, _)) = pinned(api, &other).await else { return Ok(None) };
+    let (plan, _) = pinned(api, id).await?;
+    let differences = show::plain(declared(&one, &plan));
+    Ok(Some(Since { at: before.at, other: Some(other), lines: Vec::new(), differences }))
 }
 
 /// An answer, as its form comes back.

@@ -1,5 +1,4 @@
-//! The kinds of events, as they stand in the journal.
-//! Must never give a kind that was given before to another event.
+//! The names of all kinds of events. Must never give a name to a second kind.
 
 use super::Event;
 
@@ -52,12 +51,26 @@ impl Event {
             Self::RollbackBegan { .. } => "rollback_began",
             Self::RolesMoved { .. } => "roles_moved",
             Self::DeploymentEnded { .. } => "deployment_ended",
+            Self::MessageQueued { .. } => "message_queued",
+            Self::MessageSent { .. } => "message_sent",
+            Self::MessageFailed { .. } => "message_failed",
+            Self::MessageRetried { .. } => "message_retried",
+            Self::MessageDropped { .. } => "message_dropped",
+            Self::IncidentOpened { .. } => "incident_opened",
+            Self::IncidentAcknowledged { .. } => "incident_acknowledged",
+            Self::IncidentCalled { .. } => "incident_called",
+            Self::IncidentAssigned { .. } => "incident_assigned",
+            Self::IncidentNoted { .. } => "incident_noted",
+            Self::IncidentWeighed { .. } => "incident_weighed",
+            Self::IncidentOverdue { .. } => "incident_overdue",
+            Self::IncidentResolved { .. } => "incident_resolved",
+            Self::IncidentLearnt { .. } => "incident_learnt",
             Self::Faulted { .. } => "faulted",
         }
     }
 
     /// Every kind: the corpus holds a file of each.
-    pub const KINDS: [&'static str; 45] = [
+    pub const KINDS: [&'static str; 59] = [
         "deployment_started",
         "deployment_queued",
         "phase_entered",
@@ -102,6 +115,20 @@ impl Event {
         "rollback_began",
         "roles_moved",
         "deployment_ended",
+        "message_queued",
+        "message_sent",
+        "message_failed",
+        "message_retried",
+        "message_dropped",
+        "incident_opened",
+        "incident_acknowledged",
+        "incident_called",
+        "incident_assigned",
+        "incident_noted",
+        "incident_weighed",
+        "incident_overdue",
+        "incident_resolved",
+        "incident_learnt",
         "faulted",
     ];
 }
