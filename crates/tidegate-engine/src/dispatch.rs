@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use tidegate_core::backup::BackupRecord;
 use tidegate_core::effect::{BackupJob, Effect, Job, Question, StepJob};
 use tidegate_core::ids::{DeploymentId, PartName, Scope, SlotName};
 use tidegate_core::input::{Input, Made, Observation, StepReport, TaskReport};
@@ -210,18 +211,7 @@ impl Call {
                     }
                 }
             }
-            Effect::DropBackup { backup } => {
-                match within(DROP_TIMEOUT, self.ports.backups.remove(&backup)).await {
-                    Ok(()) => {
-                        let gone = Observation::BackupDropped { id: backup.id.clone() };
-                        vec![Message::told(Input::Observation(gone))]
-                    }
-                    Err(failure) => {
-                        tracing::warn!(backup = %backup.id, %failure, "a backup past its time stays");
-                        Vec::new()
-                    }
-                }
-            }
+            Effect::DropBackup { backup } => self.drop_backup(&backup).await,
             Effect::Tell { letter, follows } => {
                 let (number, attempt) = (letter.number, letter.attempt);
                 let call = self.ports.messages.send(&self.scope, &letter, follows.as_deref());
@@ -247,6 +237,19 @@ impl Call {
                     }
                 };
                 vec![Message::told(Input::Observation(observation))]
+            }
+        }
+    }
+
+    async fn drop_backup(&self, backup: &BackupRecord) -> Vec<Message> {
+        match within(DROP_TIMEOUT, self.ports.backups.remove(backup)).await {
+            Ok(()) => {
+                let gone = Observation::BackupDropped { id: backup.id.clone() };
+                vec![Message::told(Input::Observation(gone))]
+            }
+            Err(failure) => {
+                tracing::warn!(backup = %backup.id, %failure, "a backup past its time stays");
+                Vec::new()
             }
         }
     }

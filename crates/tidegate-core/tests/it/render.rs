@@ -94,6 +94,7 @@ fn details(recorded: &Recorded, start: Timestamp) -> String {
         | Event::TaskSettled { .. }
         | Event::StepGave { .. }
         | Event::StepSkipped { .. } => crate::custom::details(&recorded.event),
+        Event::DutyDone { duty, evidence } => format!("{duty}: {evidence}"),
         other => {
             let told = crate::telling::details(other, |at| offset(start, at));
             let said = told.or_else(|| crate::backups::details(other));

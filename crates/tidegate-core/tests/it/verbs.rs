@@ -327,6 +327,7 @@ impl Script {
                 Command::Rollback { deployment: self.next_id(), to, reason: words.or("it is bad") }
             }
             "copied" => crate::backups::made(words, self.machine.now)?,
+            "done" => crate::duties::done(words)?,
             "keep" => crate::backups::hold(words)?,
             "settle" => crate::custom::settle(named, words)?,
             "redeliver" | "release" | "drop" => crate::telling::handle(verb, words)?,
