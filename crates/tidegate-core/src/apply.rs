@@ -9,6 +9,7 @@ mod outbox;
 
 use jiff::Timestamp;
 
+use crate::duty;
 use crate::event::{DeploymentKind, Event, Recorded, Target};
 use crate::gate::{Kept, Waiver};
 use crate::ids::{Actor, DeploymentId, PartName};
@@ -28,10 +29,7 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
     keep_key(state, recorded);
     let at = recorded.at;
     match &recorded.event {
-        Event::DeploymentStarted { .. } => {
-            state.fault = None;
-            start(state, recorded);
-        }
+        Event::DeploymentStarted { .. } => start(state, recorded),
         Event::DeploymentQueued { .. } => queue(state, recorded),
         Event::SlotWanted { .. }
         | Event::SlotChanged { .. }
@@ -63,7 +61,8 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
         | Event::BackupDrilled { .. }
         | Event::BackupHeld { .. }
         | Event::BackupExpired { .. }
-        | Event::BackupDropped { .. } => backups::fold(state, recorded),
+        | Event::BackupDropped { .. }
+        | Event::DutyDone { .. } => backups::fold(state, recorded),
         Event::EvidenceAdded { .. }
         | Event::GateWaived { .. }
         | Event::FreezeBegan { .. }
@@ -156,7 +155,9 @@ fn start(state: &mut State, recorded: &Recorded) {
     else {
         return;
     };
+    state.fault = None;
     state.scope = Some(plan.scope.clone());
+    duty::declare(&mut state.duties, plan, recorded.at);
     // Who asked for it began it, however long it waited for its turn.
     let queued = state.queued.take_if(|queued| queued.deployment == *deployment);
     let started_by = queued.map_or_else(|| recorded.actor.clone(), |queued| queued.actor);

@@ -12,6 +12,7 @@ mod back;
 mod backups;
 mod command;
 mod custom;
+mod duties;
 mod forward;
 mod gates;
 mod incidents;

@@ -52,17 +52,17 @@ pub enum Effect {
         /// The work.
         job: Job,
     },
+    /// The bytes of a backup whose time is over go.
+    DropBackup {
+        /// The backup.
+        backup: Box<BackupRecord>,
+    },
     /// One attempt of a message.
     Tell {
         /// The message.
         letter: Box<Letter>,
         /// What the channel calls the first message of its conversation.
         follows: Option<String>,
-    },
-    /// The bytes of a backup whose time is over go.
-    DropBackup {
-        /// The backup.
-        backup: Box<BackupRecord>,
     },
     /// The directory says who may approve.
     AskRights {

@@ -237,6 +237,13 @@ pub enum Event {
         /// Which.
         id: String,
     },
+    /// Somebody vouched that a duty was done.
+    DutyDone {
+        /// Its name.
+        duty: String,
+        /// What shows it.
+        evidence: String,
+    },
     /// All gates of a deployment were held against what is known.
     GatesWeighed {
         /// The deployment.

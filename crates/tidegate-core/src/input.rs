@@ -115,6 +115,13 @@ pub enum Command {
         /// How it went.
         drill: DrillRecord,
     },
+    /// Vouch that a duty was done.
+    DoneDuty {
+        /// Its name.
+        duty: String,
+        /// What shows it.
+        evidence: String,
+    },
     /// Hold a backup beyond its time, or let it go.
     HoldBackup {
         /// Which.

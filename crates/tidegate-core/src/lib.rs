@@ -16,6 +16,7 @@ pub mod condition;
 pub mod deadline;
 mod decide;
 pub mod digest;
+pub mod duty;
 pub mod effect;
 pub mod event;
 pub mod fact;

@@ -82,7 +82,7 @@ impl Act {
             Command::Resume { .. } | Command::Thaw { .. } | Command::Settle { .. } => Self::Resume,
             Command::Advance { .. } => Self::Advance,
             Command::Approve { .. } | Command::Withdraw { .. } => Self::Approve,
-            Command::Attest { .. } => Self::Attest,
+            Command::Attest { .. } | Command::DoneDuty { .. } => Self::Attest,
             Command::AddEvidence { .. } | Command::AddBackup { .. } | Command::AddDrill { .. } => {
                 Self::AddEvidence
             }

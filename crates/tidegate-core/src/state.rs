@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::approval::{Attestation, Review, Rights, Vote};
 use crate::backup::{DrillRecord, KeptBackup};
 use crate::digest::{Component, Digest};
+use crate::duty::Known;
 use crate::event::{DeploymentKind, Ending, Target};
 use crate::gate::{GateResult, Kept, Waiver};
 use crate::ids::{Actor, DeploymentId, PartName, Revision, Scope, SlotName, StepName};
@@ -74,6 +75,9 @@ pub struct State {
     /// Drills, oldest first.
     #[serde(default)]
     pub drills: Vec<DrillRecord>,
+    /// What is known of duties, by name.
+    #[serde(default)]
+    pub duties: BTreeMap<String, Known>,
     /// Times without deployments that people called out, by the order in which they did.
     #[serde(default)]
     pub freezes: Vec<Freeze>,

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use tidegate_core::backup::BackupRecord;
 use tidegate_core::effect::{BackupJob, Effect, Job, Question, StepJob};
 use tidegate_core::ids::{DeploymentId, PartName, Scope, SlotName};
 use tidegate_core::input::{Input, Made, Observation, StepReport, TaskReport};
@@ -48,8 +49,8 @@ enum Subject {
     Split(PartName),
     Task(DeploymentId, TaskId, u32),
     Rights(DeploymentId),
-    Receiver(Receiver),
     Backup(String),
+    Receiver(Receiver),
 }
 
 #[derive(Debug)]
@@ -157,8 +158,8 @@ fn subject(effect: &Effect) -> Subject {
             Subject::Task(deployment.clone(), task.clone(), *attempt)
         }
         Effect::AskRights { deployment, .. } => Subject::Rights(deployment.clone()),
-        Effect::Tell { letter, .. } => Subject::Receiver(letter.message.to.clone()),
         Effect::DropBackup { backup } => Subject::Backup(backup.id.clone()),
+        Effect::Tell { letter, .. } => Subject::Receiver(letter.message.to.clone()),
     }
 }
 
@@ -210,6 +211,7 @@ impl Call {
                     }
                 }
             }
+            Effect::DropBackup { backup } => self.drop_backup(&backup).await,
             Effect::Tell { letter, follows } => {
                 let (number, attempt) = (letter.number, letter.attempt);
                 let call = self.ports.messages.send(&self.scope, &letter, follows.as_deref());
@@ -221,18 +223,6 @@ impl Call {
                 });
                 let told = Observation::Message { number, attempt, delivery };
                 vec![Message::told(Input::Observation(told))]
-            }
-            Effect::DropBackup { backup } => {
-                match within(DROP_TIMEOUT, self.ports.backups.remove(&backup)).await {
-                    Ok(()) => {
-                        let gone = Observation::BackupDropped { id: backup.id.clone() };
-                        vec![Message::told(Input::Observation(gone))]
-                    }
-                    Err(failure) => {
-                        tracing::warn!(backup = %backup.id, %failure, "a backup past its time stays");
-                        Vec::new()
-                    }
-                }
             }
             Effect::Run { deployment, task, attempt, timeout, job } => {
                 let observation = match job {
@@ -247,6 +237,19 @@ impl Call {
                     }
                 };
                 vec![Message::told(Input::Observation(observation))]
+            }
+        }
+    }
+
+    async fn drop_backup(&self, backup: &BackupRecord) -> Vec<Message> {
+        match within(DROP_TIMEOUT, self.ports.backups.remove(backup)).await {
+            Ok(()) => {
+                let gone = Observation::BackupDropped { id: backup.id.clone() };
+                vec![Message::told(Input::Observation(gone))]
+            }
+            Err(failure) => {
+                tracing::warn!(backup = %backup.id, %failure, "a backup past its time stays");
+                Vec::new()
             }
         }
     }

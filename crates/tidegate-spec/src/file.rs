@@ -20,6 +20,7 @@ use crate::compose;
 use crate::custom;
 use crate::declared;
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
+use crate::duties;
 use crate::environments;
 use crate::fields::{Field, Fields, shorten, wrong_kind};
 use crate::incident;
@@ -40,10 +41,8 @@ use crate::window;
 /// The version of the format that is read here.
 const SCHEMA: &str = "1";
 /// Keys that the format knows and this version does not serve.
-const LATER: [&str; 10] = [
-    "alerts", "before", "duties", "flags", "gates", "monitors", "plan", "roles", "secrets",
-    "systems",
-];
+const LATER: [&str; 9] =
+    ["alerts", "before", "flags", "gates", "monitors", "plan", "roles", "secrets", "systems"];
 /// Most open questions of one file.
 const ASKS_MAX: usize = 256;
 
@@ -190,6 +189,7 @@ fn plan(resolved: &Resolved, context: &Context<'_>, report: &mut Report<'_>) -> 
     let tell = tell::tell(fields.get("tell"), report);
     let incident = incident::incident(fields.get("incident"), report);
     let checklist = checklist::checklist(fields.get("checklist"), report);
+    let duties = duties::duties(fields.get("duties"), report);
     fields.finish(&LATER, report);
 
     let limits = Limits {
@@ -216,6 +216,7 @@ fn plan(resolved: &Resolved, context: &Context<'_>, report: &mut Report<'_>) -> 
         backup: copy,
         custom: steps,
         checklist,
+        duties,
         layers: Vec::new(),
         tell,
         incident,

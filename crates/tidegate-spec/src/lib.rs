@@ -18,6 +18,7 @@ mod custom;
 mod declared;
 mod detect;
 mod diagnostic;
+mod duties;
 mod edge;
 mod environments;
 mod export;

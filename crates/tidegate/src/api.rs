@@ -47,6 +47,7 @@ pub(crate) mod decisions;
 mod depict;
 pub(crate) mod deployments;
 mod describe;
+mod duties;
 pub(crate) mod entries;
 mod errors;
 mod etag;
@@ -232,11 +233,7 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(traffic::show))
         .routes(routes!(asks::probes))
         .routes(routes!(asks::suites))
-        .merge(copies())
-        .routes(routes!(evidence::add))
-        .routes(routes!(evidence::open))
-        .routes(routes!(evidence::list))
-        .routes(routes!(evidence::verify))
+        .merge(grounds())
         .routes(routes!(gates::weigh))
         .routes(routes!(gates::waive))
         .routes(routes!(calendar::show))
@@ -266,6 +263,22 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(metrics::show))
 }
 
+/// What a release rests on: evidence, backups, drills and duties.
+fn grounds() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(evidence::add))
+        .routes(routes!(evidence::open))
+        .routes(routes!(evidence::list))
+        .routes(routes!(evidence::verify))
+        .routes(routes!(duties::list))
+        .routes(routes!(duties::done))
+        .routes(routes!(backups::list, backups::create))
+        .routes(routes!(backups::verify))
+        .routes(routes!(backups::drill))
+        .routes(routes!(backups::restore))
+        .routes(routes!(backups::hold))
+}
+
 /// What people are told, and what they do about what went wrong.
 fn telling() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
@@ -274,16 +287,6 @@ fn telling() -> OpenApiRouter<Api> {
         .routes(routes!(messages::list))
         .routes(routes!(messages::handle))
         .routes(routes!(messages::attempt))
-}
-
-/// Backups and drills.
-fn copies() -> OpenApiRouter<Api> {
-    OpenApiRouter::new()
-        .routes(routes!(backups::list, backups::create))
-        .routes(routes!(backups::verify))
-        .routes(routes!(backups::drill))
-        .routes(routes!(backups::restore))
-        .routes(routes!(backups::hold))
 }
 
 /// The API's description of itself.

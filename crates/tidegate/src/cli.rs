@@ -24,6 +24,7 @@ mod demo;
 mod deploy;
 mod diff;
 mod doctor;
+mod duty;
 mod evidence;
 mod explain;
 mod export;
@@ -207,6 +208,9 @@ enum Verb {
     /// Copies of a service's data: make, list, read back, restore, hold
     #[command(subcommand)]
     Backup(backup::Verb),
+    /// What falls due again and again: list, done
+    #[command(subcommand)]
+    Duty(duty::Verb),
     /// Rehearsals: restore a backup into scratch and compare
     #[command(subcommand)]
     Drill(backup::Rehearse),
@@ -357,6 +361,7 @@ impl Cli {
             Verb::Notify(verb) => notify::run(&session, &verb).await,
             Verb::Audit(verb) => audit::run(&session, &verb).await,
             Verb::Backup(verb) => backup::run(&session, &verb).await,
+            Verb::Duty(verb) => duty::run(&session, &verb).await,
             Verb::Drill(verb) => backup::rehearse(&session, &verb).await,
             Verb::Evidence(verb) => evidence::run(&session, &verb).await,
             Verb::Login(args) => login::run(&session, &args).await,

@@ -1,8 +1,9 @@
-//! What the events of backups change.
+//! What the events of backups and duties change.
 //! Must never take one off the list whose bytes are still there.
 
 use super::keep_newest;
 use crate::backup::{BACKUPS_MAX, DRILLS_MAX, KeptBackup};
+use crate::duty::{DONE_MAX, Done};
 use crate::event::{Event, Recorded};
 use crate::state::State;
 
@@ -25,6 +26,13 @@ pub(super) fn fold(state: &mut State, recorded: &Recorded) {
         Event::BackupExpired { id } => {
             if let Some(kept) = find(state, id) {
                 kept.expired = true;
+            }
+        }
+        Event::DutyDone { duty, evidence } => {
+            let (at, by) = (recorded.at, recorded.actor.clone());
+            if let Some(known) = state.duties.get_mut(duty) {
+                known.done.push(Done { at, by, evidence: evidence.clone() });
+                keep_newest(&mut known.done, DONE_MAX);
             }
         }
         Event::BackupDropped { id } => state.backups.retain(|kept| kept.backup.id != *id),

@@ -2,6 +2,7 @@
 //! Must never let a deployment go on with a copy that was not read back.
 
 use super::Draft;
+use super::duties;
 use super::observe::{asked, backoff};
 use crate::backup::{BackupRecord, DrillRecord, overdue};
 use crate::event::Event;
@@ -54,6 +55,7 @@ pub(super) fn made(draft: &mut Draft, backup: &BackupRecord) {
 /// A drill was run.
 pub(super) fn drilled(draft: &mut Draft, drill: &DrillRecord) {
     draft.emit(Event::BackupDrilled { drill: drill.clone() });
+    duties::drilled(draft, drill);
 }
 
 /// The bytes of one whose time was over are gone.

@@ -11,6 +11,7 @@ use super::approving;
 use super::back::{go_back, go_back_again};
 use super::backups;
 use super::custom;
+use super::duties;
 use super::forward::{deployment_ended, dwell_left, enter_finish, may_advance, pass_step, started};
 use super::gates;
 use super::incidents;
@@ -68,6 +69,7 @@ pub(super) fn decide(draft: &mut Draft, command: &Command) -> Result<(), Rejecti
             backups::drilled(draft, drill);
             Ok(())
         }
+        Command::DoneDuty { duty, evidence } => duties::done(draft, duty, evidence),
         Command::HoldBackup { id, held, reason } => backups::hold(draft, id, *held, reason),
         Command::AddEvidence { evidence } => gates::add(draft, evidence),
         Command::Waive { .. } => gates::waive(draft, command),
@@ -123,6 +125,7 @@ fn deploy(
     despite_quarantine: bool,
 ) -> Result<(), Rejection> {
     check_plan(&draft.state, plan)?;
+    duties::none_is_overdue(&draft.state, plan, draft.now)?;
     let plan = Arc::new(plan.clone());
     let Some(current) = &draft.state.current else {
         let kind = DeploymentKind::Release { despite_quarantine };

@@ -27,6 +27,7 @@ impl Event {
             Self::BackupHeld { .. } => "backup_held",
             Self::BackupExpired { .. } => "backup_expired",
             Self::BackupDropped { .. } => "backup_dropped",
+            Self::DutyDone { .. } => "duty_done",
             Self::GatesWeighed { .. } => "gates_weighed",
             Self::ApprovalGiven { .. } => "approval_given",
             Self::ApprovalWithdrawn { .. } => "approval_withdrawn",
@@ -70,7 +71,7 @@ impl Event {
     }
 
     /// Every kind: the corpus holds a file of each.
-    pub const KINDS: [&'static str; 59] = [
+    pub const KINDS: [&'static str; 60] = [
         "deployment_started",
         "deployment_queued",
         "phase_entered",
@@ -91,6 +92,7 @@ impl Event {
         "backup_held",
         "backup_expired",
         "backup_dropped",
+        "duty_done",
         "gates_weighed",
         "approval_given",
         "approval_withdrawn",

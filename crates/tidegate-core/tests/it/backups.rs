@@ -8,9 +8,11 @@ use tidegate_core::event::Event;
 use tidegate_core::ids::DeploymentId;
 use tidegate_core::input::{BackupReport, Command, Observation};
 use tidegate_core::plan::{Backup, BackupOf, Place, Targets};
+use tidegate_core::state::TaskId;
 use tidegate_core::verdict::Outcome;
 
-use crate::sample::duration;
+use crate::machine::Machine;
+use crate::sample::{duration, number};
 use crate::verbs::Words;
 
 /// `shop`, `shop:1h`: what is copied, and how old a copy may be.
@@ -63,12 +65,16 @@ pub(crate) fn hold(words: &mut Words) -> Result<Command, String> {
 }
 
 /// `backup pass b-2 shop`, `backup fail "no space"`, `backup fail b-2 shop --drill "one row is missing"`.
-pub(crate) fn report(
+pub(crate) fn reported(
     deployment: DeploymentId,
-    attempt: u32,
     words: &mut Words,
-    now: Timestamp,
+    machine: &Machine,
 ) -> Result<Observation, String> {
+    let now = machine.now;
+    let said = words.option("--attempt").map(|text| number(&text)).transpose()?;
+    let current = machine.state.current.as_ref();
+    let running = current.and_then(|current| current.tasks.get(&TaskId::Backup));
+    let attempt = said.or_else(|| running.map(|task| task.attempt)).unwrap_or(1);
     let (retryable, drill) = (words.flag("--retry"), words.option("--drill"));
     let outcome = match words.need("pass, fail or no-data")?.as_str() {
         "pass" => Outcome::Pass,

@@ -11,6 +11,8 @@ mod corpus;
 #[cfg(test)]
 mod custom;
 #[cfg(test)]
+mod duties;
+#[cfg(test)]
 mod gates;
 #[cfg(test)]
 mod layers;

@@ -9,6 +9,7 @@ use jiff::SignedDuration;
 use tidegate_core::approval::{Approve, Change};
 use tidegate_core::checklist::Item;
 use tidegate_core::digest::Digest;
+use tidegate_core::duty::Duty;
 use tidegate_core::gate::Gate;
 use tidegate_core::ids::{DeploymentId, EnvironmentName, PartName, Scope, ServiceName, SlotName};
 use tidegate_core::incident;
@@ -47,6 +48,7 @@ pub(crate) struct Shape {
     pub(crate) custom: Vec<CustomStep>,
     pub(crate) backup: Option<Backup>,
     pub(crate) checklist: Vec<Item>,
+    pub(crate) duties: Vec<Duty>,
     pub(crate) tell: Vec<message::Route>,
     pub(crate) incident: Option<incident::Policy>,
 }
@@ -73,6 +75,7 @@ impl Default for Shape {
             custom: Vec::new(),
             backup: None,
             checklist: Vec::new(),
+            duties: Vec::new(),
             tell: Vec::new(),
             incident: None,
         }
@@ -122,6 +125,7 @@ impl Shape {
             }
             "open" | "closed" | "overrun" => crate::windows::set(&mut self.window, key, value)?,
             "box" => crate::checklists::set(&mut self.checklist, value)?,
+            "duty" => self.duties.push(crate::duties::declared(value)?),
             "nobody" => self.asks_nobody(),
             "tell" => self.tell.push(crate::telling::route(value)?),
             "incident" => self.incident = Some(crate::telling::policy(value)),
@@ -178,6 +182,7 @@ impl Shape {
             custom: self.custom.clone(),
             window: self.window.clone(),
             checklist: self.checklist.clone(),
+            duties: self.duties.clone(),
             layers: Vec::new(),
             tell: self.tell.clone(),
             incident: self.incident.clone(),

@@ -138,7 +138,7 @@ impl Script {
             "effects" => Ok(render::effects(state)),
             "deadline" => Ok(render::deadline(state, now)),
             "metric" | "verdict" | "slot" | "confirm" | "lost" | "refuse" | "task" | "override"
-            | "found" | "message" | "backup" => {
+            | "found" | "backup" | "message" => {
                 let observation = self.observation(&verb, words)?;
                 Ok(self.put(&Input::Observation(observation)))
             }
@@ -327,6 +327,7 @@ impl Script {
                 Command::Rollback { deployment: self.next_id(), to, reason: words.or("it is bad") }
             }
             "copied" => crate::backups::made(words, self.machine.now)?,
+            "done" => crate::duties::done(words)?,
             "keep" => crate::backups::hold(words)?,
             "settle" => crate::custom::settle(named, words)?,
             "redeliver" | "release" | "drop" => crate::telling::handle(verb, words)?,
@@ -429,15 +430,8 @@ impl Script {
             "slot" => self.slot(words),
             "task" => self.task(words),
             "override" => self.overridden(words),
+            "backup" => crate::backups::reported(self.named(words), words, &self.machine),
             "message" => crate::telling::observation(words),
-            "backup" => {
-                let named = self.named(words);
-                let said = words.option("--attempt").map(|text| number(&text)).transpose()?;
-                let current = self.machine.state.current.as_ref();
-                let running = current.and_then(|current| current.tasks.get(&TaskId::Backup));
-                let attempt = said.or_else(|| running.map(|task| task.attempt)).unwrap_or(1);
-                crate::backups::report(named, attempt, words, self.machine.now)
-            }
             "found" => {
                 let said = words.rest();
                 crate::gates::found(self.named(words), &said)

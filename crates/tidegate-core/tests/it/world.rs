@@ -158,12 +158,12 @@ pub(crate) fn answer(state: &State, effect: &Effect) -> Observation {
                 made: made(job),
             },
         },
+        Effect::DropBackup { backup } => Observation::BackupDropped { id: backup.id.clone() },
         Effect::Tell { letter, .. } => Observation::Message {
             number: letter.number,
             attempt: letter.attempt,
             delivery: Delivery::Taken { receipt: None },
         },
-        Effect::DropBackup { backup } => Observation::BackupDropped { id: backup.id.clone() },
         Effect::AskRights { deployment, newest, accounts } => Observation::Rights {
             deployment: deployment.clone(),
             newest: *newest,

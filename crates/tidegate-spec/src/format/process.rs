@@ -455,6 +455,7 @@ pub(crate) const INCIDENT: Shape = Shape::Map(&[
 pub(crate) const DUTIES: Shape = Shape::Named(&Shape::Map(&[
     key("every", &Shape::Text, "how often, `1 month`"),
     key("owner", &Shape::Text, "whose it is"),
+    key("blocks", &Shape::Flag, "whether no release begins while it is overdue"),
     key("run", &Shape::Text, "what does it"),
     key("evidence", &Shape::Text, "what shows that it was done"),
     key("expect", &Shape::Text, "what it must show"),

@@ -52,7 +52,7 @@ pub(crate) static ROOT: &[Key] = &[
     declared("alerts", &ALERTS, "limits that are watched outside of deployments"),
     declared("monitors", &MONITORS, "questions that are asked all the time"),
     key("incident", &INCIDENT, "what happens when it goes wrong"),
-    declared("duties", &DUTIES, "what falls due again and again"),
+    key("duties", &DUTIES, "what falls due again and again"),
     key("checklist", &CHECKLIST, "the boxes of the runbook, each with its proof"),
 ];
 

@@ -114,7 +114,7 @@ impl Narrator {
     }
 }
 
-/// What an event says of backups; `None` for any other.
+/// What an event says of backups and duties; `None` for any other.
 fn text_of_backups(event: &Event, actor: &Actor) -> Option<String> {
     Some(match event {
         Event::BackupMade { backup } => format!("backup {}", backup.sentence()),
@@ -128,6 +128,9 @@ fn text_of_backups(event: &Event, actor: &Actor) -> Option<String> {
         }
         Event::BackupExpired { id } => format!("backup {id} is past its time"),
         Event::BackupDropped { id } => format!("backup {id} is gone"),
+        Event::DutyDone { duty, evidence } => {
+            format!("duty {duty} done, says {actor}: {evidence}")
+        }
         _ => return None,
     })
 }

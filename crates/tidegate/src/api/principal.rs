@@ -169,6 +169,8 @@ pub(crate) const ROUTES: &[(&str, &str, Needs)] = &[
     ("GET", "/v1/services/{service}/evidence", Needs::Right(Act::Read)),
     ("POST", "/v1/services/{service}/evidence/verify", Needs::Right(Act::Read)),
     ("GET", "/v1/evidence/{digest}", Needs::Right(Act::Read)),
+    ("GET", "/v1/services/{service}/duties", Needs::Right(Act::Read)),
+    ("POST", "/v1/services/{service}/duties/{duty}/done", Needs::AtTheAppend),
     ("GET", "/v1/services/{service}/backups", Needs::Right(Act::Read)),
     ("POST", "/v1/services/{service}/backups", Needs::Right(Act::AddEvidence)),
     ("POST", "/v1/services/{service}/backups/{id}/verify", Needs::Right(Act::Ask)),

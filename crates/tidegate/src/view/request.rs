@@ -406,3 +406,18 @@ pub(crate) struct BackupHold {
     #[serde(default)]
     pub(crate) key: Option<String>,
 }
+
+/// That a duty was done.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = DutyDoneAsked)]
+pub(crate) struct DutyDone {
+    /// Needed when the service runs in several.
+    #[serde(default)]
+    pub(crate) environment: Option<String>,
+    /// What shows it.
+    pub(crate) evidence: String,
+    /// A repeat with the same key changes nothing.
+    #[serde(default)]
+    pub(crate) key: Option<String>,
+}

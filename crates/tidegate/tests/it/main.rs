@@ -19,6 +19,7 @@ mod chromium;
 mod cli;
 mod demo;
 mod doors;
+mod duties;
 mod examples;
 mod gates;
 mod harness;

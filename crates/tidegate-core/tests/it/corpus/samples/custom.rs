@@ -51,6 +51,7 @@ pub(super) fn events() -> Vec<Event> {
         Event::BackupHeld { id: made().id, held: true, reason: "the audit of March".to_owned() },
         Event::BackupExpired { id: made().id },
         Event::BackupDropped { id: made().id },
+        Event::DutyDone { duty: "restore".to_owned(), evidence: "the drill of May".to_owned() },
         Event::StepSkipped {
             deployment,
             step: StepName::new("seed").unwrap(),
