@@ -2,12 +2,14 @@
 //! Must never decide, and must never fail: an event that happened is a fact.
 
 mod approving;
+mod backups;
 mod custom;
 mod incident;
 mod outbox;
 
 use jiff::Timestamp;
 
+use crate::duty;
 use crate::event::{DeploymentKind, Event, Recorded, Target};
 use crate::gate::{Kept, Waiver};
 use crate::ids::{Actor, DeploymentId, PartName};
@@ -27,10 +29,7 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
     keep_key(state, recorded);
     let at = recorded.at;
     match &recorded.event {
-        Event::DeploymentStarted { .. } => {
-            state.fault = None;
-            start(state, recorded);
-        }
+        Event::DeploymentStarted { .. } => start(state, recorded),
         Event::DeploymentQueued { .. } => queue(state, recorded),
         Event::SlotWanted { .. }
         | Event::SlotChanged { .. }
@@ -58,6 +57,12 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
         Event::Faulted { code, what } => {
             state.fault = Some(Fault { code: code.clone(), what: what.clone(), at });
         }
+        Event::BackupMade { .. }
+        | Event::BackupDrilled { .. }
+        | Event::BackupHeld { .. }
+        | Event::BackupExpired { .. }
+        | Event::BackupDropped { .. }
+        | Event::DutyDone { .. } => backups::fold(state, recorded),
         Event::EvidenceAdded { .. }
         | Event::GateWaived { .. }
         | Event::FreezeBegan { .. }
@@ -150,7 +155,9 @@ fn start(state: &mut State, recorded: &Recorded) {
     else {
         return;
     };
+    state.fault = None;
     state.scope = Some(plan.scope.clone());
+    duty::declare(&mut state.duties, plan, recorded.at);
     // Who asked for it began it, however long it waited for its turn.
     let queued = state.queued.take_if(|queued| queued.deployment == *deployment);
     let started_by = queued.map_or_else(|| recorded.actor.clone(), |queued| queued.actor);
@@ -502,7 +509,7 @@ fn trim(history: &mut Vec<Ended>) {
     }
 }
 
-fn keep_newest<T>(items: &mut Vec<T>, most: usize) {
+pub(super) fn keep_newest<T>(items: &mut Vec<T>, most: usize) {
     if items.len() > most {
         items.drain(..items.len() - most);
     }

@@ -9,8 +9,10 @@
 
 mod approving;
 mod back;
+mod backups;
 mod command;
 mod custom;
+mod duties;
 mod forward;
 mod gates;
 mod incidents;

@@ -8,11 +8,14 @@ use jiff::SignedDuration;
 
 use crate::approval::gate::newest_word;
 use crate::approval::quorum;
+use crate::backup::BackupRecord;
 use crate::digest::Digest;
 use crate::gate::{Evidence, Kept, Versions};
 use crate::ids::{DeploymentId, PartName, Scope, SlotName, StepName};
 use crate::message::Letter;
-use crate::plan::{CustomStep, Evidence as Judged, Floor, Part, Plan, Release, Route, Rule};
+use crate::plan::{
+    Backup, CustomStep, Evidence as Judged, Floor, Part, Plan, Release, Route, Rule,
+};
 use crate::state::{
     Backend, Deployment, Given, Phase, SlotState, State, TaskId, TaskProgress, Tenant,
 };
@@ -48,6 +51,11 @@ pub enum Effect {
         timeout: SignedDuration,
         /// The work.
         job: Job,
+    },
+    /// The bytes of a backup whose time is over go.
+    DropBackup {
+        /// The backup.
+        backup: Box<BackupRecord>,
     },
     /// One attempt of a message.
     Tell {
@@ -88,9 +96,20 @@ pub enum Job {
     /// Find out what the gates ask for.
     Gates(Box<Question>),
     /// Make and verify a backup.
-    Backup(Arc<Plan>),
+    Backup(Box<BackupJob>),
     /// Carry out a custom step.
     Step(Box<StepJob>),
+}
+
+/// The backup before a deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupJob {
+    /// Whose it is.
+    pub scope: Scope,
+    /// What the plan wants; `None` is a demand that nobody can meet.
+    pub backup: Option<Backup>,
+    /// One that is young enough; it is read back, and nothing new is made.
+    pub recent: Option<BackupRecord>,
 }
 
 /// A custom step with all that it is handed. It is the same for the whole attempt, whatever
@@ -236,6 +255,9 @@ pub fn outstanding(state: &State) -> Vec<Effect> {
         }
     }
     if state.fault.is_none() {
+        let over = state.backups.iter().filter(|kept| kept.expired);
+        effects
+            .extend(over.map(|kept| Effect::DropBackup { backup: Box::new(kept.backup.clone()) }));
         effects.extend(tasks(state));
         effects.extend(rights(state));
     }
@@ -374,7 +396,7 @@ fn job(state: &State, task: &TaskId) -> Option<(Job, SignedDuration)> {
             (Job::Rehearse(Box::new(table)), limits.check)
         }
         TaskId::Gates => (Job::Gates(Box::new(question(state, plan))), limits.check),
-        TaskId::Backup => (Job::Backup(Arc::clone(plan)), limits.check),
+        TaskId::Backup => backup_job(state, deployment),
         TaskId::Prepare => {
             // The export itself is local and short; the command brings its own limit.
             let build = plan.build.as_ref().map_or(SignedDuration::ZERO, |step| step.timeout);
@@ -403,6 +425,21 @@ fn job(state: &State, task: &TaskId) -> Option<(Job, SignedDuration)> {
             (job, definition.smoke.as_ref().map_or(limits.check, |smoke| smoke.timeout))
         }
     })
+}
+
+fn backup_job(state: &State, deployment: &Deployment) -> (Job, SignedDuration) {
+    let plan = &deployment.plan;
+    let backup = plan.backup.clone();
+    let since = deployment.tasks.get(&TaskId::Backup).map(|task| task.since);
+    let recent = backup.as_ref().zip(since).and_then(|(backup, since)| {
+        crate::backup::recent(state, &backup.of, backup.newer_than, since)
+    });
+    // Making it, and restoring it.
+    let timeout = backup.as_ref().map_or(plan.limits.check, |backup| {
+        backup.timeout.saturating_mul(if backup.drill { 2 } else { 1 })
+    });
+    let job = BackupJob { scope: plan.scope.clone(), recent: recent.cloned(), backup };
+    (Job::Backup(Box::new(job)), timeout)
 }
 
 fn step_job(state: &State, deployment: &Deployment, name: &StepName) -> Option<StepJob> {

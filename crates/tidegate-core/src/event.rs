@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::approval::{Category, Credential, Facts};
+use crate::backup::{BackupRecord, DrillRecord};
 use crate::digest::{Component, Digest};
 use crate::gate::{Evidence, GateResult};
 use crate::ids::{Actor, DeploymentId, IncidentId, PartName, SlotName, StepName};
@@ -206,6 +207,42 @@ pub enum Event {
         name: String,
         /// Why.
         reason: String,
+    },
+    /// A copy was made and read back.
+    BackupMade {
+        /// It.
+        backup: BackupRecord,
+    },
+    /// A copy was restored into scratch and compared.
+    BackupDrilled {
+        /// How that went.
+        drill: DrillRecord,
+    },
+    /// A person holds a copy beyond its time, or lets it go.
+    BackupHeld {
+        /// Which.
+        id: String,
+        /// Whether it is held.
+        held: bool,
+        /// Why.
+        reason: String,
+    },
+    /// The time of a copy is over: its bytes go.
+    BackupExpired {
+        /// Which.
+        id: String,
+    },
+    /// The bytes of a copy are gone.
+    BackupDropped {
+        /// Which.
+        id: String,
+    },
+    /// Somebody vouched that a duty was done.
+    DutyDone {
+        /// Its name.
+        duty: String,
+        /// What shows it.
+        evidence: String,
     },
     /// All gates of a deployment were held against what is known.
     GatesWeighed {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::approval::{Category, Credential, Facts};
+use crate::backup::{BackupRecord, DrillRecord};
 use crate::digest::{Component, Digest};
 use crate::event::OverrideKind;
 use crate::gate::{Evidence, Found};
@@ -103,6 +104,32 @@ pub enum Command {
     AddEvidence {
         /// The report; its bytes are kept under its digest already.
         evidence: Evidence,
+    },
+    /// Add a backup that was made by hand.
+    AddBackup {
+        /// It; its bytes are kept already.
+        backup: Box<BackupRecord>,
+    },
+    /// Add a drill that was run by hand.
+    AddDrill {
+        /// How it went.
+        drill: DrillRecord,
+    },
+    /// Vouch that a duty was done.
+    DoneDuty {
+        /// Its name.
+        duty: String,
+        /// What shows it.
+        evidence: String,
+    },
+    /// Hold a backup beyond its time, or let it go.
+    HoldBackup {
+        /// Which.
+        id: String,
+        /// Whether it is held.
+        held: bool,
+        /// Why.
+        reason: String,
     },
     /// Set a gate aside for one version.
     Waive {
@@ -234,6 +261,20 @@ pub enum Observation {
         /// What was found for each gate.
         found: Vec<Found>,
     },
+    /// The backup before a deployment was made, or was not.
+    Backup {
+        /// Which deployment.
+        deployment: DeploymentId,
+        /// Which attempt.
+        attempt: u32,
+        /// What became of it.
+        report: Box<BackupReport>,
+    },
+    /// The bytes of a backup whose time was over are gone.
+    BackupDropped {
+        /// Which.
+        id: String,
+    },
     /// A slot's condition.
     Slot {
         /// The part.
@@ -314,6 +355,21 @@ pub struct StepReport {
     pub retryable: bool,
     /// What it left behind.
     pub given: Given,
+}
+
+/// What became of the backup before a deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupReport {
+    /// The outcome: a pass is a copy that was read back, and restored where the plan wants that.
+    pub outcome: Outcome,
+    /// One line for people.
+    pub summary: String,
+    /// Whether trying again may help.
+    pub retryable: bool,
+    /// The copy, where a new one was made.
+    pub made: Option<BackupRecord>,
+    /// How restoring it went, where that was asked for.
+    pub drill: Option<DrillRecord>,
 }
 
 /// What a build makes.

@@ -9,12 +9,14 @@
 mod absence;
 mod apply;
 pub mod approval;
+pub mod backup;
 pub mod check;
 pub mod checklist;
 pub mod condition;
 pub mod deadline;
 mod decide;
 pub mod digest;
+pub mod duty;
 pub mod effect;
 pub mod event;
 pub mod fact;

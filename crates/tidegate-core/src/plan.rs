@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::approval::{Approve, Change};
 use crate::checklist::Item;
+use crate::duty::Duty;
 use crate::gate::Gate;
 use crate::ids::{MetricName, PartName, Scope, SlotName, StepName};
 use crate::incident;
@@ -22,7 +23,7 @@ use crate::message;
 use crate::weight::Weight;
 use crate::window::Window;
 
-pub use backup::{Backup, BackupOf};
+pub use backup::{Backup, BackupOf, Bucket, Encryption, Place, Targets};
 pub use custom::{
     CUSTOM_MAX, CUSTOM_RUNNING_MAX, Class, CustomStep, Database, Migration, Moment, OutputKind,
     RETRIES_MAX, When, Work, disorder, steers,
@@ -77,6 +78,9 @@ pub struct Plan {
     /// The boxes that have to be closed, each with its proof.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checklist: Vec<Item>,
+    /// What falls due again and again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub duties: Vec<Duty>,
     /// What layers above the file added.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<Added>,

@@ -1,6 +1,8 @@
 //! Why core says no to a person. Shown as it is; branch on the variant, never on the text.
 //! Must never be used for what the world did: that is an observation.
 
+use jiff::Timestamp;
+
 use crate::ids::{DeploymentId, IncidentId, SlotName, StepName};
 
 /// A command that does not fit the state. Nothing was changed.
@@ -204,6 +206,30 @@ pub enum Rejection {
         /// Why it is closed.
         why: String,
     },
+    /// A backup cannot be held or let go so.
+    #[error("the backup {id} is as it was: {what}")]
+    BackupInvalid {
+        /// Which.
+        id: String,
+        /// Why not.
+        what: String,
+    },
+    /// That a duty was done cannot be said so.
+    #[error("nothing is to be said of the duty {duty}: {what}")]
+    DutyInvalid {
+        /// Which.
+        duty: String,
+        /// Why not.
+        what: String,
+    },
+    /// No release begins while a duty that demands it is overdue.
+    #[error("the duty {duty} fell due {due:.0}, and no release begins before it is done")]
+    DutyOverdue {
+        /// Which.
+        duty: String,
+        /// When it was due.
+        due: Timestamp,
+    },
     /// There is nothing to say of this step.
     #[error("nothing is to be said of the step {step}: {what}")]
     NotLost {
@@ -280,6 +306,9 @@ impl Rejection {
             Self::UnknownItem { .. } => "TG8055",
             Self::NotAllowed { .. } => "TG8056",
             Self::NotLost { .. } => "TG6601",
+            Self::BackupInvalid { .. } => "TG6624",
+            Self::DutyInvalid { .. } => "TG7130",
+            Self::DutyOverdue { .. } => "TG7131",
             Self::NoIncident { .. } => "TG7150",
             Self::IncidentInvalid { .. } => "TG7151",
             Self::NotVerified { .. } => "TG7152",

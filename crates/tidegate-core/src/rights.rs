@@ -82,9 +82,11 @@ impl Act {
             Command::Resume { .. } | Command::Thaw { .. } | Command::Settle { .. } => Self::Resume,
             Command::Advance { .. } => Self::Advance,
             Command::Approve { .. } | Command::Withdraw { .. } => Self::Approve,
-            Command::Attest { .. } => Self::Attest,
-            Command::AddEvidence { .. } => Self::AddEvidence,
-            Command::Waive { .. } => Self::Waive,
+            Command::Attest { .. } | Command::DoneDuty { .. } => Self::Attest,
+            Command::AddEvidence { .. } | Command::AddBackup { .. } | Command::AddDrill { .. } => {
+                Self::AddEvidence
+            }
+            Command::Waive { .. } | Command::HoldBackup { .. } => Self::Waive,
             Command::Reject { .. } => Self::Reject,
             Command::Abort { .. } => Self::Abort,
             Command::Message { .. } | Command::Incident { .. } => Self::Respond,

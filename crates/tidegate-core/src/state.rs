@@ -2,6 +2,7 @@
 //! Must never be changed but by [`crate::apply`]; must never hold what no event said.
 
 mod custom;
+mod pairs;
 mod phase;
 
 use std::collections::BTreeMap;
@@ -11,7 +12,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::approval::{Attestation, Review, Rights, Vote};
+use crate::backup::{DrillRecord, KeptBackup};
 use crate::digest::{Component, Digest};
+use crate::duty::Known;
 use crate::event::{DeploymentKind, Ending, Target};
 use crate::gate::{GateResult, Kept, Waiver};
 use crate::ids::{Actor, DeploymentId, PartName, Revision, Scope, SlotName, StepName};
@@ -66,6 +69,15 @@ pub struct State {
     /// Gates that were set aside, oldest first.
     #[serde(default)]
     pub waivers: Vec<Waiver>,
+    /// Backups that are kept, oldest first.
+    #[serde(default)]
+    pub backups: Vec<KeptBackup>,
+    /// Drills, oldest first.
+    #[serde(default)]
+    pub drills: Vec<DrillRecord>,
+    /// What is known of duties, by name.
+    #[serde(default)]
+    pub duties: BTreeMap<String, Known>,
     /// Times without deployments that people called out, by the order in which they did.
     #[serde(default)]
     pub freezes: Vec<Freeze>,
@@ -244,6 +256,7 @@ pub struct Deployment {
     /// The phases that ended, in order.
     pub passed: Vec<PhaseRecord>,
     /// Tasks of the current phase.
+    #[serde(with = "pairs")]
     pub tasks: BTreeMap<TaskId, TaskState>,
     /// The custom steps that began or were left out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -6,11 +6,12 @@
 //!
 //! Where to look: [`anchor`] brings checkpoints out, [`runtime`] runs applications, [`scm`] turns tags into artifacts, [`checks`]
 //! asks probes and smoke suites, [`evidence`] keeps reports and asks repositories, [`traffic`] talks
-//! to the data plane, [`metrics`] asks other systems for numbers, [`notify`] brings messages to people, [`recordings`] keeps what the
-//! judge was told, [`retention`] removes what nobody needs any more, [`work`] carries out custom
-//! steps.
+//! to the data plane, [`metrics`] asks other systems for numbers, [`notify`] brings messages to
+//! people, [`recordings`] keeps what the judge was told, [`backup`] copies data, [`retention`]
+//! removes what nobody needs any more, [`work`] carries out custom steps.
 
 pub mod anchor;
+pub mod backup;
 pub mod checks;
 pub mod evidence;
 pub mod metrics;

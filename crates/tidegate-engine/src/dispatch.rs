@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use tidegate_core::effect::{Effect, Job, Question, StepJob};
+use tidegate_core::backup::BackupRecord;
+use tidegate_core::effect::{BackupJob, Effect, Job, Question, StepJob};
 use tidegate_core::ids::{DeploymentId, PartName, Scope, SlotName};
 use tidegate_core::input::{Input, Made, Observation, StepReport, TaskReport};
 use tidegate_core::message::{Delivery, Receiver};
@@ -17,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
+use crate::backups;
 use crate::gates::look_up;
 use crate::ports::{CheckReport, Failure, FailureKind, Place, Ports};
 use crate::service::Message;
@@ -33,6 +35,8 @@ const TELL_TIMEOUT: Duration = Duration::from_secs(30);
 const JOB_GRACE: Duration = Duration::from_secs(5);
 /// A custom step gets this much longer, in which its copy is made and what it left is kept.
 const STEP_GRACE: Duration = Duration::from_secs(60);
+/// Removing a large backup from a slow disk ends within this, or is tried again.
+const DROP_TIMEOUT: Duration = Duration::from_secs(300);
 /// The wait before an effect whose call ended, but which is still outstanding, is called again.
 const REPEAT_FIRST: Duration = Duration::from_millis(250);
 /// The longest of those waits.
@@ -45,6 +49,7 @@ enum Subject {
     Split(PartName),
     Task(DeploymentId, TaskId, u32),
     Rights(DeploymentId),
+    Backup(String),
     Receiver(Receiver),
 }
 
@@ -153,6 +158,7 @@ fn subject(effect: &Effect) -> Subject {
             Subject::Task(deployment.clone(), task.clone(), *attempt)
         }
         Effect::AskRights { deployment, .. } => Subject::Rights(deployment.clone()),
+        Effect::DropBackup { backup } => Subject::Backup(backup.id.clone()),
         Effect::Tell { letter, .. } => Subject::Receiver(letter.message.to.clone()),
     }
 }
@@ -205,6 +211,7 @@ impl Call {
                     }
                 }
             }
+            Effect::DropBackup { backup } => self.drop_backup(&backup).await,
             Effect::Tell { letter, follows } => {
                 let (number, attempt) = (letter.number, letter.attempt);
                 let call = self.ports.messages.send(&self.scope, &letter, follows.as_deref());
@@ -219,6 +226,7 @@ impl Call {
             }
             Effect::Run { deployment, task, attempt, timeout, job } => {
                 let observation = match job {
+                    Job::Backup(job) => self.backup(deployment, attempt, &job, timeout).await,
                     Job::Step(job) => self.step(deployment, attempt, &job, timeout).await,
                     Job::Gates(question) => {
                         self.gates(deployment, attempt, &question, timeout).await
@@ -229,6 +237,19 @@ impl Call {
                     }
                 };
                 vec![Message::told(Input::Observation(observation))]
+            }
+        }
+    }
+
+    async fn drop_backup(&self, backup: &BackupRecord) -> Vec<Message> {
+        match within(DROP_TIMEOUT, self.ports.backups.remove(backup)).await {
+            Ok(()) => {
+                let gone = Observation::BackupDropped { id: backup.id.clone() };
+                vec![Message::told(Input::Observation(gone))]
+            }
+            Err(failure) => {
+                tracing::warn!(backup = %backup.id, %failure, "a backup past its time stays");
+                Vec::new()
             }
         }
     }
@@ -280,6 +301,21 @@ impl Call {
                 Observation::Task { deployment, task: TaskId::Gates, attempt, report }
             }
         }
+    }
+
+    async fn backup(
+        &self,
+        deployment: DeploymentId,
+        attempt: u32,
+        job: &BackupJob,
+        timeout: SignedDuration,
+    ) -> Observation {
+        let limit = Duration::try_from(timeout).unwrap_or(Duration::ZERO) + STEP_GRACE;
+        let call = backups::before(&self.ports, job);
+        let report = tokio::time::timeout(limit, call).await.unwrap_or_else(|_elapsed| {
+            backups::none(Outcome::NoData, format!("no answer within {timeout:#}"), true)
+        });
+        Observation::Backup { deployment, attempt, report: Box::new(report) }
     }
 
     async fn step(
@@ -352,9 +388,10 @@ impl Call {
                 let checks = &self.ports.checks;
                 report(checks.smoke(deployment, &part, &artifact, &endpoint, timeout).await)
             }
-            // What gates and custom steps say is an observation of its own.
-            Job::Gates(_) | Job::Step(_) => unsupported("what is answered elsewhere"),
-            Job::Backup(_) => unsupported("a backup"),
+            // What gates, custom steps and backups say is an observation of its own.
+            Job::Gates(_) | Job::Step(_) | Job::Backup(_) => {
+                unsupported("what is answered elsewhere")
+            }
         }
     }
 }

@@ -21,6 +21,7 @@ pub(crate) fn answer(effect: Effect) -> Observation {
             let read = SplitRead { generation: Some(table.generation), overridden: None };
             Observation::Split { part: table.part, read }
         }
+        Effect::DropBackup { backup } => Observation::BackupDropped { id: backup.id },
         // Nobody is there: the directory knows no account.
         Effect::AskRights { deployment, newest, .. } => {
             Observation::Rights { deployment, newest, facts: BTreeMap::new() }

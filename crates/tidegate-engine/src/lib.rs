@@ -6,6 +6,7 @@
 //! verdicts, [`hearing`] one part's judge with what it heard, [`recording`] that on disk, [`backtest`] what another policy would have made of it, [`simulate`] the same on a virtual clock, [`foresee`] what a deployment would do, [`ports`] the traits of the world.
 
 pub mod backtest;
+mod backups;
 mod dispatch;
 pub mod engine;
 pub mod foresee;

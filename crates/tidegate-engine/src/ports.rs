@@ -37,7 +37,7 @@ pub use releases::{Changed, CommitLine, Releases};
 pub use stored::{DeploymentRow, JournalError, Placed, Snapshot, Verified};
 pub use tags::Tags;
 pub use trail::{Anchor, Proofs, Trail, TreeHead, Wanted, actor_text};
-pub use work::Steps;
+pub use work::{Backups, Steps};
 
 /// The world said no.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -471,6 +471,8 @@ pub struct Ports {
     pub releases: Arc<dyn Releases>,
     /// What asks the application.
     pub checks: Arc<dyn Checks>,
+    /// What makes copies of data.
+    pub backups: Arc<dyn Backups>,
     /// What carries out custom steps.
     pub steps: Arc<dyn Steps>,
     /// What other systems measure.

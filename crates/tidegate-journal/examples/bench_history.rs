@@ -129,6 +129,7 @@ fn ports(world: &World, journal: &MemoryJournal) -> Ports {
         releases: Arc::clone(&world) as _,
         checks: Arc::clone(&world) as _,
         steps: Arc::clone(&world) as _,
+        backups: Arc::clone(&world) as _,
         metrics: Arc::clone(&world) as _,
         recordings: Arc::clone(&world) as _,
         evidence: Arc::clone(&world) as _,

@@ -336,22 +336,8 @@ fn secrets(field: &Field<'_>, report: &mut Report<'_>) -> BTreeMap<String, Strin
             report.error(codes::BAD_VARIABLE, key.at, message);
             continue;
         }
-        let Some(text) = read::text(&entry, report) else { continue };
-        match secret::parse(text) {
-            Ok(reference) if reference.provider == "file" && reference.field.is_none() => {
-                found.insert(key.text.clone(), text.to_owned());
-            }
-            Ok(reference) => {
-                let message =
-                    format!("`{}`: secrets of `{}` are not served", entry.path, reference.provider);
-                report
-                    .error(codes::NOT_SERVED, entry.at(), message)
-                    .help("write `secret://file/NAME` for a file of the server's `secrets`");
-            }
-            Err(help) => {
-                let message = format!("`{}` names no secret", entry.path);
-                report.error(codes::BAD_SECRET, entry.at(), message).help(help);
-            }
+        if let Some(text) = secret::of_file(&entry, report) {
+            found.insert(key.text.clone(), text);
         }
     }
     found

@@ -146,11 +146,7 @@ fn refusal(text: &str, shape: &Shape) -> Option<(&'static str, String)> {
 
 /// A duration without the bound of a wait: retention and drills last months.
 fn long_duration(text: &str) -> Result<(), String> {
-    match units::duration(text) {
-        Ok(_) => Ok(()),
-        Err(refused) if refused.message.contains("longer than") => Ok(()),
-        Err(refused) => Err(refused.help),
-    }
+    units::long_duration(text).map(drop).map_err(|refused| refused.help)
 }
 
 /// A shape in words.

@@ -11,6 +11,7 @@ use tidegate_core::plan::{Limits, Part, Plan, Release, Required, Source};
 
 use crate::accept;
 use crate::approve;
+use crate::backup;
 use crate::check;
 use crate::checklist;
 use crate::codes;
@@ -19,6 +20,7 @@ use crate::compose;
 use crate::custom;
 use crate::declared;
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
+use crate::duties;
 use crate::environments;
 use crate::fields::{Field, Fields, shorten, wrong_kind};
 use crate::incident;
@@ -39,10 +41,8 @@ use crate::window;
 /// The version of the format that is read here.
 const SCHEMA: &str = "1";
 /// Keys that the format knows and this version does not serve.
-const LATER: [&str; 11] = [
-    "alerts", "backup", "before", "duties", "flags", "gates", "monitors", "plan", "roles",
-    "secrets", "systems",
-];
+const LATER: [&str; 9] =
+    ["alerts", "before", "flags", "gates", "monitors", "plan", "roles", "secrets", "systems"];
 /// Most open questions of one file.
 const ASKS_MAX: usize = 256;
 
@@ -182,11 +182,14 @@ fn plan(resolved: &Resolved, context: &Context<'_>, report: &mut Report<'_>) -> 
     let gates = check::gates(fields.get("check"), report);
     let window = window::window(fields.get("window"), context.files, report);
     let targets = targets::targets(fields.get("targets"), report);
+    let (copy, recovery) = (fields.get("backup"), fields.get("recovery"));
+    let copy = backup::backup(copy, recovery, report);
     let steps = custom::steps(fields.get("steps"), report);
     let approve = approve::approve(fields.get("approve"), fields.get("people"), report);
     let tell = tell::tell(fields.get("tell"), report);
     let incident = incident::incident(fields.get("incident"), report);
     let checklist = checklist::checklist(fields.get("checklist"), report);
+    let duties = duties::duties(fields.get("duties"), report);
     fields.finish(&LATER, report);
 
     let limits = Limits {
@@ -204,15 +207,16 @@ fn plan(resolved: &Resolved, context: &Context<'_>, report: &mut Report<'_>) -> 
         required: Required {
             gates: !gates.is_empty(),
             approvals: approve.is_some(),
-            ..Required::default()
+            backup: copy.is_some(),
         },
         limits,
         gates,
         approve,
         change: None,
-        backup: None,
+        backup: copy,
         custom: steps,
         checklist,
+        duties,
         layers: Vec::new(),
         tell,
         incident,

@@ -7,6 +7,7 @@
 
 mod accept;
 mod approve;
+mod backup;
 mod canonical;
 mod check;
 mod checklist;
@@ -17,6 +18,7 @@ mod custom;
 mod declared;
 mod detect;
 mod diagnostic;
+mod duties;
 mod edge;
 mod environments;
 mod export;

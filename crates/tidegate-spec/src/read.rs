@@ -59,6 +59,26 @@ pub(crate) fn refuse(code: &str, field: &Field<'_>, refused: Refused, report: &m
 pub(crate) fn duration(
     field: Option<Field<'_>>,
     default: SignedDuration,
+    bounds: (SignedDuration, SignedDuration),
+    report: &mut Report<'_>,
+) -> SignedDuration {
+    duration_by(units::duration, field, default, bounds, report)
+}
+
+/// One that may be longer than any wait.
+pub(crate) fn long_duration(
+    field: Option<Field<'_>>,
+    default: SignedDuration,
+    bounds: (SignedDuration, SignedDuration),
+    report: &mut Report<'_>,
+) -> SignedDuration {
+    duration_by(units::long_duration, field, default, bounds, report)
+}
+
+fn duration_by(
+    reader: fn(&str) -> Result<SignedDuration, units::Refused>,
+    field: Option<Field<'_>>,
+    default: SignedDuration,
     (least, most): (SignedDuration, SignedDuration),
     report: &mut Report<'_>,
 ) -> SignedDuration {
@@ -66,7 +86,7 @@ pub(crate) fn duration(
     let Some(text) = text(&field, report) else {
         return default;
     };
-    match units::duration(text) {
+    match reader(text) {
         Err(refused) => refuse(codes::BAD_DURATION, &field, refused, report),
         Ok(value) if value < least || value > most => {
             let message = format!(

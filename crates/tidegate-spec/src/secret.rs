@@ -1,6 +1,11 @@
 //! References to secrets: `secret://provider/name#field`.
 //! Must never hold a secret: only the name of one is written, read and shown.
 
+use crate::codes;
+use crate::fields::Field;
+use crate::read;
+use crate::report::Report;
+
 /// A secret by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Reference<'t> {
@@ -18,6 +23,28 @@ pub(crate) const SCHEME: &str = "secret://";
 const BYTES_MAX: usize = 1_024;
 /// What to write instead.
 const HELP: &str = "write `secret://provider/name`, or `secret://provider/name#field`";
+
+/// A reference to a file of the server's `secrets`: the one source that is served.
+pub(crate) fn of_file(entry: &Field<'_>, report: &mut Report<'_>) -> Option<String> {
+    let text = read::text(entry, report)?;
+    match parse(text) {
+        Ok(reference) if reference.provider == "file" && reference.field.is_none() => {
+            return Some(text.to_owned());
+        }
+        Ok(reference) => {
+            let message =
+                format!("`{}`: secrets of `{}` are not served", entry.path, reference.provider);
+            report
+                .error(codes::NOT_SERVED, entry.at(), message)
+                .help("write `secret://file/NAME` for a file of the server's `secrets`");
+        }
+        Err(help) => {
+            let message = format!("`{}` names no secret", entry.path);
+            report.error(codes::BAD_SECRET, entry.at(), message).help(help);
+        }
+    }
+    None
+}
 
 /// Reads a reference.
 pub(crate) fn parse(text: &str) -> Result<Reference<'_>, &'static str> {

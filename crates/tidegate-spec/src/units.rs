@@ -26,6 +26,9 @@ pub(crate) const BYTES_PATTERN: &str = "^[0-9]+(\\.[0-9]+)? ?(B|[KMGT]iB|kB|MB|G
 /// Longest duration anywhere: a deployment that waits longer has been forgotten.
 pub(crate) const DURATION_MAX: SignedDuration = SignedDuration::from_hours(30 * 24);
 
+/// How a duration is written.
+const DURATION_HELP: &str = "write a number with its unit: `500ms`, `30s`, `15m`, `1h 30m`, `2d`";
+
 /// A plain decimal number as digits before and behind the point, so that nothing is rounded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Decimal<'t> {
@@ -83,7 +86,16 @@ fn digits(text: &str) -> (&str, &str) {
 
 /// A duration: numbers with units, the largest first: `90s`, `1h 30m`, `15 min`, `0.5s`.
 pub(crate) fn duration(text: &str) -> Result<SignedDuration, Refused> {
-    let help = "write a number with its unit: `500ms`, `30s`, `15m`, `1h 30m`, `2d`";
+    let value = long_duration(text)?;
+    if value > DURATION_MAX {
+        return Err(Refused::new(format!("`{text}` is longer than 30 days"), DURATION_HELP));
+    }
+    Ok(value)
+}
+
+/// A duration without the bound of a wait: copies are kept, and duties come again, after months.
+pub(crate) fn long_duration(text: &str) -> Result<SignedDuration, Refused> {
+    let help = DURATION_HELP;
     let mut rest = text.trim();
     if rest.starts_with('-') {
         return Err(Refused::new(format!("`{text}` is negative"), help));
@@ -116,11 +128,7 @@ pub(crate) fn duration(text: &str) -> Result<SignedDuration, Refused> {
         return Err(Refused::new("the duration is empty", help));
     }
     let millis = i64::try_from(total_ms).unwrap_or(i64::MAX);
-    let value = SignedDuration::from_millis(millis);
-    if value > DURATION_MAX {
-        return Err(Refused::new(format!("`{text}` is longer than 30 days"), help));
-    }
-    Ok(value)
+    Ok(SignedDuration::from_millis(millis))
 }
 
 /// Milliseconds of a unit, and how many decimals a number of it may have.

@@ -34,6 +34,7 @@ pub(crate) mod approvals;
 mod asks;
 pub(crate) mod audit;
 pub(crate) mod backtest;
+mod backups;
 pub(crate) mod body;
 pub(crate) mod browser;
 pub(crate) mod calendar;
@@ -46,6 +47,7 @@ pub(crate) mod decisions;
 mod depict;
 pub(crate) mod deployments;
 mod describe;
+mod duties;
 pub(crate) mod entries;
 mod errors;
 mod etag;
@@ -231,10 +233,7 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(traffic::show))
         .routes(routes!(asks::probes))
         .routes(routes!(asks::suites))
-        .routes(routes!(evidence::add))
-        .routes(routes!(evidence::open))
-        .routes(routes!(evidence::list))
-        .routes(routes!(evidence::verify))
+        .merge(grounds())
         .routes(routes!(gates::weigh))
         .routes(routes!(gates::waive))
         .routes(routes!(calendar::show))
@@ -262,6 +261,22 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
         .routes(routes!(metrics::show))
+}
+
+/// What a release rests on: evidence, backups, drills and duties.
+fn grounds() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(evidence::add))
+        .routes(routes!(evidence::open))
+        .routes(routes!(evidence::list))
+        .routes(routes!(evidence::verify))
+        .routes(routes!(duties::list))
+        .routes(routes!(duties::done))
+        .routes(routes!(backups::list, backups::create))
+        .routes(routes!(backups::verify))
+        .routes(routes!(backups::drill))
+        .routes(routes!(backups::restore))
+        .routes(routes!(backups::hold))
 }
 
 /// What people are told, and what they do about what went wrong.

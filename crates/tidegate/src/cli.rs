@@ -14,6 +14,7 @@ mod approve;
 mod attest;
 mod audit;
 mod backtest;
+mod backup;
 mod check;
 mod checklist;
 mod completions;
@@ -23,6 +24,7 @@ mod demo;
 mod deploy;
 mod diff;
 mod doctor;
+mod duty;
 mod evidence;
 mod explain;
 mod export;
@@ -203,6 +205,15 @@ enum Verb {
     /// How the gates of a release stand
     #[command(subcommand)]
     Gate(gate::Verb),
+    /// Copies of a service's data: make, list, read back, restore, hold
+    #[command(subcommand)]
+    Backup(backup::Verb),
+    /// What falls due again and again: list, done
+    #[command(subcommand)]
+    Duty(duty::Verb),
+    /// Rehearsals: restore a backup into scratch and compare
+    #[command(subcommand)]
+    Drill(backup::Rehearse),
     /// Reports that gates rest on
     #[command(subcommand)]
     Evidence(evidence::Verb),
@@ -349,6 +360,9 @@ impl Cli {
             Verb::Trigger(verb) => trigger::run(&session, &verb).await,
             Verb::Notify(verb) => notify::run(&session, &verb).await,
             Verb::Audit(verb) => audit::run(&session, &verb).await,
+            Verb::Backup(verb) => backup::run(&session, &verb).await,
+            Verb::Duty(verb) => duty::run(&session, &verb).await,
+            Verb::Drill(verb) => backup::rehearse(&session, &verb).await,
             Verb::Evidence(verb) => evidence::run(&session, &verb).await,
             Verb::Login(args) => login::run(&session, &args).await,
             Verb::Logout(args) => login::logout(&session, &args).await,

@@ -1,4 +1,4 @@
-//! When deployments may begin, as a calendar that other programs read (RFC 5545, in UTC).
+//! When deployments may begin and duties are due, as a calendar that other programs read (RFC 5545, in UTC).
 //! Must never show a time as open that a freeze closes without showing the freeze.
 
 use icalendar::{Calendar as Ical, Component, Event};
@@ -31,6 +31,12 @@ fn add(out: &mut Ical, calendar: &Calendar, now: Timestamp) {
     };
     for open in &calendar.openings {
         event("open", open.from, open.to, &format!("{scope}: deployments may begin"));
+    }
+    for duty in &calendar.duties {
+        let Some(due) = duty.due else { continue };
+        let owner = duty.owner.as_ref().map(|owner| format!(" ({owner})")).unwrap_or_default();
+        let words = format!("{scope}: duty {} is due{owner}", duty.name);
+        event(&format!("duty-{}", duty.name), due, due, &words);
     }
     for freeze in &calendar.freezes {
         let words = format!("{scope}: freeze {}: {}", freeze.name, freeze.reason);

@@ -10,8 +10,10 @@ use utoipa::ToSchema;
 
 pub(crate) mod approval;
 pub(crate) mod audit;
+pub(crate) mod backup;
 pub(crate) mod calendar;
 pub(crate) mod checklist;
+pub(crate) mod duty;
 pub(crate) mod evidence;
 pub(crate) mod history;
 pub(crate) mod incident;

@@ -10,6 +10,7 @@ use tidegate_audit::note::Signer;
 use tidegate_core::digest::{self, Digest};
 use tidegate_core::plan::Plan;
 use tidegate_drivers::anchor::{FolderAnchor, GitAnchor, WebhookAnchor};
+use tidegate_drivers::backup::{self, LocalBackups};
 use tidegate_drivers::checks::{self, LocalChecks};
 use tidegate_drivers::evidence::{self, LocalEvidence};
 use tidegate_drivers::metrics::Sources;
@@ -81,6 +82,7 @@ pub(crate) async fn graph(
         traffic: Arc::new(Embedded::new(dir.proxy_socket())),
         evidence: Arc::new(LocalEvidence::new(kept, Arc::clone(&releases))),
         releases,
+        backups: Arc::new(LocalBackups::new(backup::Config { state_dir: state_dir.clone() })),
         steps: Arc::new(LocalSteps::new(work::Config {
             state_dir: state_dir.clone(),
             launcher: own_command(&["launch"])?,

@@ -9,7 +9,9 @@ use jiff::SignedDuration;
 use super::Draft;
 use super::approving;
 use super::back::{go_back, go_back_again};
+use super::backups;
 use super::custom;
+use super::duties;
 use super::forward::{deployment_ended, dwell_left, enter_finish, may_advance, pass_step, started};
 use super::gates;
 use super::incidents;
@@ -59,6 +61,16 @@ pub(super) fn decide(draft: &mut Draft, command: &Command) -> Result<(), Rejecti
         Command::Settle { deployment, step, done, reason } => {
             custom::settle(draft, deployment, step, *done, reason)
         }
+        Command::AddBackup { backup } => {
+            backups::made(draft, backup);
+            Ok(())
+        }
+        Command::AddDrill { drill } => {
+            backups::drilled(draft, drill);
+            Ok(())
+        }
+        Command::DoneDuty { duty, evidence } => duties::done(draft, duty, evidence),
+        Command::HoldBackup { id, held, reason } => backups::hold(draft, id, *held, reason),
         Command::AddEvidence { evidence } => gates::add(draft, evidence),
         Command::Waive { .. } => gates::waive(draft, command),
         Command::Freeze { name, reason, from, until } => {
@@ -113,6 +125,7 @@ fn deploy(
     despite_quarantine: bool,
 ) -> Result<(), Rejection> {
     check_plan(&draft.state, plan)?;
+    duties::none_is_overdue(&draft.state, plan, draft.now)?;
     let plan = Arc::new(plan.clone());
     let Some(current) = &draft.state.current else {
         let kind = DeploymentKind::Release { despite_quarantine };

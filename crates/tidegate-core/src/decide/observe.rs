@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 
 use super::Draft;
 use super::back::{go_back, split_back};
+use super::backups;
 use super::custom;
 use super::forward::{backend_of, deployment_ended};
 use super::gates;
@@ -33,6 +34,10 @@ pub(super) fn decide(draft: &mut Draft, observation: &Observation) {
         Observation::Step { deployment, step, attempt, report } => {
             custom::reported(draft, deployment, step, *attempt, report);
         }
+        Observation::Backup { deployment, attempt, report } => {
+            backups::reported(draft, deployment, *attempt, report);
+        }
+        Observation::BackupDropped { id } => backups::dropped(draft, id),
         Observation::Gates { deployment, attempt, found } => {
             gates::weighed(draft, deployment, *attempt, found);
         }

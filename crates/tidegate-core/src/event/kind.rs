@@ -22,6 +22,12 @@ impl Event {
             Self::GateWaived { .. } => "gate_waived",
             Self::FreezeBegan { .. } => "freeze_began",
             Self::FreezeEnded { .. } => "freeze_ended",
+            Self::BackupMade { .. } => "backup_made",
+            Self::BackupDrilled { .. } => "backup_drilled",
+            Self::BackupHeld { .. } => "backup_held",
+            Self::BackupExpired { .. } => "backup_expired",
+            Self::BackupDropped { .. } => "backup_dropped",
+            Self::DutyDone { .. } => "duty_done",
             Self::GatesWeighed { .. } => "gates_weighed",
             Self::ApprovalGiven { .. } => "approval_given",
             Self::ApprovalWithdrawn { .. } => "approval_withdrawn",
@@ -65,7 +71,7 @@ impl Event {
     }
 
     /// Every kind: the corpus holds a file of each.
-    pub const KINDS: [&'static str; 54] = [
+    pub const KINDS: [&'static str; 60] = [
         "deployment_started",
         "deployment_queued",
         "phase_entered",
@@ -81,6 +87,12 @@ impl Event {
         "gate_waived",
         "freeze_began",
         "freeze_ended",
+        "backup_made",
+        "backup_drilled",
+        "backup_held",
+        "backup_expired",
+        "backup_dropped",
+        "duty_done",
         "gates_weighed",
         "approval_given",
         "approval_withdrawn",

@@ -3,11 +3,15 @@
 //! files of this folder.
 
 #[cfg(test)]
+mod backups;
+#[cfg(test)]
 mod checklists;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
 mod custom;
+#[cfg(test)]
+mod duties;
 #[cfg(test)]
 mod gates;
 #[cfg(test)]

@@ -94,9 +94,11 @@ fn details(recorded: &Recorded, start: Timestamp) -> String {
         | Event::TaskSettled { .. }
         | Event::StepGave { .. }
         | Event::StepSkipped { .. } => crate::custom::details(&recorded.event),
+        Event::DutyDone { duty, evidence } => format!("{duty}: {evidence}"),
         other => {
             let told = crate::telling::details(other, |at| offset(start, at));
-            told.unwrap_or_else(|| part_details(other))
+            let said = told.or_else(|| crate::backups::details(other));
+            said.unwrap_or_else(|| part_details(other))
         }
     }
 }
@@ -299,6 +301,7 @@ pub(crate) fn effects(state: &State) -> Vec<String> {
                     lease.unwrap_or_default()
                 )
             }
+            Effect::DropBackup { .. } => effect_name(effect),
             Effect::Tell { letter, follows } => {
                 let follows = follows.as_ref().map(|first| format!(", after {first}"));
                 format!(

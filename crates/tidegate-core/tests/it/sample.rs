@@ -9,14 +9,15 @@ use jiff::SignedDuration;
 use tidegate_core::approval::{Approve, Change};
 use tidegate_core::checklist::Item;
 use tidegate_core::digest::Digest;
+use tidegate_core::duty::Duty;
 use tidegate_core::gate::Gate;
 use tidegate_core::ids::{DeploymentId, EnvironmentName, PartName, Scope, ServiceName, SlotName};
 use tidegate_core::incident;
 use tidegate_core::message;
 use tidegate_core::plan::{
-    Ask, Bake, CohortBy, Comparison, CustomStep, Floor, HoldEnd, Judging, KeepPrevious, Limits,
-    Metric, Otherwise, Part, PartKind, Plan, Probe, Protocol, Release, Required, Route, Rule, Run,
-    Smoke, SmokeRun, Traffic,
+    Ask, Backup, Bake, CohortBy, Comparison, CustomStep, Floor, HoldEnd, Judging, KeepPrevious,
+    Limits, Metric, Otherwise, Part, PartKind, Plan, Probe, Protocol, Release, Required, Route,
+    Rule, Run, Smoke, SmokeRun, Traffic,
 };
 use tidegate_core::weight::Weight;
 use tidegate_core::window::Window;
@@ -45,7 +46,9 @@ pub(crate) struct Shape {
     pub(crate) change: Option<Change>,
     pub(crate) window: Option<Window>,
     pub(crate) custom: Vec<CustomStep>,
+    pub(crate) backup: Option<Backup>,
     pub(crate) checklist: Vec<Item>,
+    pub(crate) duties: Vec<Duty>,
     pub(crate) tell: Vec<message::Route>,
     pub(crate) incident: Option<incident::Policy>,
 }
@@ -70,7 +73,9 @@ impl Default for Shape {
             change: None,
             window: None,
             custom: Vec::new(),
+            backup: None,
             checklist: Vec::new(),
+            duties: Vec::new(),
             tell: Vec::new(),
             incident: None,
         }
@@ -120,9 +125,14 @@ impl Shape {
             }
             "open" | "closed" | "overrun" => crate::windows::set(&mut self.window, key, value)?,
             "box" => crate::checklists::set(&mut self.checklist, value)?,
+            "duty" => self.duties.push(crate::duties::declared(value)?),
             "nobody" => self.asks_nobody(),
             "tell" => self.tell.push(crate::telling::route(value)?),
             "incident" => self.incident = Some(crate::telling::policy(value)),
+            "copy" => {
+                self.backup = Some(crate::backups::declared(value)?);
+                self.required.backup = true;
+            }
             "custom" => self.custom = crate::custom::steps(value)?,
             "attempts" => self.limits.attempts = number(value)?,
             _ => return Err(format!("a plan has no {key}={value}")),
@@ -168,10 +178,11 @@ impl Shape {
             gates: self.gates.clone(),
             approve: self.approve.clone(),
             change: self.change.clone(),
-            backup: None,
+            backup: self.backup.clone(),
             custom: self.custom.clone(),
             window: self.window.clone(),
             checklist: self.checklist.clone(),
+            duties: self.duties.clone(),
             layers: Vec::new(),
             tell: self.tell.clone(),
             incident: self.incident.clone(),

@@ -138,7 +138,7 @@ impl Script {
             "effects" => Ok(render::effects(state)),
             "deadline" => Ok(render::deadline(state, now)),
             "metric" | "verdict" | "slot" | "confirm" | "lost" | "refuse" | "task" | "override"
-            | "found" | "message" => {
+            | "found" | "backup" | "message" => {
                 let observation = self.observation(&verb, words)?;
                 Ok(self.put(&Input::Observation(observation)))
             }
@@ -326,6 +326,9 @@ impl Script {
                 let to = words.option("--to");
                 Command::Rollback { deployment: self.next_id(), to, reason: words.or("it is bad") }
             }
+            "copied" => crate::backups::made(words, self.machine.now)?,
+            "done" => crate::duties::done(words)?,
+            "keep" => crate::backups::hold(words)?,
             "settle" => crate::custom::settle(named, words)?,
             "redeliver" | "release" | "drop" => crate::telling::handle(verb, words)?,
             "incident" => crate::telling::incident(words)?,
@@ -427,6 +430,7 @@ impl Script {
             "slot" => self.slot(words),
             "task" => self.task(words),
             "override" => self.overridden(words),
+            "backup" => crate::backups::reported(self.named(words), words, &self.machine),
             "message" => crate::telling::observation(words),
             "found" => {
                 let said = words.rest();

@@ -109,6 +109,7 @@ pub(crate) fn effect_name(effect: &Effect) -> String {
         Effect::EnsureSlot { part, slot, .. } => format!("slot:{part}/{slot}"),
         Effect::EnsureSplit { table } => format!("split:{}", table.part),
         Effect::Run { task, .. } => format!("task:{}", task_name(task)),
+        Effect::DropBackup { backup } => format!("drop:{}", backup.id),
         Effect::AskRights { .. } => "rights".to_owned(),
         Effect::Tell { letter, .. } => format!("message:{}", letter.message.to.family.word()),
     }
@@ -157,6 +158,7 @@ pub(crate) fn answer(state: &State, effect: &Effect) -> Observation {
                 made: made(job),
             },
         },
+        Effect::DropBackup { backup } => Observation::BackupDropped { id: backup.id.clone() },
         Effect::Tell { letter, .. } => Observation::Message {
             number: letter.number,
             attempt: letter.attempt,

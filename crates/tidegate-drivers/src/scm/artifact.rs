@@ -102,6 +102,16 @@ pub(crate) fn digest(root: &Path) -> Result<Digest, Error> {
     digest_of(root, &entries(root)?)
 }
 
+/// The digest of a tree as it is, with the number of its entries and the bytes of its files.
+///
+/// # Errors
+/// [`Error`] when it cannot be read.
+pub(crate) fn measure(root: &Path) -> Result<(Digest, u64, u64), Error> {
+    let entries = entries(root)?;
+    let bytes = entries.iter().filter(|(_, meta)| meta.is_file()).map(|(_, meta)| meta.len()).sum();
+    Ok((digest_of(root, &entries)?, entries.len() as u64, bytes))
+}
+
 /// Moves a sealed tree to its name. An intact one of that name is left as it is; a damaged one is
 /// replaced. Durable when it returns.
 ///

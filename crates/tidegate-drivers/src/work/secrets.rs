@@ -22,32 +22,33 @@ pub(super) fn read(
     state_dir: &Path,
     wanted: &BTreeMap<String, String>,
 ) -> Result<BTreeMap<String, Vec<u8>>, String> {
-    wanted.iter().map(|(name, from)| Ok((name.clone(), one(state_dir, from)?))).collect()
+    let read = |from: &str| one(state_dir, from).map_err(|error| format!("{error} [TG6606]"));
+    wanted.iter().map(|(name, from)| Ok((name.clone(), read(from)?))).collect()
 }
 
-/// One secret by its reference.
+/// One secret, by its reference.
 ///
 /// # Errors
-/// Why it cannot be had, without any of its content.
+/// Why it cannot be taken, without any of its content; the code is TG6606.
 pub(crate) fn one(state_dir: &Path, from: &str) -> Result<Vec<u8>, String> {
     let name = from.strip_prefix(FILE).filter(|name| {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         !name.is_empty() && !name.starts_with('.') && name.chars().all(plain)
     });
     let Some(name) = name else {
-        return Err(format!("`{from}` names no file of `secrets` [TG6606]"));
+        return Err(format!("`{from}` names no file of `secrets`"));
     };
     let path = state_dir.join("secrets").join(name);
-    let meta = std::fs::symlink_metadata(&path)
-        .map_err(|error| format!("{}: {error} [TG6606]", path.display()))?;
+    let meta =
+        std::fs::symlink_metadata(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     let own = meta.uid() == rustix::process::geteuid().as_raw();
     if !meta.is_file() || !own || meta.mode() & OTHERS != 0 {
         let path = path.display();
-        return Err(format!("{path} is not a file of this user alone: `chmod 600` it [TG6606]"));
+        return Err(format!("{path} is not a file of this user alone: `chmod 600` it"));
     }
     match files::read_capped(&path, SECRET_BYTES_MAX) {
         Ok(Some(bytes)) if !bytes.is_empty() => Ok(bytes),
-        Ok(_) => Err(format!("{} is empty [TG6606]", path.display())),
-        Err(error) => Err(format!("{}: {error} [TG6606]", path.display())),
+        Ok(_) => Err(format!("{} is empty", path.display())),
+        Err(error) => Err(format!("{}: {error}", path.display())),
     }
 }

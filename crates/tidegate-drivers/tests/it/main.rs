@@ -7,6 +7,7 @@
     reason = "a test that cannot go on is to fail where it is"
 )]
 
+mod backups;
 mod gates;
 mod metrics;
 mod notify;

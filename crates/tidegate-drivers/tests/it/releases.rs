@@ -124,6 +124,7 @@ pub(crate) fn plan(repository: &str, commit: &str, build: Option<Step>) -> Plan 
         custom: Vec::new(),
         window: None,
         checklist: Vec::new(),
+        duties: Vec::new(),
         layers: Vec::new(),
         tell: Vec::new(),
         incident: None,

@@ -494,6 +494,7 @@ fn plan(service: &str) -> Plan {
         custom: Vec::new(),
         window: None,
         checklist: Vec::new(),
+        duties: Vec::new(),
         layers: Vec::new(),
         tell: Vec::new(),
         incident: None,

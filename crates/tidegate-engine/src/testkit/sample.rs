@@ -79,6 +79,7 @@ pub fn plan(version: &str) -> Plan {
         custom: Vec::new(),
         window: None,
         checklist: Vec::new(),
+        duties: Vec::new(),
         layers: Vec::new(),
         tell: Vec::new(),
         incident: None,

@@ -181,6 +181,7 @@ impl World {
             releases: Arc::clone(&world) as _,
             checks: Arc::clone(&world) as _,
             steps: Arc::clone(&world) as _,
+            backups: Arc::clone(&world) as _,
             metrics: Arc::clone(&world) as _,
             recordings: Arc::clone(&world) as _,
             evidence: Arc::clone(&world) as _,

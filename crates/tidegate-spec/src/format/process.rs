@@ -159,7 +159,40 @@ pub(crate) const WINDOW: Shape = Shape::Map(&[
     ),
 ]);
 
-/// `backup`, also under `before`.
+/// `backup.to`, when it is a bucket.
+const BUCKET: Shape = Shape::Map(&[
+    key("bucket", &Shape::Text, "the name of the bucket"),
+    key("prefix", &Shape::Text, "what the names of its objects begin with"),
+    key("endpoint", &Shape::Text, "the address of the object store"),
+    key("region", &Shape::Text, "its region"),
+    key("credentials", &Shape::Secret, "its credentials, as a `credential_process` prints them"),
+]);
+
+/// `backup`.
+pub(crate) const COPY: Shape = Shape::Map(&[
+    key("by", &Shape::Word(&["postgres", "mysql", "sqlite", "files", "exec"]), "by which means"),
+    key("of", &Shape::Text, "what is copied: an address, or an absolute path"),
+    key("run", &COMMAND, "the command that writes the file `TIDEGATE_BACKUP`"),
+    key("shell", &Shape::Text, "that command as a shell line"),
+    key("restore", &COMMAND, "the command that restores it into the folder `TIDEGATE_SCRATCH`"),
+    key("env", &Shape::Named(&Shape::Text), "variables that both see"),
+    key("to", &Shape::Any(&[Shape::Text, BUCKET]), "the folder or bucket that copies are kept in"),
+    key("newer_than", &Shape::Duration, "one that is younger serves as well"),
+    key("verify", &Shape::Word(&["restore", "checksum"]), "how it is shown to be good"),
+    key("drill_at", &Shape::Text, "the database server on which it is restored for that"),
+    key(
+        "encrypt",
+        &Shape::Map(&[
+            key("to", &Shape::Text, "the public key of age"),
+            key("key", &Shape::Text, "the file of the private key, which a drill needs"),
+        ]),
+        "whom its bytes are encrypted to",
+    ),
+    key("keep", &Shape::Duration, "how long it is kept"),
+    key("timeout", &Shape::Duration, "making and restoring it each end within this"),
+]);
+
+/// `before.backup`.
 pub(crate) const BACKUP: Shape = Shape::Map(&[
     key("of", &Shape::Text, "what is copied"),
     key("by", &Shape::Text, "the driver"),
@@ -422,6 +455,7 @@ pub(crate) const INCIDENT: Shape = Shape::Map(&[
 pub(crate) const DUTIES: Shape = Shape::Named(&Shape::Map(&[
     key("every", &Shape::Text, "how often, `1 month`"),
     key("owner", &Shape::Text, "whose it is"),
+    key("blocks", &Shape::Flag, "whether no release begins while it is overdue"),
     key("run", &Shape::Text, "what does it"),
     key("evidence", &Shape::Text, "what shows that it was done"),
     key("expect", &Shape::Text, "what it must show"),

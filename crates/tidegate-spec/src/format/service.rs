@@ -2,9 +2,9 @@
 //! Must never list a key as served that no reader reads.
 
 use super::process::{
-    AFTER_THEN, ALERTS, APPROVE, BACKUP, BEFORE, CHECK, CHECKLIST, DUTIES, FLAGS, INCIDENT,
-    METRICS, MONITORS, PEOPLE, PLAN, RECOVERY, RELEASE_START, ROLES, SECRETS, STEPS, SYSTEMS, TELL,
-    VERIFY, WINDOW,
+    AFTER_THEN, ALERTS, APPROVE, BEFORE, CHECK, CHECKLIST, COPY, DUTIES, FLAGS, INCIDENT, METRICS,
+    MONITORS, PEOPLE, PLAN, RECOVERY, RELEASE_START, ROLES, SECRETS, STEPS, SYSTEMS, TELL, VERIFY,
+    WINDOW,
 };
 use super::{COMMAND, Key, Shape, declared, key};
 
@@ -36,7 +36,7 @@ pub(crate) static ROOT: &[Key] = &[
     key("approve", &APPROVE, "who must agree"),
     key("window", &WINDOW, "when a deployment may begin"),
     declared("before", &BEFORE, "what must be done before the deployment"),
-    declared("backup", &BACKUP, "the copy that is made before"),
+    key("backup", &COPY, "the copy that is made before anything changes"),
     declared("secrets", &SECRETS, "secrets, where they come from, how old they may be"),
     declared("flags", &FLAGS, "feature flags and the state they must be in"),
     declared("systems", &SYSTEMS, "facts about the world that are looked up before it is changed"),
@@ -52,7 +52,7 @@ pub(crate) static ROOT: &[Key] = &[
     declared("alerts", &ALERTS, "limits that are watched outside of deployments"),
     declared("monitors", &MONITORS, "questions that are asked all the time"),
     key("incident", &INCIDENT, "what happens when it goes wrong"),
-    declared("duties", &DUTIES, "what falls due again and again"),
+    key("duties", &DUTIES, "what falls due again and again"),
     key("checklist", &CHECKLIST, "the boxes of the runbook, each with its proof"),
 ];
 

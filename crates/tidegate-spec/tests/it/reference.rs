@@ -78,6 +78,8 @@ fn every_key_is_in_the_tables() {
         format!("{head}approve: {{rules: [{{need: 1, qqqqqq: 1}}]}}\n"),
         format!("{head}steps: {{s: {{at: bake, run: [a], qqqqqq: 1}}}}\n"),
         format!("{head}steps: {{s: {{at: bake, http: {{qqqqqq: 1}}}}}}\n"),
+        format!("{head}backup: {{by: sqlite, of: /x, qqqqqq: 1}}\n"),
+        format!("{head}backup: {{by: exec, run: [a], restore: [b], qqqqqq: 1}}\n"),
         format!("{head}people: {{g: {{members: [a], qqqqqq: 1}}}}\n"),
     ] {
         let findings = read(&source).err().unwrap_or_default();

@@ -62,6 +62,44 @@ fn what_cannot_be_meant_is_refused_with_its_code() {
 }
 
 #[test]
+fn a_backup_says_of_what_and_never_a_password() {
+    let whole = |backup: &str| {
+        format!("tidegate: 1\nservice: shop\ndeploy: {{run: [./server]}}\nbackup: {backup}\n")
+    };
+    let read_plan =
+        plan(&whole("{by: postgres, of: \"postgres://shop@db/shop\", newer_than: 1h, keep: 90d}"));
+    let backup = read_plan.backup.unwrap();
+    assert!(read_plan.required.backup && backup.drill, "declared is demanded, and rehearsed");
+    for (backup, code) in [
+        ("{of: /x}", "TG1008"),
+        ("{by: tape, of: /x}", "TG1023"),
+        ("{by: sqlite}", "TG1008"),
+        ("{by: sqlite, of: x.db}", "TG1025"),
+        ("{by: postgres, of: /x}", "TG1022"),
+        ("{by: postgres, of: \"postgres://shop:hunter2@db/shop\"}", "TG2035"),
+        ("{by: postgres, of: \"postgres://shop@db/shop?password=hunter2\"}", "TG2035"),
+        ("{by: exec, run: [x]}", "TG1024"),
+        ("{by: sqlite, of: /x, encrypted: true}", "TG1007"),
+        ("{by: sqlite, of: /x, encrypt: {to: age1x}}", "TG1024"),
+        ("{by: sqlite, of: /x, encrypt: {to: ssh-rsa, key: /k}}", "TG1035"),
+        ("{by: mysql, of: \"mysql://shop:hunter2@db/shop\"}", "TG2035"),
+        ("{by: mysql, of: \"postgres://shop@db/shop\"}", "TG1022"),
+        ("{by: sqlite, of: /x, to: {bucket: copies}}", "TG1008"),
+        (
+            "{by: sqlite, of: /x, to: {bucket: copies, endpoint: \"ftp://x\", region: r, credentials: \"secret://file/s3\"}}",
+            "TG1022",
+        ),
+        ("{by: sqlite, of: /x, keep: 11 years}", "TG1013"),
+        ("{by: sqlite, of: /x, keep: 4000d}", "TG1013"),
+        ("{by: sqlite, of: /x, keep: 1s}", "TG1013"),
+    ] {
+        let found = read(&whole(backup)).err().unwrap_or_default();
+        let codes: Vec<&str> = found.iter().map(|finding| finding.code.as_str()).collect();
+        assert!(codes.contains(&code), "{backup}: {codes:?}\n{found}");
+    }
+}
+
+#[test]
 fn the_shares_of_traffic_are_not_steps_of_this_kind() {
     let source = "tidegate: 1\nservice: shop\ndeploy: {run: [./server]}\nsteps: [5%, 100%]\n";
     let found = read(source).err().unwrap_or_default();

@@ -86,6 +86,7 @@ pub(crate) fn calendar(api: &Api, scope: &Scope, state: &ServiceState, days: u16
                 by: freeze.by.clone(),
             })
             .collect(),
+        duties: super::duties::of(state, now),
     }
 }
 

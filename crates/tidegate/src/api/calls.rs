@@ -47,6 +47,7 @@ fn words(effect: &Effect) -> String {
             )
         }
         Effect::Run { task, attempt, .. } => format!("{}, attempt {attempt}", task.words()),
+        Effect::DropBackup { backup } => format!("remove {}, which is past its time", backup.place),
         Effect::Tell { letter, .. } => {
             format!("tell {}: {}", letter.message.to, letter.message.title)
         }

@@ -4,6 +4,7 @@
 mod told;
 
 use tidegate_core::event::{DeploymentKind, Event, OverrideKind, Recorded};
+use tidegate_core::ids::Actor;
 use tidegate_core::plan::HoldEnd;
 use tidegate_core::state::{Phase, PhaseResult};
 use tidegate_core::verdict::{Call, reason};
@@ -98,7 +99,9 @@ impl Narrator {
             Event::StepPassed { step, bypassed: Some(missing), .. } => {
                 format!("{} ended by {actor} despite: {missing}", self.judged(*step))
             }
-            _ => text_of_world(recorded),
+            other => {
+                text_of_backups(other, &recorded.actor).unwrap_or_else(|| text_of_world(recorded))
+            }
         }
     }
 
@@ -109,6 +112,27 @@ impl Narrator {
             _ => format!("step {}", step + 1),
         }
     }
+}
+
+/// What an event says of backups and duties; `None` for any other.
+fn text_of_backups(event: &Event, actor: &Actor) -> Option<String> {
+    Some(match event {
+        Event::BackupMade { backup } => format!("backup {}", backup.sentence()),
+        Event::BackupDrilled { drill } => {
+            let word = drill.outcome.word();
+            format!("drill of {}: {word} in {} ms: {}", drill.backup, drill.took_ms, drill.summary)
+        }
+        Event::BackupHeld { id, held, reason } => {
+            let word = if *held { "is held" } else { "is let go" };
+            format!("backup {id} {word} by {actor}: {reason}")
+        }
+        Event::BackupExpired { id } => format!("backup {id} is past its time"),
+        Event::BackupDropped { id } => format!("backup {id} is gone"),
+        Event::DutyDone { duty, evidence } => {
+            format!("duty {duty} done, says {actor}: {evidence}")
+        }
+        _ => return None,
+    })
 }
 
 /// Events about custom steps.

@@ -22,6 +22,9 @@ pub(crate) struct Calendar {
     pub(crate) openings: Vec<Opening>,
     /// Freezes that are on or to come.
     pub(crate) freezes: Vec<Freeze>,
+    /// Duties of the service, those without a date among them.
+    #[serde(default)]
+    pub(crate) duties: Vec<super::duty::Duty>,
 }
 
 /// Whether a deployment may begin now.

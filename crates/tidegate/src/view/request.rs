@@ -367,3 +367,57 @@ pub(crate) struct Settle {
     #[serde(default)]
     pub(crate) key: Option<String>,
 }
+
+/// Which service's backups.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BackupOfService {
+    /// Needed when the service runs in several.
+    #[serde(default)]
+    pub(crate) environment: Option<String>,
+    /// A repeat with the same key changes nothing.
+    #[serde(default)]
+    pub(crate) key: Option<String>,
+}
+
+/// Where a backup is restored.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BackupRestore {
+    /// Needed when the service runs in several.
+    #[serde(default)]
+    pub(crate) environment: Option<String>,
+    /// An absolute path at which nothing is, or the address of an empty database.
+    pub(crate) into: String,
+}
+
+/// Keep a backup beyond its time, or let it go.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BackupHold {
+    /// Needed when the service runs in several.
+    #[serde(default)]
+    pub(crate) environment: Option<String>,
+    /// Whether it is held.
+    pub(crate) held: bool,
+    /// Why.
+    pub(crate) reason: String,
+    /// A repeat with the same key changes nothing.
+    #[serde(default)]
+    pub(crate) key: Option<String>,
+}
+
+/// That a duty was done.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = DutyDoneAsked)]
+pub(crate) struct DutyDone {
+    /// Needed when the service runs in several.
+    #[serde(default)]
+    pub(crate) environment: Option<String>,
+    /// What shows it.
+    pub(crate) evidence: String,
+    /// A repeat with the same key changes nothing.
+    #[serde(default)]
+    pub(crate) key: Option<String>,
+}

@@ -12,12 +12,14 @@
 mod api;
 mod approvals;
 mod audit;
+mod backups;
 mod bad_input;
 mod browser;
 mod chromium;
 mod cli;
 mod demo;
 mod doors;
+mod duties;
 mod examples;
 mod gates;
 mod harness;

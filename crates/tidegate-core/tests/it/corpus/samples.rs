@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use tidegate_core::digest::{Component, Digest};
+use tidegate_core::duty::{Duty, Every};
 use tidegate_core::event::{DeploymentKind, Ending, Event, OverrideKind, Recorded, Target};
 use tidegate_core::fact::Format;
 use tidegate_core::gate::{Demand, Evidence, Gate, GateResult, Report};
@@ -60,6 +61,8 @@ fn recorded(event: Event) -> Recorded {
         | Event::ConditionConfirmed { .. }
         | Event::ReviewOpened { .. }
         | Event::TaskSettled { .. }
+        | Event::BackupHeld { .. }
+        | Event::DutyDone { .. }
         | Event::StepPassed { .. } => (Actor::Person("ada".to_owned()), Some("key-1".to_owned())),
         _ => (Actor::Tidegate, None),
     };
@@ -387,6 +390,15 @@ fn plan() -> Plan {
         custom: Vec::new(),
         window: None,
         checklist: Vec::new(),
+        duties: vec![Duty {
+            name: "restore".to_owned(),
+            every: Every::Months(3),
+            owner: Some("dba".to_owned()),
+            run: Some("tidegate drill restore".to_owned()),
+            evidence: Some("the drill".to_owned()),
+            expect: Some("it passed".to_owned()),
+            blocks: true,
+        }],
         layers: Vec::new(),
         tell: Vec::new(),
         incident: None,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use tidegate_core::approval::{Change, Facts};
+use tidegate_core::backup::{BackupRecord, DrillRecord};
 use tidegate_core::digest::{Component, Digest};
 use tidegate_core::effect::{ProbeTarget, Question, StepJob};
 use tidegate_core::fact::Format;
@@ -14,7 +15,7 @@ use tidegate_core::gate::Found;
 use tidegate_core::ids::{Actor, DeploymentId, Scope};
 use tidegate_core::input::StepReport;
 use tidegate_core::message::{Delivery, Letter};
-use tidegate_core::plan::{Part, Plan, Release, Source};
+use tidegate_core::plan::{Backup, Part, Plan, Release, Source};
 use tidegate_core::rights::Grant;
 use tidegate_core::state::Given;
 use tidegate_core::verdict::Outcome;
@@ -23,7 +24,7 @@ use tokio::time::Instant;
 
 use super::World;
 use crate::ports::{
-    Asked, Bind, Bound, Changed, CheckReport, Checks, Clock, Evidence, Failure, Messages,
+    Asked, Backups, Bind, Bound, Changed, CheckReport, Checks, Clock, Evidence, Failure, Messages,
     MetricSide, Metrics, People, RecordingName, Recordings, Releases, Report, Sample, Steps,
 };
 
@@ -93,6 +94,46 @@ impl Evidence for World {
 
     async fn gather(&self, _question: &Question) -> Vec<Found> {
         Vec::new()
+    }
+}
+
+/// No plan of the simulation wants a backup: here nothing is made and nothing is kept.
+#[async_trait]
+impl Backups for World {
+    async fn make(
+        &self,
+        _scope: &Scope,
+        _backup: &Backup,
+        _now: Timestamp,
+    ) -> Result<BackupRecord, Failure> {
+        Err(Failure::permanent("TG6104", "nothing is copied here".to_owned()))
+    }
+
+    async fn verify(&self, record: &BackupRecord) -> Result<(), Failure> {
+        Err(Failure::permanent("TG6104", format!("{} is not kept here", record.id)))
+    }
+
+    async fn drill(&self, _backup: &Backup, record: &BackupRecord, now: Timestamp) -> DrillRecord {
+        DrillRecord {
+            backup: record.id.clone(),
+            at: now,
+            took_ms: 0,
+            outcome: Outcome::NoData,
+            summary: "nothing is kept here".to_owned(),
+        }
+    }
+
+    async fn restore(
+        &self,
+        _backup: &Backup,
+        record: &BackupRecord,
+        _into: &str,
+    ) -> Result<String, Failure> {
+        Err(Failure::permanent("TG6104", format!("{} is not kept here", record.id)))
+    }
+
+    async fn remove(&self, _record: &BackupRecord) -> Result<(), Failure> {
+        Ok(())
     }
 }
 

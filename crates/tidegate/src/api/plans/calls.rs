@@ -2,7 +2,7 @@
 //! Must never leave a call out because it has no words.
 
 use tidegate_core::effect::{Effect, Job, ProbeTarget, RouteTable};
-use tidegate_core::plan::{Ask, Part, Plan, SmokeRun};
+use tidegate_core::plan::{Ask, Backup, Part, Plan, SmokeRun};
 use tidegate_engine::foresee;
 
 use crate::view::plan::Call;
@@ -35,6 +35,7 @@ fn words(effect: &Effect) -> String {
             ),
         },
         Effect::EnsureSplit { table } => split(table),
+        Effect::DropBackup { backup } => format!("remove {}, which is past its time", backup.place),
         Effect::AskRights { .. } => "ask the directory who may agree".to_owned(),
         Effect::Tell { letter, .. } => {
             format!("tell {}: {}", letter.message.to, letter.message.title)
@@ -49,6 +50,7 @@ fn words(effect: &Effect) -> String {
                 )
             }
             Job::Smoke { part, .. } => smoke(part),
+            Job::Backup(job) => copy(job.backup.as_ref()),
             Job::Gates(question) => format!("weigh {} gates", question.plan.gates.len()),
             _ => format!("bring about {}", task.words()),
         },
@@ -58,6 +60,14 @@ fn words(effect: &Effect) -> String {
 fn command(argv: &[String]) -> String {
     let text = argv.join(" ");
     text.chars().take(COMMAND_CHARS_MAX).collect()
+}
+
+fn copy(backup: Option<&Backup>) -> String {
+    let Some(backup) = backup else {
+        return "make a backup, of nobody knows what".to_owned();
+    };
+    let shown = if backup.drill { "restore it into scratch, compare" } else { "read it back" };
+    format!("copy {} by {}, {shown}", backup.of.words(), backup.of.word())
 }
 
 fn build(plan: &Plan) -> String {

@@ -8,7 +8,6 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use tidegate_core::incident::Severity;
 use tidegate_core::rights::Act;
 
 use super::act::Done;
@@ -65,8 +64,6 @@ struct IncidentPage {
     w: Whole,
     light: Light,
     impact: Vec<(&'static str, String)>,
-    /// The classes: word, as it is shown, whether it is the one.
-    classes: Vec<(&'static str, String, bool)>,
     /// Whether who looks may do something about it.
     may_respond: bool,
     said: Option<&'static str>,
@@ -80,16 +77,10 @@ pub(crate) async fn show(
     Query(asked): Query<Done>,
 ) -> Result<Response, Refusal> {
     let w = show::plain(incidents::whole(&api, &id).await?);
-    let classes = Severity::ALL.into_iter().map(|severity| {
-        let word = severity.word();
-        (word, word.to_uppercase(), w.incident.severity == word)
-    });
-    let classes = classes.collect();
     let shown = IncidentPage {
         shell: super::shell(&api, &viewer, "Incident"),
         light: light(&w.incident),
         impact: w.impact.as_ref().map(figures).unwrap_or_default(),
-        classes,
         may_respond: viewer.may(&api, Act::Respond),
         said: asked.words(),
         w,

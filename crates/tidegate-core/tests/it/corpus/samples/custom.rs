@@ -1,8 +1,10 @@
 //! Samples of custom steps and of the backup before them.
 
+use tidegate_core::backup::{BackupRecord, Content, DrillRecord};
 use tidegate_core::ids::StepName;
 use tidegate_core::plan::{
-    Backup, BackupOf, Class, CustomStep, Database, Migration, Moment, OutputKind, When, Work,
+    Backup, BackupOf, Bucket, Class, CustomStep, Database, Encryption, Migration, Moment,
+    OutputKind, Place, Targets, When, Work,
 };
 use tidegate_core::state::Given;
 
@@ -36,12 +38,53 @@ pub(super) fn events() -> Vec<Event> {
                 artifacts: BTreeMap::from([("plan.bin".to_owned(), Digest::of(b"plan"))]),
             },
         },
+        Event::BackupMade { backup: made() },
+        Event::BackupDrilled {
+            drill: DrillRecord {
+                backup: made().id,
+                at: time(90),
+                took_ms: 4_200,
+                outcome: Outcome::Pass,
+                summary: "restored and compared".to_owned(),
+            },
+        },
+        Event::BackupHeld { id: made().id, held: true, reason: "the audit of March".to_owned() },
+        Event::BackupExpired { id: made().id },
+        Event::BackupDropped { id: made().id },
+        Event::DutyDone { duty: "restore".to_owned(), evidence: "the drill of May".to_owned() },
         Event::StepSkipped {
             deployment,
             step: StepName::new("seed").unwrap(),
             why: "only for the first deployment".to_owned(),
         },
     ]
+}
+
+fn made() -> BackupRecord {
+    BackupRecord {
+        id: "b-20260105-090000-1f3a".to_owned(),
+        of: backup().of,
+        place: "tidegate/shop@production/b-20260105-090000-1f3a".to_owned(),
+        bucket: Some(bucket()),
+        encrypted_to: Some("age1example".to_owned()),
+        bytes: 48_211,
+        digest: Digest::of(b"copy"),
+        content: Some(Content { parts: 2, rows: 1_002, digest: Digest::of(b"rows") }),
+        made_at: time(60),
+        log_at: Some(time(59)),
+        took_ms: 2_100,
+        keep_until: time(86_400),
+    }
+}
+
+fn bucket() -> Bucket {
+    Bucket {
+        name: "copies".to_owned(),
+        prefix: "tidegate".to_owned(),
+        endpoint: "https://s3.eu-central-1.amazonaws.com".to_owned(),
+        region: "eu-central-1".to_owned(),
+        credentials: "secret://file/s3".to_owned(),
+    }
 }
 
 fn migrate() -> StepName {
@@ -51,11 +94,20 @@ fn migrate() -> StepName {
 pub(super) fn backup() -> Backup {
     Backup {
         of: BackupOf::Postgres { url: "postgres://shop@db.internal/shop".to_owned() },
-        to: Some("/srv/backups".to_owned()),
+        to: Place::Bucket(bucket()),
         newer_than: SignedDuration::from_hours(1),
         drill: true,
+        drill_at: Some("postgres://drill@scratch.internal/postgres".to_owned()),
+        encrypt: Some(Encryption {
+            to: "age1example".to_owned(),
+            key: Some("/etc/tidegate/backup.key".to_owned()),
+        }),
         keep: SignedDuration::from_hours(30 * 24),
         timeout: SignedDuration::from_hours(2),
+        targets: Targets {
+            rpo: Some(SignedDuration::from_hours(4)),
+            rto: Some(SignedDuration::from_hours(1)),
+        },
     }
 }
 
