@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
+mod check;
 mod hits;
 mod idle;
 mod journal;
@@ -87,6 +88,8 @@ enum Which {
     /// How soon bad releases are noticed and how seldom good ones are blamed, beside other judges.
     /// Not part of `all`: it takes hours, or two minutes with `--quick`.
     TimeToSafe,
+    /// A configuration of 1,000 lines, and the memory that a report of 100 MB needs.
+    Check,
     /// All of them but `proxy` and `pages`, which need programs of others, and `time-to-safe`.
     All,
 }
@@ -138,7 +141,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let bench = Bench { product, dir, rate: args.rate, part: args.part };
     let chosen: &[Which] = match args.which {
-        Which::All => &[Which::Journal, Which::Weights, Which::Rollback, Which::Idle, Which::Start],
+        Which::All => &[
+            Which::Journal,
+            Which::Weights,
+            Which::Rollback,
+            Which::Idle,
+            Which::Start,
+            Which::Check,
+        ],
         ref one => std::slice::from_ref(one),
     };
     let mut all_held = true;
@@ -167,6 +177,7 @@ fn measure(which: Which, bench: &Bench) -> anyhow::Result<Report> {
         Which::Weights => weights::measure(bench, &machine),
         Which::Rollback => rollback::measure(bench, &machine),
         Which::Proxy => proxy::measure(bench, &machine),
+        Which::Check => check::measure(bench, &machine),
         Which::Idle => idle::measure(bench, &machine),
         Which::Pages => pages::measure(bench, &machine),
         Which::Start | Which::TimeToSafe | Which::All => start::measure(bench, &machine),

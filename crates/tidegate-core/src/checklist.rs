@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::gate::GateResult;
 use crate::plan::Plan;
-use crate::state::{Deployment, Phase, PhaseResult};
+use crate::state::{Deployment, Phase, PhaseResult, StepStands};
 
 /// Most boxes of one plan: the five longest checklists known have 45 boxes together.
 pub const BOXES_MAX: usize = 256;
@@ -67,6 +67,11 @@ pub enum Proof {
         /// Its word.
         word: String,
     },
+    /// The custom step of that name, or all that a matrix made of it, ended well.
+    Step {
+        /// Its name.
+        name: String,
+    },
     /// Somebody vouches for it.
     Vouched {
         /// Who is asked, in the words of the runbook.
@@ -84,6 +89,7 @@ impl fmt::Display for Proof {
         match self {
             Self::Gate { name } => write!(f, "the gate {name}"),
             Self::Phase { word } => write!(f, "the phase {word}"),
+            Self::Step { name } => write!(f, "the step {name}"),
             Self::Vouched { by } => write!(f, "the word of {by}"),
             Self::Declared { key } => write!(f, "somebody's word for `{key}`"),
         }
@@ -171,6 +177,7 @@ fn of(item: &Item, deployment: &Deployment, now: Timestamp) -> (Stand, String) {
     match &item.proof {
         Proof::Gate { name } => by_gate(name, &deployment.gates),
         Proof::Phase { word } => by_phase(word, deployment),
+        Proof::Step { name } => by_step(name, deployment),
         Proof::Vouched { .. } | Proof::Declared { .. } => by_word(item, deployment, now),
     }
 }
@@ -209,6 +216,34 @@ fn by_phase(word: &str, deployment: &Deployment) -> (Stand, String) {
         PhaseResult::Skipped => (Stand::Open, format!("{word} was skipped: nothing was shown")),
         PhaseResult::Failed => (Stand::Failed, format!("{word} failed at {:.0}", record.until)),
     }
+}
+
+/// By a step, or by every step that a matrix made of it.
+fn by_step(name: &str, deployment: &Deployment) -> (Stand, String) {
+    let of_matrix = |step: &str| step.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
+    let steps = deployment.plan.custom.iter().map(|step| &step.name);
+    let steps: Vec<_> =
+        steps.filter(|step| step.as_str() == name || of_matrix(step.as_str())).collect();
+    if steps.is_empty() {
+        return (Stand::Open, format!("the plan has no step {name}"));
+    }
+    let mut sentence = String::new();
+    for step in steps {
+        let Some(record) = deployment.steps.get(step) else {
+            return (Stand::Open, format!("the step {step} has not begun"));
+        };
+        let word = record.stands.word();
+        sentence = format!("the step {step} {word}: {}", record.summary);
+        match record.stands {
+            StepStands::Ended(outcome) if outcome.allows_progress() => {}
+            StepStands::Ended(_) => return (Stand::Failed, sentence),
+            StepStands::Skipped => {}
+            StepStands::Running | StepStands::Lost => {
+                return (Stand::Open, format!("the step {step} is {word}"));
+            }
+        }
+    }
+    (Stand::Closed, sentence)
 }
 
 /// A way back is there from the moment in which something runs that it leads away from.

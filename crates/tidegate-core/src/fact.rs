@@ -6,12 +6,14 @@ use serde::{Deserialize, Serialize};
 
 mod report;
 mod repository;
+mod review;
 mod scan;
 
 pub use report::{
     Components, Coverage, Document, Infrastructure, Provenance, Ratio, Tests, Timings,
 };
 pub use repository::{Branches, Changelog, Commits, Course, Files, Signed, Soak, Tag};
+pub use review::{CheckRun, Ci, Owners, Reviews};
 pub use scan::{Finding, Findings, Severity};
 
 /// Most things of one kind that a fact names (failing tests, findings, components); the counts
@@ -193,6 +195,10 @@ pub enum Fact {
     Files(Files),
     /// The changelog's section for the version.
     Changelog(Changelog),
+    /// How the release was reviewed.
+    Reviews(Reviews),
+    /// How its checks stand.
+    Ci(Ci),
     /// How long the release was live elsewhere.
     Soak(Soak),
 }

@@ -232,6 +232,24 @@ pub enum Demand {
         /// Their paths.
         paths: Vec<String>,
     },
+    /// People reviewed what was merged, on the host of the code.
+    Reviews {
+        /// How many approved the merged head, its author not among them.
+        need: u32,
+        /// Whether an owner of every touched path is among them, by the owners file of the base.
+        owners: bool,
+        /// `owner/name` on the host; `None` reads it off the release's address.
+        repository: Option<String>,
+    },
+    /// Checks of the CI passed on exactly this commit.
+    Ci {
+        /// Their names; empty takes those that the branch's protection demands.
+        checks: Vec<String>,
+        /// The branch.
+        branch: String,
+        /// `owner/name` on the host; `None` reads it off the release's address.
+        repository: Option<String>,
+    },
     /// The commit was live in another environment long enough without going back.
     Soak {
         /// Which environment.
@@ -265,6 +283,8 @@ impl Demand {
             | Self::Branch { .. }
             | Self::Changelog { .. }
             | Self::Files { .. }
+            | Self::Reviews { .. }
+            | Self::Ci { .. }
             | Self::Soak { .. }
             | Self::Unbound { .. } => None,
         }

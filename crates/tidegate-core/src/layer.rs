@@ -19,6 +19,8 @@ pub enum Layer {
     Live,
     /// The organisation, for every service of the server.
     Organisation,
+    /// Whoever begins the deployment, for this one.
+    Run,
 }
 
 impl Layer {
@@ -28,6 +30,7 @@ impl Layer {
         match self {
             Self::Live => "live",
             Self::Organisation => "organisation",
+            Self::Run => "run",
         }
     }
 }
@@ -37,6 +40,7 @@ impl fmt::Display for Layer {
         match self {
             Self::Live => f.write_str("the live release"),
             Self::Organisation => f.write_str("the organisation"),
+            Self::Run => f.write_str("the flags of the run"),
         }
     }
 }
@@ -217,6 +221,37 @@ pub fn tighten(plan: &mut Plan, guard: &Guard) -> Result<(), String> {
         plan.layers.push(added);
     }
     Ok(())
+}
+
+/// What of a layer is looser than what the plan demands already, in one line: it would change
+/// nothing, and whoever asks for it means something else. `None` when it only tightens.
+#[must_use]
+pub fn loosens(plan: &Plan, guard: &Guard) -> Option<String> {
+    let shorter = |what: &str, own: SignedDuration, asked: Option<SignedDuration>| {
+        let asked = asked.filter(|asked| *asked < own)?;
+        Some(format!("{what} for {own:#} already, and {asked:#} is less"))
+    };
+    let looser = |own: &[Rule], theirs: &[Rule], fires: bool| {
+        let pairs = theirs.iter().flat_map(|rule| own.iter().map(move |own| (own, rule)));
+        let mut looser =
+            pairs.filter(|(own, rule)| covers(own, rule, fires) && !covers(rule, own, fires));
+        looser.next().map(|(own, rule)| {
+            let (metric, unit) = (own.metric.name(), own.metric.unit());
+            let rule_of = |rule: &Rule| {
+                let held = if rule.sustained.is_zero() {
+                    String::new()
+                } else {
+                    format!(" for {:#}", rule.sustained)
+                };
+                format!("{metric} {} {}{unit}{held}", rule.comparison.sign(), rule.limit)
+            };
+            format!("`{}` is demanded already, and `{}` is looser", rule_of(own), rule_of(rule))
+        })
+    };
+    shorter("steps last", plan.traffic.dwell, guard.dwell)
+        .or_else(|| shorter("the watch lasts", plan.bake.watch, guard.watch))
+        .or_else(|| looser(&plan.traffic.rollback_if, &guard.rollback_if, true))
+        .or_else(|| looser(&plan.traffic.advance_if, &guard.advance_if, false))
 }
 
 /// Whether a rule of the plan is at least as strict as one of a layer in the same list: it looks at

@@ -6,6 +6,10 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
 
+mod quiet;
+
+pub use quiet::{Load, Quiet};
+
 use crate::plan::Plan;
 use crate::state::{Deployment, Phase, State};
 use crate::weight::Weight;
@@ -39,6 +43,9 @@ pub struct Window {
     pub closed: Vec<Closure>,
     /// What becomes of a deployment that is under way when it closes.
     pub overrun: Overrun,
+    /// Whether the hour with the fewest requests is proposed; it is opened by nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub low_traffic: bool,
 }
 
 /// A time that comes again.

@@ -2,6 +2,7 @@
 
 pub(crate) mod artifact;
 mod git;
-mod owners;
+pub mod github;
+pub(crate) mod owners;
 
 pub use git::{Config, GitAnchor, GitReleases};

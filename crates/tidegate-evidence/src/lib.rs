@@ -164,6 +164,8 @@ pub fn summary(fact: &Fact) -> String {
         | Fact::Branches(_)
         | Fact::Files(_)
         | Fact::Changelog(_)
+        | Fact::Reviews(_)
+        | Fact::Ci(_)
         | Fact::Soak(_) => String::new(),
     }
 }

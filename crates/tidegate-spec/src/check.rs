@@ -19,7 +19,7 @@ use crate::report::{Report, Span};
 use crate::words;
 
 /// Sources that are asked about the repository, with an example of each.
-const REPOSITORY: [(&str, &str); 7] = [
+const REPOSITORY: [(&str, &str); 9] = [
     ("bump", "minor"),
     ("tag", "signed"),
     ("commits", "[signed, conventional]"),
@@ -27,18 +27,19 @@ const REPOSITORY: [(&str, &str); 7] = [
     ("changelog", "CHANGELOG.md"),
     ("files", "[docs/release-notes.md]"),
     ("soak", "{env: staging, for: 24h}"),
+    ("reviews", "2"),
+    ("ci", "[build, test]"),
 ];
 
 /// Sources that this version can name and nothing here can answer: no-data until something is
 /// bound that can.
-const UNBOUND: [(&str, &str); 9] = [
-    ("reviews", "approving reviews on the merged head, code owners among them"),
-    ("ci", "required checks of the CI on this commit"),
+const UNBOUND: [(&str, &str); 8] = [
     ("ticket", "an approved change ticket"),
     ("backup", "a fresh backup"),
     ("drill", "a rollback drill"),
     ("oncall", "the acknowledgement of whoever is on call"),
     ("migrations", "the class of the migrations"),
+    ("logs", "kinds of log lines that the live release does not write"),
     ("bugs", "open critical bugs"),
     ("controls", "the controls of the compliance catalogue"),
 ];

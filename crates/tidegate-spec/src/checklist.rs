@@ -94,7 +94,7 @@ fn item(list: &str, number: u32, field: &Field<'_>, report: &mut Report<'_>) -> 
     })
 }
 
-/// What closes a box: a gate, a phase, or somebody's word.
+/// What closes a box: a gate, a phase, a step, or somebody's word.
 fn bound(proof: Option<&str>, by: Option<&str>) -> Proof {
     let under = |proof: &str, key: &str| {
         proof.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
@@ -108,6 +108,10 @@ fn bound(proof: Option<&str>, by: Option<&str>) -> Proof {
     if let Some(name) = proof.strip_prefix("check.") {
         let name = name.split(['.', '[']).next().unwrap_or(name);
         return Proof::Gate { name: name.to_owned() };
+    }
+    if let Some(name) = proof.strip_prefix("steps.") {
+        let name = name.split(['.', '[']).next().unwrap_or(name);
+        return Proof::Step { name: name.to_owned() };
     }
     match PHASE_OF.iter().find(|(key, _)| under(proof, key)) {
         Some((_, word)) => Proof::Phase { word: (*word).to_owned() },

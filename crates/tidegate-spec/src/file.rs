@@ -169,9 +169,7 @@ fn plan(resolved: &Resolved, context: &Context<'_>, report: &mut Report<'_>) -> 
     variables::secrets(root, report);
     let mut fields = Fields::of(&field, report);
     // A file of another version has other keys: nothing else in it can be judged.
-    if !schema(&mut fields, report) {
-        return None;
-    }
+    schema(&mut fields, report).then_some(())?;
     let scope = scope(&mut fields, context.environment, &resolved.environment, report);
     around(&mut fields, &resolved.environment, report);
     release_tags(fields.get("release"), &release, report);
@@ -185,7 +183,8 @@ fn plan(resolved: &Resolved, context: &Context<'_>, report: &mut Report<'_>) -> 
     let (copy, recovery) = (fields.get("backup"), fields.get("recovery"));
     let copy = backup::backup(copy, recovery, report);
     let steps = custom::steps(fields.get("steps"), report);
-    let approve = approve::approve(fields.get("approve"), fields.get("people"), report);
+    let people = fields.get("people");
+    let approve = window.asks(approve::approve(fields.get("approve"), people, report));
     let tell = tell::tell(fields.get("tell"), report);
     let incident = incident::incident(fields.get("incident"), report);
     let checklist = checklist::checklist(fields.get("checklist"), report);
@@ -220,7 +219,7 @@ fn plan(resolved: &Resolved, context: &Context<'_>, report: &mut Report<'_>) -> 
         layers: Vec::new(),
         tell,
         incident,
-        window,
+        window: window.window,
     };
     if plan.parts.is_empty() || report.has_errors() {
         return None;

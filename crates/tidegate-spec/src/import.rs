@@ -4,7 +4,7 @@
 mod binding;
 mod code;
 mod document;
-mod draft;
+pub(crate) mod draft;
 mod mermaid;
 mod quantity;
 mod rules;

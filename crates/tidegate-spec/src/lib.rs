@@ -63,7 +63,7 @@ pub use export::{Carried, Exported, Target, export};
 pub use file::{Context, Parsed, parse, read_with};
 pub use import::{Entry, How, Imported, Share, Tool, drawing, runbook, tool};
 pub use lint::lint;
-pub use policy::policy;
+pub use policy::{policy, run_flags};
 pub use report::{Purpose, Unserved};
 pub use resolve::wanted;
 pub use sarif::sarif;

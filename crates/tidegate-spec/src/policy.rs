@@ -1,4 +1,5 @@
-//! Reads the organisation's policy: what every service of a server has to keep beside its own file.
+//! Reads what is demanded beside the file of a service: the organisation's policy, and the flags of
+//! one run.
 //! The keys are those of `tidegate.yaml`, as far as they can demand something.
 //! Must never read a key that could loosen what a service demands itself.
 
@@ -8,7 +9,8 @@ use tidegate_core::layer::{Guard, Layer};
 use crate::codes;
 use crate::compose;
 use crate::diagnostic::Diagnostics;
-use crate::fields::{Field, Fields};
+use crate::fields::{Field, Fields, shorten};
+use crate::import::draft::{self, Draft, Placed};
 use crate::read;
 use crate::report::{Purpose, Report, Span};
 use crate::rule;
@@ -24,6 +26,57 @@ const TIMES: (SignedDuration, SignedDuration) =
 /// # Errors
 /// All findings at once; a policy with one of them is in force for nobody.
 pub fn policy(source: &str, name: &str) -> Result<Guard, Diagnostics> {
+    read_layer(Layer::Organisation, source, name)
+}
+
+/// What findings call the flags of a run.
+const FLAGS: &str = "--tighten";
+/// Most flags of one run.
+const FLAGS_MAX: usize = 32;
+
+/// Reads the flags of a run, each `KEY=VALUE` with the keys of a policy and the value as the file
+/// would write it. `None` when there are none.
+///
+/// # Errors
+/// All findings at once.
+pub fn run_flags(flags: &[String]) -> Result<Option<Guard>, Diagnostics> {
+    if flags.is_empty() {
+        return Ok(None);
+    }
+    let mut report = Report::for_purpose(FLAGS, "", Purpose::Deploy);
+    if flags.len() > FLAGS_MAX {
+        let message = format!("more than {FLAGS_MAX} flags");
+        report.error(codes::TOO_COMPLEX, Span::START, message);
+        return Err(report.finish());
+    }
+    let mut draft = Draft::new();
+    draft.set("tidegate", "1");
+    for flag in flags {
+        let Some((key, value)) = flag.split_once('=').map(|(k, v)| (k.trim(), v.trim())) else {
+            let message = format!("`{}` is no KEY=VALUE", shorten(flag));
+            report
+                .error(codes::MISSING_KEY, Span::START, message)
+                .help("as in `--tighten after.watch.for=1h`");
+            continue;
+        };
+        let rules = matches!(key, "traffic.rollback_if" | "traffic.advance_if");
+        let placed = if rules && !value.starts_with('[') {
+            draft.add(key, draft::plain(value))
+        } else {
+            draft.set(key, value)
+        };
+        if placed == Placed::Taken {
+            let message = format!("`{}` is no value of YAML, or was said before", shorten(flag));
+            report.error(codes::CONFLICT, Span::START, message);
+        }
+    }
+    if report.has_errors() {
+        return Err(report.finish());
+    }
+    read_layer(Layer::Run, &draft.write(), FLAGS).map(Some)
+}
+
+fn read_layer(layer: Layer, source: &str, name: &str) -> Result<Guard, Diagnostics> {
     let source = source.strip_prefix('\u{feff}').unwrap_or(source);
     let shown = if source.len() > source::SOURCE_BYTES_MAX { "" } else { source };
     let mut report = Report::for_purpose(name, shown, Purpose::Deploy);
@@ -38,7 +91,7 @@ pub fn policy(source: &str, name: &str) -> Result<Guard, Diagnostics> {
         guard(fields, name, &mut report)
     });
     match guard {
-        Some(guard) if !report.has_errors() => Ok(guard),
+        Some(guard) if !report.has_errors() => Ok(Guard { layer, ..guard }),
         _ => {
             if !report.has_errors() {
                 let message = "the policy says nothing";

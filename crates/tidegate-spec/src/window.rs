@@ -8,6 +8,7 @@ mod opening;
 use std::collections::BTreeMap;
 
 use jiff::civil::{Date, DateTime, Time};
+use tidegate_core::approval::Approve;
 use tidegate_core::window::{CLOSURES_MAX, Closure, OPENINGS_MAX, Overrun, Window, zone};
 
 use crate::codes;
@@ -24,8 +25,8 @@ pub(crate) fn window(
     field: Option<Field<'_>>,
     files: &BTreeMap<String, Vec<u8>>,
     report: &mut Report<'_>,
-) -> Option<Window> {
-    let field = field?;
+) -> Read {
+    let Some(field) = field else { return Read::default() };
     let mut fields = Fields::of(&field, report);
     let zone = zone_name(fields.get("zone"), report);
     let open = fields.get("allow").map(|field| openings(&field, report)).unwrap_or_default();
@@ -39,8 +40,36 @@ pub(crate) fn window(
     }
     let choices = [("finish", Overrun::Finish), ("hold", Overrun::Hold)];
     let overrun = read::choice(fields.get("overrun"), &choices, Overrun::Finish, report);
-    fields.finish(&["prefer", "planned"], report);
-    Some(Window { zone: zone?, open, closed, overrun })
+    let prefer = [("low-traffic", true)];
+    let low_traffic = read::choice(fields.get("prefer"), &prefer, false, report);
+    let planned = read::choice(fields.get("planned"), &[("only", true)], false, report);
+    fields.finish(&[], report);
+    let window = zone.map(|zone| Window { zone, open, closed, overrun, low_traffic });
+    Read { window, planned }
+}
+
+/// What somebody vouches for where only planned releases begin.
+const PLANNED: &str = "this release was announced";
+
+/// What the key says.
+#[derive(Debug, Default)]
+pub(crate) struct Read {
+    /// When a deployment may begin.
+    pub(crate) window: Option<Window>,
+    /// Whether somebody has to vouch that it was announced.
+    planned: bool,
+}
+
+impl Read {
+    /// Who has to agree, with what has to be vouched for before them.
+    pub(crate) fn asks(&self, approve: Option<Approve>) -> Option<Approve> {
+        if !self.planned {
+            return approve;
+        }
+        let mut approve = approve.unwrap_or_else(Approve::anyone);
+        approve.attest.push(PLANNED.to_owned());
+        Some(approve)
+    }
 }
 
 fn zone_name(field: Option<Field<'_>>, report: &mut Report<'_>) -> Option<String> {

@@ -59,7 +59,8 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     prepare(&dir, terminal).await?;
     let reached = Arc::new(OnceLock::new());
-    let graph = wire::graph(&dir, kept, settings.channels.clone(), Arc::clone(&reached)).await?;
+    let outside = wire::Outside::of(&settings, &reached);
+    let graph = wire::graph(&dir, kept, outside).await?;
     let signer = Arc::new(signing::signer(&dir)?);
     let places = wire::anchors(&dir, &settings.audit, &signer);
     let (mut anchors, anchored) =

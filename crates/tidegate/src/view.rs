@@ -82,6 +82,12 @@ pub(crate) struct Deployment {
     /// How the gates stood when they were weighed; empty before, and without gates.
     #[serde(default)]
     pub(crate) gates: Vec<evidence::Gate>,
+    /// What layers beside the file demand of it.
+    #[serde(default)]
+    pub(crate) layers: Vec<plan::LayerAdded>,
+    /// The mandatory boxes that are not closed, in one line; absent when all are, or it is over.
+    #[serde(default)]
+    pub(crate) boxes: Option<String>,
     /// Its custom steps, in the order of the plan.
     #[serde(default)]
     pub(crate) custom: Vec<CustomStep>,

@@ -28,7 +28,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::people::Directory;
 use crate::server;
-use crate::server::settings::Place;
+use crate::server::settings::{Place, Settings};
 use crate::server::supervisor::Supervised;
 use crate::state_dir::StateDir;
 
@@ -46,6 +46,27 @@ pub(crate) struct Graph {
     pub(crate) supervised: Supervised,
 }
 
+/// What the settings of a server say of the world outside the machine.
+pub(crate) struct Outside {
+    /// Where messages go.
+    pub(crate) channels: Channels,
+    /// How its pages are reached, once that is known.
+    pub(crate) pages: Arc<OnceLock<String>>,
+    /// The API of the host of the code, where it is not that of github.com.
+    pub(crate) github_api: Option<String>,
+}
+
+impl Outside {
+    /// As the settings have it.
+    pub(crate) fn of(settings: &Settings, pages: &Arc<OnceLock<String>>) -> Self {
+        Self {
+            channels: settings.channels.clone(),
+            pages: Arc::clone(pages),
+            github_api: settings.github_api.clone(),
+        }
+    }
+}
+
 /// Opens the journal and makes the drivers of one machine.
 ///
 /// # Errors
@@ -53,9 +74,9 @@ pub(crate) struct Graph {
 pub(crate) async fn graph(
     dir: &StateDir,
     kept: recordings::Config,
-    channels: Channels,
-    pages: Arc<OnceLock<String>>,
+    outside: Outside,
 ) -> Result<Graph, Failure> {
+    let Outside { channels, pages, github_api } = outside;
     let state_dir = dir.path().to_owned();
     let journal = Arc::new(server::sole::journal(dir).await?);
     let runtime = Arc::new(ProcessRuntime::new(runtime::Config {
@@ -66,7 +87,7 @@ pub(crate) async fn graph(
     let recordings = Arc::new(RecordingFiles::new(kept));
     let releases = Arc::new(GitReleases::new(scm::Config { state_dir: state_dir.clone() }));
     let tags: Arc<dyn Tags> = releases.clone();
-    let kept = evidence::Config { state_dir: state_dir.clone() };
+    let kept = evidence::Config { state_dir: state_dir.clone(), github_api };
     let owner = user_name(rustix::process::geteuid().as_raw());
     let directory = Directory::open(dir.people(), owner).map_err(|error| {
         Failure::new(

@@ -10,10 +10,13 @@ use anyhow::{Context as _, bail};
 /// What is published is built with this profile.
 const PROFILE: &str = "dist";
 /// The packages whose examples load the product.
-const LOADERS: [&str; 2] = ["tidegate-journal", "tidegate-proxy"];
+const LOADERS: [&str; 3] = ["tidegate-journal", "tidegate-proxy", "tidegate-evidence"];
 /// The examples among them; a package may have others that are no business of ours.
-const EXAMPLES: [&[&str]; 2] =
-    [&["bench_history", "bench_journal"], &["bench_echo", "bench_load", "bench_shift"]];
+const EXAMPLES: [&[&str]; 3] = [
+    &["bench_history", "bench_journal"],
+    &["bench_echo", "bench_load", "bench_shift"],
+    &["bench_report"],
+];
 
 /// The workspace and its target directory.
 #[derive(Debug)]

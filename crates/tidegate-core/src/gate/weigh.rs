@@ -9,6 +9,7 @@ use crate::verdict::Outcome;
 
 mod reports;
 mod repository;
+mod review;
 
 /// Most names in one sentence.
 const SHOWN_MAX: usize = 3;
@@ -183,6 +184,8 @@ fn of_fact(demand: &Demand, fact: &Fact, versions: &Versions, now: Timestamp) ->
             repository::changelog(file, found, versions)
         }
         (Demand::Files { .. }, Fact::Files(found)) => repository::files(found),
+        (Demand::Reviews { need, .. }, Fact::Reviews(found)) => review::reviews(*need, found),
+        (Demand::Ci { .. }, Fact::Ci(found)) => review::ci(found),
         (Demand::Soak { environment, lasts }, Fact::Soak(found)) => {
             repository::soak(environment, *lasts, found, versions, now)
         }

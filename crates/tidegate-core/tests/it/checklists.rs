@@ -12,6 +12,7 @@ pub(crate) fn set(boxes: &mut Vec<Item>, value: &str) -> Result<(), String> {
     };
     let proof = match kind.split_once('-') {
         Some(("gate", name)) => Proof::Gate { name: name.to_owned() },
+        Some(("step", name)) => Proof::Step { name: name.to_owned() },
         Some(("phase", word)) => Proof::Phase { word: word.to_owned() },
         Some(("key", key)) => Proof::Declared { key: key.to_owned() },
         _ if kind == "word" => Proof::Vouched { by: "ops".to_owned() },

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use tidegate_core::approval::Approve;
 use tidegate_core::gate::{Demand, Gate};
-use tidegate_core::layer::{Guard, Layer, of_live, tighten};
+use tidegate_core::layer::{Guard, Layer, loosens, of_live, tighten};
 use tidegate_core::plan::{Comparison, Metric, Plan, Rule};
 
 use crate::sample::Shape;
@@ -137,4 +137,30 @@ fn what_a_layer_added_is_not_the_releases_own_demand() {
     tighten(&mut dropping, &next).unwrap();
     assert!(dropping.gates.iter().any(|gate| gate.name == "own"));
     assert!(of_live(&dropping).gates.is_empty());
+}
+
+#[test]
+fn what_is_looser_than_what_is_demanded_is_named() {
+    use Comparison::Above;
+    let run = Guard { layer: Layer::Run, from: "--tighten".to_owned(), ..organisation() };
+    let mut own = plan();
+    own.traffic.dwell = SignedDuration::from_mins(10);
+    own.bake.watch = SignedDuration::from_mins(30);
+    own.traffic.rollback_if = vec![rule(Metric::Errors, Above, 5.0, 5)];
+    let says = |guard: Guard| loosens(&own, &guard).unwrap_or_default();
+    assert_eq!(says(run.clone()), "");
+    let short = Some(SignedDuration::from_mins(5));
+    assert!(says(Guard { dwell: short, ..run.clone() }).contains("steps last for 10m"));
+    assert!(says(Guard { watch: short, ..run.clone() }).contains("the watch lasts for 30m"));
+    assert_eq!(says(Guard { dwell: Some(SignedDuration::from_mins(20)), ..run.clone() }), "");
+    for (asked, looser) in [
+        (rule(Metric::Errors, Above, 9.0, 5), true),
+        (rule(Metric::Errors, Above, 5.0, 9), true),
+        (rule(Metric::Errors, Above, 5.0, 5), false),
+        (rule(Metric::Errors, Above, 1.0, 5), false),
+        (rule(Metric::P95, Above, 900.0, 5), false),
+    ] {
+        let guard = Guard { rollback_if: vec![asked.clone()], ..run.clone() };
+        assert_eq!(!says(guard).is_empty(), looser, "{asked:?}");
+    }
 }

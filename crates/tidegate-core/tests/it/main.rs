@@ -23,6 +23,8 @@ mod moves;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
+mod quiet;
+#[cfg(test)]
 mod quorum;
 #[cfg(test)]
 mod render;

@@ -28,7 +28,7 @@ pub(crate) fn set(window: &mut Option<Window>, key: &str, value: &str) -> Result
 
 fn of(zone: &str, open: Vec<Opening>) -> Window {
     let zone = zone.to_owned();
-    Window { zone, open, closed: Vec::new(), overrun: Overrun::Finish }
+    Window { zone, open, closed: Vec::new(), overrun: Overrun::Finish, low_traffic: false }
 }
 
 fn weekly(days: &[i8], from: i8, to: i8) -> Opening {

@@ -3,12 +3,13 @@
 
 use globset::GlobMatcher;
 use tidegate_core::effect::Question;
-use tidegate_core::fact::{Changelog, Document, Fact, Files, Format};
-use tidegate_core::gate::{Demand, Found, Gate, Kept, Missing, Report};
+use tidegate_core::fact::{Changelog, Document, Fact, Files, Format, Provenance};
+use tidegate_core::gate::{Demand, Evidence, Found, Gate, Kept, Missing, Report};
 use tidegate_engine::ports::{Failure, Releases};
 use tidegate_evidence::{Licences, changelog};
+use tokio::io::AsyncReadExt as _;
 
-use super::LocalEvidence;
+use super::{LocalEvidence, sigstore};
 
 /// Most reports of one gate that are read.
 const REPORTS_MAX: usize = 200;
@@ -103,16 +104,53 @@ impl LocalEvidence {
                 let (at, by) = (kept.at, kept.by.to_string());
                 Ok(Fact::Document(Document { name: name.clone(), at, by }))
             }
-            Format::Provenance => Err(Missing {
-                what: format!("{name}: this server has no root of trust to verify it with"),
-                help: "waive the gate for this once: `tidegate waive`".to_owned(),
-            }),
+            Format::Provenance => self.provenance(evidence).await.map(Fact::Provenance),
             format => {
                 let (licences, critical) = (licences.clone(), critical.to_vec());
                 let fact = self.store.fact(&evidence.digest, format, licences, critical).await;
                 fact.map_err(|failure| unread(&failure))
             }
         }
+    }
+
+    /// A bundle of Sigstore, held against the roots that are pinned on this server.
+    async fn provenance(&self, evidence: &Evidence) -> Result<Provenance, Missing> {
+        let name = &evidence.name;
+        let roots = match tokio::fs::read(&self.roots).await {
+            Ok(roots) => roots,
+            Err(error) => {
+                return Err(Missing {
+                    what: format!(
+                        "{name}: this server has no root of trust to verify it with: {error}"
+                    ),
+                    help: format!(
+                        "put a `trusted_root.json` of Sigstore to {}",
+                        self.roots.display()
+                    ),
+                });
+            }
+        };
+        let verified = self.bundle(evidence).await.and_then(|bundle| {
+            sigstore::verify(&bundle, &roots)
+                .map_err(|what| Failure::permanent("TG3049", format!("it is not trusted: {what}")))
+        });
+        verified.map_err(|failure| Missing {
+            what: format!("{name}: {} [{}]", failure.what, failure.code),
+            help: "`tidegate explain TG3049` says what a bundle needs".to_owned(),
+        })
+    }
+
+    async fn bundle(&self, evidence: &Evidence) -> Result<Vec<u8>, Failure> {
+        let unread = |what: String| Failure::permanent("TG3049", what);
+        self.store.verify(&evidence.digest).await?;
+        let limit = u64::try_from(sigstore::BUNDLE_BYTES_MAX).unwrap_or(u64::MAX);
+        if evidence.bytes > limit {
+            return Err(unread(format!("it is larger than {limit} bytes")));
+        }
+        let mut bytes = Vec::new();
+        let stored = self.store.open(&evidence.digest).await?;
+        let read = stored.take(limit).read_to_end(&mut bytes).await;
+        read.map(|_count| bytes).map_err(|error| unread(error.to_string()))
     }
 
     /// What the repository says; `None` for what is not asked of it.
@@ -135,6 +173,9 @@ impl LocalEvidence {
             }
             Demand::Changelog { file } => self.changelog(question, file).await.map(Fact::Changelog),
             Demand::Files { paths } => self.files(question, paths).await.map(Fact::Files),
+            Demand::Reviews { .. } | Demand::Ci { .. } => {
+                return Some(self.of_host(question, demand).await.map(|fact| vec![fact]));
+            }
             _ => return None,
         };
         Some(fact.map(|fact| vec![fact]).map_err(|failure| Missing {

@@ -6,15 +6,15 @@
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 /// Where the file may be, in the order in which it is looked for.
-pub(super) const PLACES: [&str; 3] = [".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS"];
+pub(crate) const PLACES: [&str; 3] = [".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS"];
 /// Largest file, in bytes: GitHub's own limit.
-pub(super) const BYTES_MAX: u64 = 3 * 1024 * 1024;
+pub(crate) const BYTES_MAX: u64 = 3 * 1024 * 1024;
 /// Most lines with a pattern; more make a file that nobody understands.
 const LINES_MAX: usize = 10_000;
 
 /// A file, ready to be asked.
 #[derive(Debug)]
-pub(super) struct Owners {
+pub(crate) struct Owners {
     set: GlobSet,
     owners: Vec<Vec<String>>,
 }
@@ -24,7 +24,7 @@ impl Owners {
     ///
     /// # Errors
     /// A sentence with the line that cannot be read.
-    pub(super) fn read(text: &str) -> Result<Self, String> {
+    pub(crate) fn read(text: &str) -> Result<Self, String> {
         let mut set = GlobSetBuilder::new();
         let mut owners = Vec::new();
         for (index, line) in text.lines().enumerate() {
@@ -49,7 +49,7 @@ impl Owners {
     }
 
     /// The owners of a path, as written; empty when nobody owns it.
-    pub(super) fn of(&self, path: &str) -> &[String] {
+    pub(crate) fn of(&self, path: &str) -> &[String] {
         let last = self.set.matches(path).into_iter().max();
         last.and_then(|at| self.owners.get(at)).map_or(&[], Vec::as_slice)
     }

@@ -26,7 +26,8 @@ impl Shop {
         let state_dir = directory.path().join("state");
         fs::create_dir(&state_dir).unwrap();
         let releases = GitReleases::new(scm::Config { state_dir: state_dir.clone() });
-        let evidence = LocalEvidence::new(Config { state_dir }, Arc::new(releases));
+        let evidence =
+            LocalEvidence::new(Config { state_dir, github_api: None }, Arc::new(releases));
         let shop = Self { directory, evidence };
         fs::create_dir(shop.repository()).unwrap();
         shop.git(&["init", "--quiet", "--initial-branch", "main"]);

@@ -9,6 +9,7 @@
 
 mod backups;
 mod gates;
+mod github;
 mod metrics;
 mod notify;
 mod probes;
@@ -16,6 +17,7 @@ mod processes;
 mod recordings;
 mod releases;
 mod setup;
+mod sigstore;
 mod town;
 mod traffic;
 mod work;

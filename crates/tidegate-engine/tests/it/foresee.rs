@@ -50,6 +50,7 @@ fn a_closed_window_moves_everything_to_its_opening() {
         }],
         closed: Vec::new(),
         overrun: Overrun::Finish,
+        low_traffic: false,
     });
     let found = foresee(&State::default(), &plan, monday_at_nine()).unwrap();
     let tuesday: Timestamp = "2026-01-06T10:00:00Z".parse().unwrap();

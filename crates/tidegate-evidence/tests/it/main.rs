@@ -5,7 +5,11 @@
 #[cfg(test)]
 mod collection;
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod mutated;
 #[cfg(test)]
 mod reports;
 #[cfg(test)]

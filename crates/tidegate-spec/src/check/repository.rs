@@ -14,6 +14,8 @@ use crate::words;
 
 /// Most names in one list.
 const NAMES_MAX: usize = 100;
+/// Most approvals that can be asked for.
+const NEED_MAX: u32 = 20;
 /// A soak lasts at most so long.
 const SOAK: (SignedDuration, SignedDuration) =
     (SignedDuration::from_mins(1), SignedDuration::from_hours(30 * 24));
@@ -43,6 +45,8 @@ pub(super) fn demand(
         }
         "changelog" => Some(Demand::Changelog { file: read::artifact_path(source, report)? }),
         "files" => files(source, report),
+        "reviews" => reviews(source, fields, report),
+        "ci" => ci(source, fields, report),
         _ => soak(source, report),
     }
 }
@@ -80,6 +84,55 @@ fn files(source: &Field<'_>, report: &mut Report<'_>) -> Option<Demand> {
         return None;
     }
     Some(Demand::Files { paths })
+}
+
+/// `reviews: 2`, with `owners: true`. Other words than a number or `approved` say what is wanted,
+/// and nobody can look it up.
+fn reviews(source: &Field<'_>, fields: &mut Fields<'_>, report: &mut Report<'_>) -> Option<Demand> {
+    let text = read::text(source, report)?;
+    let owners = read::flag(fields.get("owners"), false, report);
+    let repository = hosted(fields.get("repository"), report);
+    let need = match text {
+        "approved" => Some(1),
+        number => number.parse().ok().filter(|need| (1..=NEED_MAX).contains(need)),
+    };
+    Some(match need {
+        Some(need) => Demand::Reviews { need, owners, repository },
+        None => Demand::Unbound { what: format!("{} (`{}`)", shorten(text), source.path) },
+    })
+}
+
+/// `ci: required`, or the names of checks.
+fn ci(source: &Field<'_>, fields: &mut Fields<'_>, report: &mut Report<'_>) -> Option<Demand> {
+    let mut checks = amount::texts(source, NAMES_MAX, report);
+    if checks.is_empty() {
+        return None;
+    }
+    checks.retain(|check| check != "required");
+    let branch = fields.get("branch_of").and_then(|field| read::text(&field, report));
+    let branch = branch.unwrap_or("main").to_owned();
+    let repository = hosted(fields.get("repository"), report);
+    Some(Demand::Ci { checks, branch, repository })
+}
+
+/// `owner/name` of a repository on its host.
+fn hosted(field: Option<Field<'_>>, report: &mut Report<'_>) -> Option<String> {
+    let field = field?;
+    let text = read::text(&field, report)?;
+    let plain = |part: &str| {
+        let mut bytes = part.bytes();
+        !part.is_empty()
+            && !part.starts_with('.')
+            && bytes.all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+    };
+    if text.split_once('/').is_some_and(|(owner, name)| plain(owner) && plain(name)) {
+        return Some(text.to_owned());
+    }
+    let message = format!("`{}` is `{}`, no repository of a host", field.path, shorten(text));
+    report
+        .error(codes::BAD_NAME, field.at(), message)
+        .help("write `owner/name`, as in `acme/shop`");
+    None
 }
 
 /// `soak: {env: staging, for: 24h}`.

@@ -140,14 +140,22 @@ pub(crate) const WINDOW: Shape = Shape::Map(&[
         &ONE_OR_MORE,
         "when a deployment may begin, `mon-thu 09:00-16:00` or `0 9 * * 1-4 for 7h`; left away, always",
     ),
-    declared("prefer", &Shape::Word(&["low-traffic"]), "when it should"),
+    key(
+        "prefer",
+        &Shape::Word(&["low-traffic"]),
+        "that the hour with the fewest recorded requests is proposed",
+    ),
     key("holidays", &Shape::Text, "an iCalendar file of days on which none begins"),
     key(
         "overrun",
         &Shape::Word(&["finish", "hold"]),
         "what happens to one that is under way when it closes",
     ),
-    declared("planned", &Shape::Word(&["only"]), "that only releases that were announced begin"),
+    key(
+        "planned",
+        &Shape::Word(&["only"]),
+        "that somebody vouches, before the approvals, that the release was announced",
+    ),
     key(
         "freeze",
         &Shape::List(&Shape::Map(&[

@@ -12,13 +12,13 @@ const ITEMS_MAX: usize = 500;
 
 /// The draft.
 #[derive(Debug)]
-pub(super) struct Draft {
+pub(crate) struct Draft {
     root: Node,
 }
 
 /// What became of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Placed {
+pub(crate) enum Placed {
     /// It stands in the draft.
     There,
     /// Something else stood there before.
@@ -26,33 +26,33 @@ pub(super) enum Placed {
 }
 
 impl Draft {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { root: Node { kind: Kind::Map(Vec::new()), at: Span::START } }
     }
 
     /// Whether something stands at a path.
-    pub(super) fn has(&self, path: &str) -> bool {
+    pub(crate) fn has(&self, path: &str) -> bool {
         self.root.at_path(path).is_some()
     }
 
     /// The text at a path.
-    pub(super) fn text(&self, path: &str) -> Option<&str> {
+    pub(crate) fn text(&self, path: &str) -> Option<&str> {
         self.root.at_path(path).and_then(Node::text)
     }
 
     /// Puts a value at a path; it is written as YAML would write it.
-    pub(super) fn set(&mut self, path: &str, value: &str) -> Placed {
+    pub(crate) fn set(&mut self, path: &str, value: &str) -> Placed {
         let Some(node) = snippet(value) else { return Placed::Taken };
         place(&mut self.root, path, node)
     }
 
     /// Puts a text at a path as it stands.
-    pub(super) fn set_text(&mut self, path: &str, text: &str) -> Placed {
+    pub(crate) fn set_text(&mut self, path: &str, text: &str) -> Placed {
         place(&mut self.root, path, plain(text))
     }
 
     /// Puts a value as one into an empty place: its keys are not taken for parts of a path.
-    pub(super) fn put(&mut self, path: &str, value: Node) -> Placed {
+    pub(crate) fn put(&mut self, path: &str, value: Node) -> Placed {
         within(&mut self.root, path, |there| {
             let empty = matches!(&there.kind, Kind::Map(keys) if keys.is_empty());
             if empty {
@@ -63,7 +63,7 @@ impl Draft {
     }
 
     /// Whether a question about a key is asked already.
-    pub(super) fn asks(&self, about: &str, question: &str) -> bool {
+    pub(crate) fn asks(&self, about: &str, question: &str) -> bool {
         let Some(Kind::List(items)) = self.root.get("ask").map(|node| &node.kind) else {
             return false;
         };
@@ -74,7 +74,7 @@ impl Draft {
     }
 
     /// Appends a value to the list at a path, once.
-    pub(super) fn add(&mut self, path: &str, value: Node) -> Placed {
+    pub(crate) fn add(&mut self, path: &str, value: Node) -> Placed {
         within(&mut self.root, path, |list| {
             if list.is_null() || matches!(&list.kind, Kind::Map(keys) if keys.is_empty()) {
                 list.kind = Kind::List(Vec::new());
@@ -92,7 +92,7 @@ impl Draft {
     }
 
     /// Takes the value at a path away.
-    pub(super) fn take(&mut self, path: &str) -> Option<Node> {
+    pub(crate) fn take(&mut self, path: &str) -> Option<Node> {
         let (above, key) = path.rsplit_once('.').unwrap_or(("", path));
         if !self.has(path) {
             return None;
@@ -105,7 +105,7 @@ impl Draft {
     }
 
     /// The draft as a file, its sections in the order of the format.
-    pub(super) fn write(mut self) -> String {
+    pub(crate) fn write(mut self) -> String {
         if let Kind::Map(entries) = &mut self.root.kind {
             entries.sort_by_key(|(key, _)| {
                 ROOT.iter().position(|known| known.name == key.text).unwrap_or(ROOT.len())
@@ -118,18 +118,18 @@ impl Draft {
 }
 
 /// A text as a value.
-pub(super) fn plain(text: &str) -> Node {
+pub(crate) fn plain(text: &str) -> Node {
     Node { kind: Kind::Scalar { text: text.trim().to_owned(), plain: false }, at: Span::START }
 }
 
 /// Keys with values as a value.
-pub(super) fn map(entries: &[(&str, &str)]) -> Node {
+pub(crate) fn map(entries: &[(&str, &str)]) -> Node {
     let entries = entries.iter().map(|(key, value)| (key_of(key), plain(value))).collect();
     Node { kind: Kind::Map(entries), at: Span::START }
 }
 
 /// A value written as YAML.
-pub(super) fn snippet(text: &str) -> Option<Node> {
+pub(crate) fn snippet(text: &str) -> Option<Node> {
     let mut report = Report::new("", text);
     let node = compose::compose(text, 0, &mut report);
     node.filter(|_| !report.has_errors())

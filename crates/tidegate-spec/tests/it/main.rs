@@ -10,14 +10,18 @@
 mod canonical;
 mod check;
 mod exports;
+mod fuzz;
 mod golden;
 mod happy;
 mod hostile;
 mod init;
 mod judged;
 mod lints;
+#[path = "../../../tidegate-evidence/tests/it/mutated.rs"]
+mod mutated;
 mod processes;
 mod reference;
+mod run_flags;
 mod runbooks;
 mod steps;
 mod tools;

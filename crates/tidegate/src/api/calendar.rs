@@ -2,13 +2,14 @@
 //! Must never stop anything that is under way, and never a rollback.
 
 use axum::extract::{Path, State};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use tidegate_core::ids::Scope;
 use tidegate_core::input::Command;
 use tidegate_core::plan::Plan;
 use tidegate_core::state::State as ServiceState;
-use tidegate_core::window::{Door as CoreDoor, GATE, door};
+use tidegate_core::window::{Door as CoreDoor, GATE, Load, Window, door};
+use tidegate_engine::recording::{self, Entry};
 use utoipa::IntoParams;
 
 use super::body::{Body, Query};
@@ -16,13 +17,15 @@ use super::principal::Principal;
 use super::reply::Reply;
 use super::{Api, deployments, locate};
 use crate::problem::Problem;
-use crate::view::calendar::{Calendar, Door, Freeze, Opening};
+use crate::view::calendar::{Calendar, Door, Freeze, Opening, Proposal};
 use crate::view::request;
 
 /// Days that are shown when nobody says how many.
 const DAYS_DEFAULT: u16 = 14;
 /// Most days that are shown.
 const DAYS_MAX: u16 = 366;
+/// Recordings that a proposal is made from.
+const RECORDINGS_MAX: usize = 50;
 /// Most openings of one answer: one for each half hour of a month.
 const OPENINGS_SHOWN: usize = 1_500;
 
@@ -55,7 +58,57 @@ pub(crate) async fn show(
 ) -> Reply<Calendar> {
     let (scope, state) = locate::service(&api, &service, asked.environment.as_deref())?;
     let days = asked.days.unwrap_or(DAYS_DEFAULT).clamp(1, DAYS_MAX);
-    Ok(axum::Json(calendar(&api, &scope, &state, days)))
+    let mut calendar = calendar(&api, &scope, &state, days);
+    if let Some(window) = newest(&state).and_then(|plan| plan.window.as_ref()) {
+        calendar.proposal = proposal(&api, &scope, window).await;
+    }
+    Ok(axum::Json(calendar))
+}
+
+/// The hour that a window which prefers low traffic proposes.
+async fn proposal(api: &Api, scope: &Scope, window: &Window) -> Option<Proposal> {
+    if !window.low_traffic {
+        return None;
+    }
+    let load = recorded(api, scope, window).await;
+    Some(match window.quietest(&load, api.now()) {
+        Some(quiet) => Proposal {
+            hour: Some(Opening { from: quiet.from, to: quiet.to }),
+            sentence: format!(
+                "fewest requests: {:.1}/s of {:.1}/s in the busiest of {} hours of the day that \
+                 were recorded",
+                quiet.rate, quiet.busiest, quiet.known
+            ),
+        },
+        None => Proposal {
+            hour: None,
+            sentence: "no requests were recorded in an hour in which one may begin".to_owned(),
+        },
+    })
+}
+
+/// Requests by the hour of the day, from what was recorded while deployments were judged.
+async fn recorded(api: &Api, scope: &Scope, window: &Window) -> Load {
+    let mut load = Load::default();
+    let Ok(names) = api.ports().recordings.list().await else { return load };
+    // The newest say most of the service as it is.
+    let names = names.into_iter().rev().filter(|name| name.scope == *scope);
+    for name in names.take(RECORDINGS_MAX) {
+        let Ok(Some(bytes)) = api.ports().recordings.read(&name).await else { continue };
+        let Ok(recording) = recording::read(&bytes) else { continue };
+        for (entry, _) in &recording.entries {
+            let Entry::Tick(tick) = entry else { continue };
+            let sides = [&tick.candidate, &tick.live].into_iter().flatten();
+            let at =
+                i64::try_from(tick.at_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+            let hour = at.and_then(|at| window.hour_of_day(at));
+            let requests: u64 = sides.clone().map(|side| side.requests).sum();
+            if let Some(hour) = hour.filter(|_| sides.count() > 0) {
+                load.add(hour, tick.length_ms as f64 / 1_000.0, requests as f64);
+            }
+        }
+    }
+    load
 }
 
 /// The calendar of one service.
@@ -86,6 +139,7 @@ pub(crate) fn calendar(api: &Api, scope: &Scope, state: &ServiceState, days: u16
                 by: freeze.by.clone(),
             })
             .collect(),
+        proposal: None,
         duties: super::duties::of(state, now),
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
+use tidegate_core::checklist;
 use tidegate_core::event::{DeploymentKind, Ending};
 use tidegate_core::ids::{PartName, SlotName};
 use tidegate_core::plan::{HoldEnd, Metric, Part as PlanPart, Rule, Traffic};
@@ -15,7 +16,7 @@ use tidegate_core::weight::Split;
 use tidegate_engine::Live;
 
 use super::course::Course;
-use super::{ahead, calls};
+use super::{ahead, calls, plans};
 use crate::exit::Exit;
 use crate::view;
 
@@ -65,6 +66,8 @@ pub(crate) fn deployment(
         phases: phases(course, current),
         parts: parts(whole, Some(current), live),
         gates: current.gates.iter().map(super::gates::shown).collect(),
+        layers: current.plan.layers.iter().map(plans::shown_layer).collect(),
+        boxes: if end.is_none() { checklist::missing_sentence(current, now) } else { None },
         custom: custom(current),
         verdict: word(course, current, live)
             .map(|verdict| verdict_view(verdict, &current.plan.traffic)),
@@ -550,6 +553,8 @@ pub(crate) fn queued(state: &State, now: Timestamp) -> Option<view::Deployment> 
         phases: Vec::new(),
         parts: Vec::new(),
         gates: Vec::new(),
+        layers: Vec::new(),
+        boxes: None,
         custom: Vec::new(),
         verdict: None,
         hold: None,

@@ -128,7 +128,8 @@ pub(crate) fn check_key(key: Option<&str>) -> Result<(), Problem> {
 /// The plan of a release that nobody deploys yet.
 pub(crate) async fn plan_of(api: &Api, release: &request::Release) -> Result<Plan, Problem> {
     check_repository(&release.repository)?;
-    let request::Release { repository, version, config, environment, variables } = release.clone();
+    let request::Release { repository, version, config, environment, variables, tighten } =
+        release.clone();
     let asked = request::Deploy {
         repository,
         version,
@@ -138,6 +139,7 @@ pub(crate) async fn plan_of(api: &Api, release: &request::Release) -> Result<Pla
         despite_quarantine: false,
         key: None,
         variables,
+        tighten,
     };
     read_plan(api, &asked, Purpose::Check).await.map(|parsed| parsed.plan)
 }
@@ -174,7 +176,7 @@ pub(super) async fn read_plan(
     };
     let mut parsed = tidegate_spec::read_with(source, &asked.config, &context)
         .map_err(|found| Problem::of_diagnostics(&asked.config, found))?;
-    layers::apply(api, &mut parsed.plan).await?;
+    layers::apply(api, &mut parsed.plan, &asked.tighten).await?;
     Ok(parsed)
 }
 

@@ -75,6 +75,7 @@ pub(crate) async fn add(
         config: asked.config.unwrap_or_else(|| request::DEFAULT_CONFIG.to_owned()),
         environment: asked.environment,
         variables: values(asked.variables.as_deref())?,
+        tighten: Vec::new(),
     };
     let plan = deployments::plan_of(&api, &release).await?;
     let stream = request.into_body().into_data_stream().map_err(std::io::Error::other);

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use tidegate_core::event::DeploymentKind;
-use tidegate_core::layer::{self, Guard};
+use tidegate_core::layer::{self, Guard, Layer};
 use tidegate_core::plan::Plan;
 use tidegate_core::state::State;
 
@@ -14,12 +14,22 @@ use crate::problem::Problem;
 /// The organisation's policy, in the state directory.
 const FILE: &str = "policy.yaml";
 
-/// Adds to a plan what the layers above its file demand.
-pub(super) async fn apply(api: &Api, plan: &mut Plan) -> Result<(), Problem> {
+/// Adds to a plan what the layers beside its file demand: the live release and the organisation
+/// above it, the flags of the run below. All of them tighten.
+pub(super) async fn apply(api: &Api, plan: &mut Plan, flags: &[String]) -> Result<(), Problem> {
+    let run = tidegate_spec::run_flags(flags)
+        .map_err(|found| Problem::of_diagnostics("--tighten", found))?;
     let state = api.engine().state(&plan.scope);
     let live = state.as_ref().and_then(|state| live(state));
     let organisation = organisation(api.parts().dir.path()).await?;
-    for guard in live.into_iter().chain(organisation) {
+    for guard in live.into_iter().chain(organisation).chain(run) {
+        if let Some(what) = loosened(plan, &guard) {
+            return Err(Problem::new(422, "TG3014", format!("a flag would loosen: {what}"))
+                .safe("no deployment was started, traffic is as it was")
+                .help(
+                    "leave the flag away; what is demanded is changed in the file, by a release",
+                ));
+        }
         layer::tighten(plan, &guard).map_err(|what| {
             Problem::new(422, "TG7123", what)
                 .safe("no deployment was started, traffic is as it was")
@@ -27,6 +37,11 @@ pub(super) async fn apply(api: &Api, plan: &mut Plan) -> Result<(), Problem> {
         })?;
     }
     Ok(())
+}
+
+/// What flags of a run ask for that is less than what is demanded already.
+fn loosened(plan: &Plan, guard: &Guard) -> Option<String> {
+    (guard.layer == Layer::Run).then(|| layer::loosens(plan, guard)).flatten()
 }
 
 /// What the newest release that became live demands itself.

@@ -61,6 +61,7 @@ pub(crate) async fn create(
         despite_quarantine: false,
         key: None,
         variables: asked.variables,
+        tighten: asked.tighten,
     };
     deployments::check_repository(&deploy.repository)?;
     let mut parsed = deployments::read_plan(&api, &deploy, Purpose::Check).await?;
@@ -154,7 +155,7 @@ fn gates_sentence(results: &[GateResult]) -> String {
     format!("{}: {sentence}", outcome.word())
 }
 
-fn shown_layer(added: &Added) -> LayerAdded {
+pub(super) fn shown_layer(added: &Added) -> LayerAdded {
     LayerAdded {
         layer: added.layer.word().to_owned(),
         from: added.from.clone(),

@@ -39,6 +39,9 @@ pub(crate) struct From {
     /// A value for a variable that the configuration declares, `NAME=VALUE`
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = project::assignment)]
     variables: Vec<(String, String)>,
+    /// Demand more for this run, with a key of a policy: `after.watch.for=1h`
+    #[arg(long, value_name = "KEY=VALUE")]
+    tighten: Vec<String>,
 }
 
 /// A release that another verb names.
@@ -56,9 +59,9 @@ pub(crate) struct Named {
 /// # Errors
 /// [`Failure`] when it is not clear which one is meant.
 pub(crate) fn release(session: &Session, named: &Named) -> Result<Release, Failure> {
-    let Deploy { repository, version, config, environment, variables, .. } =
+    let Deploy { repository, version, config, environment, variables, tighten, .. } =
         request(session, named.version.as_deref(), &named.from)?;
-    Ok(Release { repository, version, config, environment, variables })
+    Ok(Release { repository, version, config, environment, variables, tighten })
 }
 
 /// Runs the verb.
@@ -143,6 +146,7 @@ pub(crate) fn request(
         despite_quarantine: false,
         key: None,
         variables: from.variables.iter().cloned().collect(),
+        tighten: from.tighten.clone(),
     })
 }
 

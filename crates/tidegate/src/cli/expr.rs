@@ -76,3 +76,85 @@ fn answer(asked: Asked) -> Result<Said, String> {
         Err(error) => Err(error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod fuzz {
+    use std::collections::BTreeMap;
+
+    use serde_json::Value;
+    use tidegate_core::condition::{FUNCTIONS, VARIABLES};
+
+    use super::answer;
+    use crate::conditions::{Asked, Known, Said};
+
+    /// What conditions are made of besides the words that are known.
+    const PIECES: [&str; 32] = [
+        "==",
+        "!=",
+        "<",
+        "<=",
+        ">",
+        ">=",
+        "&&",
+        "||",
+        "!",
+        "+",
+        "-",
+        "*",
+        "/",
+        "%",
+        "(",
+        ")",
+        "[",
+        "]",
+        ",",
+        ".",
+        " in ",
+        "true",
+        "false",
+        "0",
+        "1",
+        "9223372036854775807",
+        "1.5",
+        "'v1'",
+        "'safety/**'",
+        "\"[\"",
+        " ",
+        "\u{e4}",
+    ];
+
+    fn known() -> Known {
+        let variables: BTreeMap<String, Value> = VARIABLES
+            .iter()
+            .map(|(name, _)| {
+                let text = matches!(*name, "bump" | "version" | "live" | "environment");
+                let value = if text { Value::from("v1.2.3") } else { Value::from(2) };
+                ((*name).to_owned(), value)
+            })
+            .collect();
+        Known { variables, paths: vec!["safety/brake.rs".to_owned(), "README.md".to_owned()] }
+    }
+
+    /// Whatever a condition is, it is answered or refused, and the same again: what this says with
+    /// limits of a process around it must not need them.
+    #[test]
+    fn conditions() {
+        let words = VARIABLES.iter().chain(&FUNCTIONS).map(|(word, _)| *word);
+        let pieces: Vec<&str> = words.chain(PIECES).collect();
+        let known = known();
+        bolero::check!().with_type::<Vec<u8>>().for_each(|chosen| {
+            let chosen = chosen.iter().map(|index| pieces[usize::from(*index) % pieces.len()]);
+            let condition: String = chosen.collect();
+            let ask = || answer(Asked { condition: condition.clone(), known: known.clone() });
+            let holds = |said: Result<Said, String>| match said {
+                Ok(Said::Holds { holds, .. }) => Some(holds),
+                Ok(Said::Refused(_)) | Err(_) => None,
+            };
+            let first = holds(ask());
+            assert_eq!(first, holds(ask()), "{condition}");
+            if first.is_some() {
+                assert_eq!(tidegate_core::condition::check(&condition), Ok(()));
+            }
+        });
+    }
+}

@@ -43,6 +43,7 @@ pub(crate) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
         config: named.config,
         environment: named.environment,
         variables: named.variables,
+        tighten: named.tighten,
         requests_per_second: args.rate,
     };
     let plan: Foreseen = session.client.post("/v1/plans", &asked).await?;

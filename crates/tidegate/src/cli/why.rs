@@ -35,6 +35,8 @@ pub(crate) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
             "sentence": shown.sentence,
             "waiting_on": shown.waiting_on,
             "gates": shown.gates,
+            "layers": shown.layers,
+            "boxes": shown.boxes,
             "hold": shown.hold,
             "verdict": shown.verdict,
         }))?;
@@ -56,6 +58,15 @@ pub(crate) fn render(shown: &Deployment, terminal: &Terminal) -> Vec<String> {
     }
     for gate in shown.gates.iter().filter(|gate| !gate.open()) {
         lines.extend(gate::lines(gate, terminal).into_iter().map(|line| format!("  {line}")));
+    }
+    if let Some(boxes) = &shown.boxes {
+        lines.push(format!(
+            "  {boxes}; it ends live, unverified, with them open: `tidegate checklist`"
+        ));
+    }
+    for layer in shown.layers.iter().filter(|_| !shown.ended()) {
+        let (name, from) = (&layer.layer, &layer.from);
+        lines.push(format!("  demanded by the layer {name} ({from}): {}", layer.adds.join("; ")));
     }
     if let Some(back) = shown.going_back.as_ref().filter(|_| !shown.ended()) {
         lines.push(format!(

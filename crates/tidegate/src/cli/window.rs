@@ -66,6 +66,14 @@ pub(crate) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
             terminal.stamp(open.to)
         ))?;
     }
+    if let Some(proposal) = &calendar.proposal {
+        let hour = match &proposal.hour {
+            Some(hour) => format!("{}: ", terminal.stamp(hour.from)),
+            None => String::new(),
+        };
+        let word = styled(Style::Strong, "low traffic");
+        terminal.line(&format!("  {word} {hour}{}", proposal.sentence))?;
+    }
     let more = calendar.openings.len().saturating_sub(OPENINGS_LISTED);
     if more > 0 {
         terminal.line(&format!("  and {more} more: `tidegate window --json`"))?;

@@ -51,6 +51,10 @@ pub(crate) struct Settings {
     /// Whether `/status` says to everybody how the services are; nobody has to sign in for it.
     #[serde(default)]
     pub(crate) status_page: bool,
+    /// The API of a GitHub Enterprise Server, `https://github.example/api/v3`; by default that of
+    /// github.com.
+    #[serde(default)]
+    pub(crate) github_api: Option<String>,
     /// Places outside the database that get signed checkpoints of the journal.
     #[serde(default)]
     pub(crate) audit: Vec<Place>,

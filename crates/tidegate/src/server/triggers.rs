@@ -258,6 +258,7 @@ impl Watch {
             // The same tag of the same commit begins once, whatever is lost in between.
             key: Some(self.key(tag)),
             variables: BTreeMap::new(),
+            tighten: Vec::new(),
         }
     }
 }

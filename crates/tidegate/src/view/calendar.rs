@@ -22,9 +22,22 @@ pub(crate) struct Calendar {
     pub(crate) openings: Vec<Opening>,
     /// Freezes that are on or to come.
     pub(crate) freezes: Vec<Freeze>,
+    /// The hour with the fewest recorded requests, where the window prefers low traffic.
+    #[serde(default)]
+    pub(crate) proposal: Option<Proposal>,
     /// Duties of the service, those without a date among them.
     #[serde(default)]
     pub(crate) duties: Vec<super::duty::Duty>,
+}
+
+/// An hour that is proposed; it is opened by nothing.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = CalendarProposal)]
+pub(crate) struct Proposal {
+    /// The hour; absent while nothing was recorded in any hour in which one may begin.
+    pub(crate) hour: Option<Opening>,
+    /// Why, with the numbers.
+    pub(crate) sentence: String,
 }
 
 /// Whether a deployment may begin now.

@@ -116,7 +116,7 @@ pub(crate) struct Rate {
 /// What a layer above the file added.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub(crate) struct LayerAdded {
-    /// `live` or `organisation`.
+    /// `live`, `organisation` or `run`.
     pub(crate) layer: String,
     /// The version or the file that demands it.
     pub(crate) from: String,

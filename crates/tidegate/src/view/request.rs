@@ -33,6 +33,9 @@ pub(crate) struct Deploy {
     /// Values of variables that the configuration declares.
     #[serde(default)]
     pub(crate) variables: BTreeMap<String, String>,
+    /// What this run demands beside the file, `KEY=VALUE` with the keys of a policy.
+    #[serde(default)]
+    pub(crate) tighten: Vec<String>,
 }
 
 /// Foresee a deployment.
@@ -52,6 +55,9 @@ pub(crate) struct Foresee {
     /// Values of variables that the configuration declares.
     #[serde(default)]
     pub(crate) variables: BTreeMap<String, String>,
+    /// What this run demands beside the file, `KEY=VALUE` with the keys of a policy.
+    #[serde(default)]
+    pub(crate) tighten: Vec<String>,
     /// Requests that users make, to count those that would meet the candidate.
     #[serde(default)]
     pub(crate) requests_per_second: Option<f64>,
@@ -141,6 +147,9 @@ pub(crate) struct Release {
     /// Values of variables that the configuration declares.
     #[serde(default)]
     pub(crate) variables: BTreeMap<String, String>,
+    /// What this run demands beside the file, `KEY=VALUE` with the keys of a policy.
+    #[serde(default)]
+    pub(crate) tighten: Vec<String>,
 }
 
 /// Set a gate aside for one version.

@@ -162,3 +162,25 @@ fn doctor_names_each_check_and_the_next_command() {
     }
     assert!(!well.stdout.contains("fail"), "{well:?}");
 }
+
+#[test]
+fn a_process_is_drawn_and_comes_back_from_its_picture() {
+    let world = World::new();
+    let place = |name: &str| world.path().join(name).to_str().unwrap().to_owned();
+    let (file, picture, draft) = (place("shop.yaml"), place("shop.mmd"), place("again.yaml"));
+    fs::write(&file, VALID).unwrap();
+    world.expect(0, &["export", "mermaid", &file, "--write", &picture]);
+    world.expect(0, &["import", "mermaid", &picture, "--write", &draft]);
+    let drawn = world.expect(0, &["export", "mermaid", &draft]).stdout;
+    assert_eq!(drawn, fs::read_to_string(&picture).unwrap());
+    // Nothing is written over, and what another tool lacks is said.
+    world.expect(6, &["export", "mermaid", &file, "--write", &picture]);
+    let rollout = world.expect(0, &["export", "argo-rollout", &file, "--json"]).json();
+    assert!(rollout["text"].as_str().unwrap().contains("setWeight: 50"), "{rollout:#}");
+    let report = world.expect(0, &["export", "argo-rollout", &file, "--report"]).stdout;
+    assert!(report.contains("needs an answer") && report.contains("errors"), "{report}");
+    let workflow = world.expect(0, &["export", "github-workflow", &file]).stdout;
+    assert!(workflow.contains("tidegate deploy"), "{workflow}");
+    fs::write(&file, "tidegate: 1\nservice: shop\nnonsense: 1\n").unwrap();
+    assert!(world.expect(3, &["export", "mermaid", &file]).stdout.contains("TG1007"));
+}

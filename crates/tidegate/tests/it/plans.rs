@@ -138,7 +138,10 @@ fn a_policy_is_tried_on_cases_that_a_team_writes_down() {
     let world = World::new();
     let app = world.app();
     let check = "check:\n  unit: {junit: \"reports/*.xml\", at_least: 2 tests}\n  \
-        version: {bump: minor}\n  soak: {soak: {env: staging, for: 48h}}\n\
+        version: {bump: minor}\n  soak: {soak: {env: staging, for: 48h}}\n  \
+        review: {reviews: 2, owners: true, when: \"risk >= high\"}\n  ci: {ci: [build]}\n\
+        approve: {rules: [{name: leads, need: 1}, {name: database, need: 1, \
+        when: \"touches('db/**')\"}]}\n\
         window: {zone: UTC, allow: \"mon-thu 09:00-16:00\"}\n";
     app.write("tidegate.yaml", &format!("{}{check}", app.config("")));
     let suite = |failures: u32| {
@@ -161,10 +164,16 @@ fn a_policy_is_tried_on_cases_that_a_team_writes_down() {
         - name: nothing is known\n  at: 2026-11-27T10:00:00Z\n  waived: [soak]\n  \
           expect: {gates: {unit: no-data, soak: waived}, window: closed}\n\
         - name: a bad release goes back\n  simulate: {scenario: outage, rate: 50}\n  \
-          expect: {ending: rolled back, detected_within: 1m}\n";
+          expect: {ending: rolled back, detected_within: 1m}\n\
+        - name: a risky change of the schema is looked at\n  risk: high\n  \
+          paths: [db/migrations/0042.sql]\n  facts: {review: {reviews: {approved: [ada]}}, \
+          ci: {ci: {failed: [build]}}}\n  \
+          expect: {asks: [leads, database], gates: {review: fail, ci: fail}}\n\
+        - name: another is not\n  paths: [README.md]\n  facts: {ci: {ci: {passed: [build]}}}\n  \
+          expect: {asks: [leads], gates: {review: not-needed, ci: pass}}\n";
     app.write("tidegate.test.yaml", cases);
     let tried = world.expect(0, &["policy", "test"]).stdout;
-    assert!(tried.contains("4 of 4 cases came out as expected"), "{tried}");
+    assert!(tried.contains("6 of 6 cases came out as expected"), "{tried}");
 
     app.write("tidegate.test.yaml", &cases.replace("unit: fail", "unit: pass"));
     let wrong = world.expect(11, &["policy", "test"]).stdout;
@@ -251,6 +260,17 @@ fn conditions_and_layers_decide_what_a_release_is_asked() {
     fs::write(&policy, "tidegate: 1\ntraffic: {steps: [100%]}\n").unwrap();
     assert!(world.run(&["plan"]).stderr.contains("TG7122"), "what could loosen is no key of it");
     fs::remove_file(&policy).unwrap();
+
+    // A run demands more of itself, and never less.
+    let more = ["plan", "--json", "--tighten", "after.watch.for=2h"];
+    let plan = world.expect(0, &more).json();
+    let layers = plan["layers"].as_array().unwrap();
+    let run = layers.iter().find(|layer| layer["layer"] == "run").unwrap();
+    assert!(run["adds"].to_string().contains("the watch lasts longer"), "{plan:#}");
+    let less = world.run(&["plan", "--tighten", "after.watch.for=1s"]);
+    assert!(less.code != 0 && less.stderr.contains("TG3014"), "{less:?}");
+    let looser = world.run(&["plan", "--tighten", "traffic.floor=attributed"]);
+    assert!(looser.code != 0 && looser.stderr.contains("TG1007"), "{looser:?}");
 
     // A condition of known words that is none is refused before anything begins.
     let bad = "check:\n  notes: {files: [answer], when: 'version > 1'}\n";

@@ -8,10 +8,14 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use tidegate_core::effect::Question;
-use tidegate_core::fact::{Branches, Changelog, Commits, Fact, Files, Format, Signed, Soak, Tag};
+use tidegate_core::fact::{
+    Branches, Changelog, CheckRun, Ci, Commits, Fact, Files, Format, Owners, Reviews, Signed, Soak,
+    Tag,
+};
 use tidegate_core::gate::{self, Evidence, Found, GateResult, Kept, Missing, Versions, Waiver};
 use tidegate_core::ids::Actor;
 use tidegate_core::plan::{Plan, Release};
+use tidegate_core::risk::Level;
 use tidegate_core::state::State;
 use tidegate_core::window::{Door, door};
 use tidegate_drivers::evidence::{self, LocalEvidence};
@@ -22,6 +26,7 @@ use tidegate_spec::{Context, Purpose};
 
 use super::table::{Case, Expect, Given, GivenFact, Rollout};
 use crate::cli::project;
+use crate::conditions;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -50,11 +55,16 @@ pub(super) async fn run(
     environment: Option<&str>,
     case: Case,
 ) -> Result<Tried, Failure> {
-    let plan = Arc::new(plan(config, environment, &case)?);
+    let mut plan = plan(config, environment, &case)?;
+    let risk = case.risk.unwrap_or(Level::Low);
+    let known = conditions::known(&plan, case.live.as_deref(), risk, &case.paths, case.commits);
+    conditions::decide(&mut plan, &known).await?;
+    let plan = Arc::new(plan);
     let now = case.at.unwrap_or_else(Timestamp::now);
     let results = weigh(directory, &plan, &case, now).await?;
     let mut problems = gates(&case.expect, &results);
     problems.extend(window(&case.expect, &plan, now));
+    problems.extend(asks(&case.expect, &plan));
     let mut sentences: Vec<String> = results.iter().map(|one| one.sentence.clone()).collect();
     let mut ending = None;
     if let Some(rollout) = &case.simulate {
@@ -105,7 +115,7 @@ async fn weigh(
     let kept = tempfile::tempdir().map_err(Failure::local)?;
     let state_dir = kept.path().to_owned();
     let releases = Arc::new(GitReleases::new(scm::Config { state_dir: state_dir.clone() }));
-    let driver = LocalEvidence::new(evidence::Config { state_dir }, releases);
+    let driver = LocalEvidence::new(evidence::Config { state_dir, github_api: None }, releases);
     let mut reports = Vec::new();
     for given in &case.evidence {
         reports.push(keep(&driver, directory, plan, given, now).await?);
@@ -124,15 +134,23 @@ async fn weigh(
     let mut found = driver.gather(&asked).await;
     for gate in plan.gates.iter().filter(|gate| gate.demand.report().is_none()) {
         let facts = match case.facts.get(&gate.name) {
-            Some(given) => Ok(vec![fact(given, now)]),
+            Some(given) => {
+                let required = match &gate.demand {
+                    gate::Demand::Ci { checks, .. } => checks.as_slice(),
+                    _ => &[],
+                };
+                Ok(vec![fact(given, required, now)])
+            }
             None if matches!(gate.demand, gate::Demand::Version { .. }) => Ok(Vec::new()),
             None => Err(Missing {
                 what: "the case gives no fact for it".to_owned(),
                 help: format!("write `facts: {{{}: ...}}`", gate.name),
             }),
         };
+        let decided = gate.decided.as_ref().filter(|decided| !decided.needed);
+        let not_needed = decided.map(|decided| decided.sentence.clone());
         let gate = gate.name.clone();
-        found.push(Found { gate, not_needed: None, facts, evidence: Vec::new() });
+        found.push(Found { gate, not_needed, facts, evidence: Vec::new() });
     }
     let question = Question { plan: Arc::clone(plan), evidence: Vec::new(), versions };
     let until = now.checked_add(SignedDuration::from_hours(1)).unwrap_or(now);
@@ -188,7 +206,7 @@ async fn keep(
     })
 }
 
-fn fact(given: &GivenFact, now: Timestamp) -> Fact {
+fn fact(given: &GivenFact, required: &[String], now: Timestamp) -> Fact {
     match given {
         GivenFact::Tag { annotated, signer } => Fact::Tag(Tag {
             annotated: *annotated,
@@ -219,6 +237,23 @@ fn fact(given: &GivenFact, now: Timestamp) -> Fact {
             yanked: *yanked,
             entries: *entries,
         }),
+        GivenFact::Reviews { approved, refused, owners_open } => Fact::Reviews(Reviews {
+            pull: Some(1),
+            approved: approved.clone(),
+            refused: refused.clone(),
+            stale: Vec::new(),
+            owners: Some(Owners {
+                owned: 1.max(u64::try_from(owners_open.len()).unwrap_or(u64::MAX)),
+                open: owners_open.iter().map(|path| (path.clone(), Vec::new())).collect(),
+            }),
+        }),
+        GivenFact::Ci { passed, failed } => {
+            let passed = passed.iter().map(|name| (name.clone(), CheckRun::Passed));
+            let failed =
+                failed.iter().map(|name| (name.clone(), CheckRun::Failed("failure".to_owned())));
+            let checks: BTreeMap<String, CheckRun> = passed.chain(failed).collect();
+            Fact::Ci(Ci { required: required.to_vec(), checks })
+        }
         GivenFact::Soak { lasts, broken } => Fact::Soak(Soak {
             since: lasts.and_then(|lasts| now.checked_sub(lasts).ok()),
             broken: broken.clone(),
@@ -251,6 +286,17 @@ fn gates(expect: &Expect, results: &[GateResult]) -> Vec<String> {
         }
     }
     problems
+}
+
+/// The rules of approval that apply, by name.
+fn asks(expect: &Expect, plan: &Plan) -> Option<String> {
+    let wanted = expect.asks.as_ref()?;
+    let rules = plan.approve.iter().flat_map(|approve| &approve.rules);
+    let found: Vec<String> =
+        rules.filter(|rule| rule.applies).map(|rule| rule.name.clone()).collect();
+    (found != *wanted).then(|| {
+        format!("the rules that apply are {}, expected {}", found.join(", "), wanted.join(", "))
+    })
 }
 
 fn window(expect: &Expect, plan: &Plan, now: Timestamp) -> Option<String> {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
+use tidegate_core::risk::Level;
 
 use crate::cli::project;
 use crate::exit::Exit;
@@ -37,6 +38,14 @@ pub(super) struct Case {
     pub(super) version: String,
     /// The version that is live; without it, it is the first release.
     pub(super) live: Option<String>,
+    /// Paths that the release changes, for `touches` and `files` of conditions.
+    #[serde(default)]
+    pub(super) paths: Vec<String>,
+    /// Its risk; without it, low.
+    pub(super) risk: Option<Level>,
+    /// Commits since the live release.
+    #[serde(default)]
+    pub(super) commits: u64,
     /// When; without it, now.
     pub(super) at: Option<Timestamp>,
     /// Reports that were added.
@@ -131,6 +140,27 @@ pub(super) enum GivenFact {
         #[serde(default)]
         entries: u64,
     },
+    /// How it was reviewed.
+    Reviews {
+        /// People who approved the merged head.
+        #[serde(default)]
+        approved: Vec<String>,
+        /// People who asked for changes.
+        #[serde(default)]
+        refused: Vec<String>,
+        /// Touched paths that no owner approved.
+        #[serde(default)]
+        owners_open: Vec<String>,
+    },
+    /// Checks of the commit, by name.
+    Ci {
+        /// Those that passed.
+        #[serde(default)]
+        passed: Vec<String>,
+        /// Those that failed.
+        #[serde(default)]
+        failed: Vec<String>,
+    },
     /// How long it has been live elsewhere.
     Soak {
         /// For how long, up to the time of the case.
@@ -164,6 +194,8 @@ pub(super) struct Expect {
     /// Texts that occur in the sentences of the gates or of the end.
     #[serde(default)]
     pub(super) says: Vec<String>,
+    /// Names of the approval rules that apply, in the order of the file.
+    pub(super) asks: Option<Vec<String>>,
     /// Whether it may begin at the time of the case: `open` or `closed`.
     pub(super) window: Option<String>,
     /// How the rollout ends: `succeeded`, `rolled back`.
@@ -177,7 +209,7 @@ impl Expect {
     fn is_empty(&self) -> bool {
         let texts = self.says.is_empty() && self.result.is_none() && self.window.is_none();
         let rollout = self.ending.is_none() && self.detected_within.is_none();
-        self.gates.is_empty() && texts && rollout
+        self.gates.is_empty() && self.asks.is_none() && texts && rollout
     }
 }
 
