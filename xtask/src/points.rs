@@ -26,7 +26,7 @@ pub(crate) const MARK: &str = "// failpoint: ";
 /// The variable of the environment: a point, `=`, and the file that whoever dies there makes.
 const SWITCH: &str = "TIDEGATE_FAILPOINT";
 /// Nothing that a journey waits for takes longer.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 /// Between two requests of the only user.
 const THINKS: Duration = Duration::from_millis(20);
 /// A request that takes longer has failed.

@@ -2,6 +2,7 @@
 //! Must never be changed but by [`crate::apply`]; must never hold what no event said.
 
 mod custom;
+mod pairs;
 mod phase;
 
 use std::collections::BTreeMap;
@@ -255,6 +256,7 @@ pub struct Deployment {
     /// The phases that ended, in order.
     pub passed: Vec<PhaseRecord>,
     /// Tasks of the current phase.
+    #[serde(with = "pairs")]
     pub tasks: BTreeMap<TaskId, TaskState>,
     /// The custom steps that began or were left out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -25,7 +25,7 @@ use crate::ports::{Journal, JournalError, Ports, Snapshot};
 use crate::watch::Watch;
 
 /// Version of the snapshot encoding; a snapshot of another version is thrown away.
-const SNAPSHOT_SCHEMA: u32 = 1;
+const SNAPSHOT_SCHEMA: u32 = 2;
 /// Events after which a snapshot is worth its write: folding so many takes about a millisecond.
 const SNAPSHOT_EVERY: u64 = 200;
 /// Events read from the journal at once.
@@ -350,7 +350,13 @@ impl Service {
     }
 
     async fn put_snapshot(&mut self) {
-        let Ok(bytes) = serde_json::to_vec(self.state.as_ref()) else { return };
+        let bytes = match serde_json::to_vec(self.state.as_ref()) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                tracing::error!(scope = %self.scope, %error, "a state that cannot be written has no snapshot");
+                return;
+            }
+        };
         let snapshot = Snapshot { seq: self.state.seq, schema: SNAPSHOT_SCHEMA, bytes };
         // failpoint: engine.snapshot.before
         let kept = self.ports.journal.put_snapshot(&self.scope, &snapshot).await;

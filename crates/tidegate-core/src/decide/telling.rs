@@ -146,11 +146,13 @@ fn in_public(state: &State, plan: &Plan, news: &News) -> (String, String) {
     });
     let since = opened.map(|at| format!(" since {at:.0}")).unwrap_or_default();
     let text = match news.signal {
-        Signal::Resolve => "It is over. Everything works as it did before.",
-        Signal::Acknowledge => "We are working on it.",
-        Signal::Trigger | Signal::Note => "Some requests may have failed. We are looking into it.",
+        Signal::Resolve => "It is over. Everything works as it did before.".to_owned(),
+        Signal::Acknowledge => "We are working on it.".to_owned(),
+        Signal::Trigger | Signal::Note => {
+            format!("Some requests may have failed{since}. We are looking into it.")
+        }
     };
-    (title, format!("{text}{}", if news.signal == Signal::Trigger { since } else { String::new() }))
+    (title, text)
 }
 
 /// What people hear of an event; most of them are nobody's business.

@@ -116,6 +116,11 @@ impl Machine {
             }
             _ => {}
         }
+        let written = serde_json::to_vec(&self.state).map_err(|error| error.to_string());
+        match written.map(|bytes| serde_json::from_slice::<State>(&bytes)) {
+            Ok(Ok(read)) if read == self.state => {}
+            read => found.push(format!("a snapshot gives another state: {read:?}")),
+        }
         found.extend(self.unserved());
         found.extend(self.stuck());
         for what in found {

@@ -127,12 +127,12 @@ impl Shape {
             "box" => crate::checklists::set(&mut self.checklist, value)?,
             "duty" => self.duties.push(crate::duties::declared(value)?),
             "nobody" => self.asks_nobody(),
+            "tell" => self.tell.push(crate::telling::route(value)?),
+            "incident" => self.incident = Some(crate::telling::policy(value)),
             "copy" => {
                 self.backup = Some(crate::backups::declared(value)?);
                 self.required.backup = true;
             }
-            "tell" => self.tell.push(crate::telling::route(value)?),
-            "incident" => self.incident = Some(crate::telling::policy(value)),
             "custom" => self.custom = crate::custom::steps(value)?,
             "attempts" => self.limits.attempts = number(value)?,
             _ => return Err(format!("a plan has no {key}={value}")),

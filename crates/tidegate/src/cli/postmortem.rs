@@ -9,6 +9,7 @@ use crate::client::encode;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::text::{count, number, span};
+use crate::view::incident::{Incident, Incidents, Whole};
 use crate::view::judged::Verdicts;
 use crate::view::{Deployment, Lines};
 
@@ -72,11 +73,19 @@ pub(crate) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
     let path = format!("/v1/deployments/{}", encode(&id));
     let lines: Lines = session.client.get(&format!("{path}/events")).await?;
     let verdicts: Verdicts = session.client.get(&format!("{path}/verdicts")).await?;
-    let facts = facts(&shown, &lines, &verdicts).ok_or_else(|| {
+    let mut facts = facts(&shown, &lines, &verdicts).ok_or_else(|| {
         Failure::new(Exit::Usage, "TG6501", format!("{id} did not go back: {}", shown.sentence))
             .safe("nothing was changed")
             .help(format!("what happened in it: `tidegate timeline {id}`"))
     })?;
+    let known: Incidents = session.client.get("/v1/incidents").await?;
+    let of = |incident: &Incident| incident.deployment.as_ref() == Some(&id);
+    if let Some(incident) = known.incidents.into_iter().find(of) {
+        let path = format!("/v1/incidents/{}", encode(&incident.id));
+        let whole: Whole = session.client.get(&path).await?;
+        facts.markdown.push('\n');
+        facts.markdown.push_str(&looked_after(&whole).join("\n"));
+    }
     if session.terminal.is_json() {
         session.terminal.json(&facts)?;
     } else {
@@ -240,6 +249,34 @@ const BLANKS: [&str; 16] = [
     "",
     "A candidate that was at fault is quarantined: what is mended gets a tag of its own.",
 ];
+
+/// What people did about it, and what the runbook wants of what is written.
+fn looked_after(whole: &Whole) -> Vec<String> {
+    let incident = &whole.incident;
+    let class = incident.severity.to_uppercase();
+    let mut lines = vec![String::new(), format!("## Incident {} ({class})", incident.id)];
+    lines.push(String::new());
+    lines.push(format!(
+        "- {}: opened by {}",
+        stamp(incident.opened_at),
+        plain(&incident.opened_by)
+    ));
+    if let (Some(at), Some(by)) = (whole.acknowledged_at, &whole.acknowledged_by) {
+        let after = span(at.duration_since(incident.opened_at));
+        lines.push(format!("- {}, {after} later: {} was on it", stamp(at), plain(by)));
+    }
+    if let (Some(at), Some(why)) = (incident.resolved_at, &whole.resolved_why) {
+        let after = span(at.duration_since(incident.opened_at));
+        lines.push(format!("- {}, {after} after it was opened: {}", stamp(at), plain(why)));
+    }
+    let parts = whole.roles.iter();
+    lines.extend(parts.map(|part| format!("- {}: {}", plain(&part.role), plain(&part.who))));
+    for wanted in &whole.contains {
+        lines.extend([String::new(), format!("## {}", plain(wanted)), String::new()]);
+        lines.push(BLANK.to_owned());
+    }
+    lines
+}
 
 fn stamp(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S").to_string()

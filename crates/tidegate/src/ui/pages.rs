@@ -18,6 +18,7 @@ mod compare;
 mod deployment;
 mod gate;
 mod inbox;
+mod incidents;
 mod insights;
 mod live;
 mod looks;
@@ -97,7 +98,8 @@ pub(super) fn routes() -> Router<Api> {
         .route("/compare/{pair}", get(compare::show))
         .route("/inbox", get(inbox::show))
         .route("/deployments", get(search::show))
-        .route("/incidents", get(search::incidents))
+        .route("/incidents", get(incidents::list))
+        .route("/i/{id}", get(incidents::show).post(incidents::give))
         .route("/calendar", get(calendar::show))
         .route("/calendar.ics", get(calendar::feed))
         .route("/calendar/{service}/{environment}", post(calendar::change))

@@ -66,6 +66,12 @@ impl Done {
             "waive" => "Recorded: the gate is set aside for this version until then.",
             "freeze" => "Recorded: no deployment begins in that time.",
             "thaw" => "Recorded: the freeze is over.",
+            "ack" => "Recorded: you are on it. Nobody else is called.",
+            "note" | "cause" | "regulator" => "Recorded: it is written down.",
+            "assign" => "Recorded: who does what.",
+            "weigh" => "Recorded: its class, and why.",
+            "resolve" => "Recorded: it is over. What was learnt is owed.",
+            "release" => "Recorded: customers read it as soon as the page takes it.",
             "withdraw" => "Recorded: your approval is taken back.",
             _ => return None,
         })

@@ -1,4 +1,4 @@
-//! Deployments by words, newest first, page by page; and those that went wrong.
+//! Deployments by words, newest first, page by page.
 //! Must never say that there is none without saying how far it looked.
 
 use askama::Template;
@@ -9,12 +9,8 @@ use axum::response::Response;
 use super::now::{Run, runs};
 use super::show;
 use crate::api::body::Query;
-use crate::api::{Api, insights, search};
+use crate::api::{Api, search};
 use crate::ui::{Refusal, Shell, Viewer, page};
-use crate::view::history::Back;
-
-/// Days of incidents.
-const DAYS: u16 = 90;
 
 #[derive(Template)]
 #[template(path = "search.html")]
@@ -46,20 +42,4 @@ pub(crate) async fn show(
         first,
     };
     Ok(page(StatusCode::OK, &shown))
-}
-
-#[derive(Template)]
-#[template(path = "incidents.html")]
-struct IncidentsPage {
-    shell: Shell,
-    backs: Vec<Back>,
-    days: u16,
-}
-
-/// What went back in the last months.
-pub(crate) async fn incidents(State(api): State<Api>, viewer: Viewer) -> Result<Response, Refusal> {
-    let asked = insights::Asked { days: Some(DAYS), ..insights::Asked::default() };
-    let found = show::plain(insights::show(State(api.clone()), Query(asked)).await?.0);
-    let shell = super::shell(&api, &viewer, "Incidents");
-    Ok(page(StatusCode::OK, &IncidentsPage { shell, backs: found.rollbacks, days: DAYS }))
 }
