@@ -121,6 +121,12 @@ pub struct KeptBackup {
     pub expired: bool,
 }
 
+/// Whether the last drill with a copy did not pass: nobody can rest on it.
+fn failed_its_drill(state: &State, id: &str) -> bool {
+    let last = state.drills.iter().rev().find(|drill| drill.backup == id);
+    last.is_some_and(|drill| drill.outcome != Outcome::Pass)
+}
+
 /// The newest backup of the same thing that is no older than this at a moment.
 #[must_use]
 pub fn recent<'s>(
@@ -129,7 +135,9 @@ pub fn recent<'s>(
     newer_than: SignedDuration,
     at: Timestamp,
 ) -> Option<&'s BackupRecord> {
-    let same = |kept: &&KeptBackup| kept.backup.of == *of && !kept.expired;
+    let same = |kept: &&KeptBackup| {
+        kept.backup.of == *of && !kept.expired && !failed_its_drill(state, &kept.backup.id)
+    };
     let newest = state.backups.iter().rev().find(same)?;
     let fresh = at.duration_since(newest.backup.made_at) <= newer_than;
     (fresh && newer_than > SignedDuration::ZERO).then_some(&newest.backup)
@@ -148,8 +156,9 @@ impl Recovery {
     /// What the copies and drills of one thing say at a moment.
     #[must_use]
     pub fn measured(state: &State, of: &BackupOf, now: Timestamp) -> Self {
-        let same = state.backups.iter().map(|kept| &kept.backup).filter(|backup| backup.of == *of);
-        let reached = same.map(BackupRecord::reaches).max();
+        let all = state.backups.iter().filter(|kept| !kept.expired).map(|kept| &kept.backup);
+        let good = all.filter(|one| one.of == *of && !failed_its_drill(state, &one.id));
+        let reached = good.map(BackupRecord::reaches).max();
         let passed = state.drills.iter().rev().find(|drill| drill.outcome == Outcome::Pass);
         Self {
             loss: reached.map(|reached| now.duration_since(reached).max(SignedDuration::ZERO)),

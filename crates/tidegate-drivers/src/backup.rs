@@ -120,7 +120,7 @@ async fn restored(
 ) -> Result<(), Failure> {
     match of {
         BackupOf::Postgres { .. } => postgres::restore_into(into, file, work, limit).await,
-        BackupOf::Mysql { .. } => mysql::restore_into(into, file, limit).await,
+        BackupOf::Mysql { .. } => mysql::restore_into(into, file, work, limit).await,
         BackupOf::Sqlite { .. } => {
             let target = store::free(into)?;
             tokio::fs::copy(file, &target).await.map(drop).map_err(failed)

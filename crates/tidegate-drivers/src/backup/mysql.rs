@@ -191,34 +191,43 @@ pub(super) async fn rehearse(
     let server = Server::of(url)?;
     let name = format!("tidegate_drill_{}", once::new_mark().replace(['-', '.'], "_"));
     server.say(&format!("create database {name}"), None, limit).await?;
-    let again = work.join("again.sql");
-    let found = match load(&server, &name, file, limit).await {
-        Ok(()) => match write(&server, &name, &again, limit).await {
-            Ok(()) => count(&again).await,
-            Err(failure) => Err(failure),
-        },
-        Err(failure) => Err(failure),
-    };
+    let found = load(&server, &name, file, work, limit).await;
     let gone = server.say(&format!("drop database {name}"), None, limit).await;
     let content = found?;
     gone?;
     Ok(content)
 }
 
+/// Loads a dump and says what the database then holds. The client goes on after an error and exits
+/// with 0, and a dump that was cut loads without any: what counts is what is there.
 async fn load(
     server: &Server,
     database: &str,
     file: &Path,
+    work: &Path,
     limit: Duration,
-) -> Result<(), Failure> {
-    // A dump that ends early loads without an error.
-    count(file).await?;
+) -> Result<Content, Failure> {
+    let whole = count(file).await?;
     let source = format!("source {}", file.display());
-    server.say(&source, Some(database), limit).await.map(drop)
+    server.say(&source, Some(database), limit).await?;
+    let again = work.join("again.sql");
+    write(server, database, &again, limit).await?;
+    let found = count(&again).await?;
+    if found == whole {
+        return Ok(found);
+    }
+    let (found, whole) = (found.sentence(), whole.sentence());
+    let what = format!("what was restored is not what was copied: {found} instead of {whole}");
+    Err(Failure::permanent("TG6622", what))
 }
 
 /// Restores a dump into a database that is there and empty.
-pub(super) async fn restore_into(url: &str, file: &Path, limit: Duration) -> Result<(), Failure> {
+pub(super) async fn restore_into(
+    url: &str,
+    file: &Path,
+    work: &Path,
+    limit: Duration,
+) -> Result<(), Failure> {
     let server = Server::of(url)?;
     let table = server.say(ANY_TABLE, Some(&server.database), limit).await?;
     if !table.is_empty() {
@@ -226,7 +235,7 @@ pub(super) async fn restore_into(url: &str, file: &Path, limit: Duration) -> Res
             format!("the database has tables, such as {table}: nothing is restored over them");
         return Err(Failure::permanent("TG6623", what));
     }
-    load(&server, &server.database, file, limit).await
+    load(&server, &server.database, file, work, limit).await.map(drop)
 }
 
 #[cfg(test)]
