@@ -162,7 +162,11 @@ impl Backups for LocalBackups {
         let began = Instant::now();
         let (outcome, summary) = match self.rehearsed(backup, record).await {
             Ok(said) => (Outcome::Pass, said),
-            Err(failure) => (Outcome::Fail, format!("{}: {}", failure.code, failure.what)),
+            Err(failure) => {
+                // A rehearsal makes no copy: the program that failed is the one that restores.
+                let code = if failure.code == "TG6620" { "TG6622" } else { failure.code };
+                (Outcome::Fail, format!("{code}: {}", failure.what))
+            }
         };
         let took_ms = millis(began);
         DrillRecord { backup: record.id.clone(), at: now, took_ms, outcome, summary }

@@ -181,6 +181,9 @@ fn plan(resolved: &Resolved, context: &Context<'_>, report: &mut Report<'_>) -> 
     let window = window::window(fields.get("window"), context.files, report);
     let targets = targets::targets(fields.get("targets"), report);
     let (copy, recovery) = (fields.get("backup"), fields.get("recovery"));
+    if let Some(recovery) = &recovery {
+        declared::check(recovery, report);
+    }
     let copy = backup::backup(copy, recovery, report);
     let steps = custom::steps(fields.get("steps"), report);
     let people = fields.get("people");
@@ -231,7 +234,7 @@ fn plan(resolved: &Resolved, context: &Context<'_>, report: &mut Report<'_>) -> 
 
 /// The keys around the deployment itself: where the file comes from, who answers, what is open.
 fn around(fields: &mut Fields<'_>, environment: &str, report: &mut Report<'_>) {
-    for key in ["owner", "extends", "use", "variables", "review", "load", "recovery", "accept"] {
+    for key in ["owner", "extends", "use", "variables", "review", "load", "accept"] {
         if let Some(field) = fields.get(key) {
             declared::check(&field, report);
         }

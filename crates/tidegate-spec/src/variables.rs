@@ -212,8 +212,10 @@ pub(crate) fn secrets(root: &Node, report: &mut Report<'_>) {
         let Some(text) = node.text().filter(|text| text.starts_with(crate::secret::SCHEME)) else {
             return;
         };
-        // Steps are handed their secrets, and say themselves which they take.
-        if path.starts_with("steps.") && path.contains(".secrets.") {
+        // Steps and backups are handed their secrets, and say themselves which they take.
+        if path.starts_with("steps.") && path.contains(".secrets.")
+            || path == "backup.to.credentials"
+        {
             return;
         }
         let declared = path.split(['.', '[']).next().and_then(crate::format::find);

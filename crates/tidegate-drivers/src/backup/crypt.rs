@@ -14,7 +14,10 @@ pub(super) async fn seal(to: &str, file: &Path, limit: Duration) -> Result<(), F
     let sealed = file.with_extension("age");
     let words = ["age", "--encrypt", "--recipient", to, "--output"].map(str::to_owned);
     run(&words, &sealed, file, limit).await?;
-    std::fs::rename(&sealed, file).map_err(failed)
+    // failpoint: copy.seal.before
+    std::fs::rename(&sealed, file).map_err(failed)?;
+    // failpoint: copy.seal.after
+    Ok(())
 }
 
 /// Decrypts a file into another.

@@ -149,6 +149,13 @@ impl Draft {
         self.folder.join(DATA)
     }
 
+    /// The id, with a number where a copy of the same second has the same bytes.
+    fn free(&self, id: &str) -> String {
+        let numbered = (2..).map(|number: u32| format!("{id}-{number}"));
+        let mut ids = std::iter::once(id.to_owned()).chain(numbered);
+        ids.find(|id| !self.root.join(id).exists()).unwrap_or_else(|| id.to_owned())
+    }
+
     /// Its folder, for files that pass.
     pub(super) fn path(&self) -> &Path {
         &self.folder
@@ -173,7 +180,7 @@ impl Draft {
         file.sync_all().map_err(failed)?;
         let (digest, bytes) = digest(self.data()).await.map_err(failed)?;
         let short = digest.as_str().get(..4).unwrap_or_default();
-        let id = format!("b-{}-{short}", self.stamp);
+        let id = self.free(&format!("b-{}-{short}", self.stamp));
         let (place, bucket) = match &backup.to {
             Place::Bucket(bucket) => {
                 let place = Path::new(&bucket.prefix).join(&self.scope).join(&id);
@@ -206,7 +213,9 @@ impl Draft {
             }
             return Ok(record);
         }
+        // failpoint: copy.rename.before
         fs::rename(&self.folder, &place).map_err(failed)?;
+        // failpoint: copy.rename.after
         self.kept = true;
         files::sync_directory(&self.root).map_err(failed)?;
         Ok(record)

@@ -252,7 +252,10 @@ fn picture(line: &Line, draft: &mut Draft) -> Bound {
                         ..bound.clone()
                     });
                     whole.to.extend(bound.to);
-                    whole.how = whole.how.max(bound.how);
+                    // The least that a stage became is said of the line, with its reason.
+                    if bound.how > whole.how {
+                        (whole.how, whole.why) = (bound.how, bound.why);
+                    }
                 }
             }
             found.unwrap_or_else(|| {

@@ -25,8 +25,8 @@ fn a_duty_that_blocks_is_done_before_the_next_release() {
     world.expect(0, &["duty", "done", "retro", "--evidence", "the notes of May"]);
     let listed = world.expect(0, &["duty", "list"]).stdout;
     assert!(listed.contains("the notes of May") && listed.contains("review"), "{listed}");
-    let timeline = world.expect(0, &["timeline"]).stdout;
-    assert!(timeline.contains("duty retro done"), "{timeline}");
+    let trail = world.expect(0, &["audit", "search", "--kind", "duty_done"]).stdout;
+    assert!(trail.contains("duty_done"), "{trail}");
     let calendar = world.expect(0, &["window", "--ics"]).stdout;
     assert!(calendar.contains("duty review is due"), "{calendar}");
 
