@@ -6,6 +6,7 @@ use tidegate_core::plan::{Backup, BackupOf, Bucket, Encryption, Place, Targets};
 
 use crate::codes;
 use crate::command;
+use crate::declared;
 use crate::fields::{Field, Fields, shorten};
 use crate::read;
 use crate::report::Report;
@@ -40,6 +41,9 @@ pub(crate) fn backup(
     recovery: Option<Field<'_>>,
     report: &mut Report<'_>,
 ) -> Option<Backup> {
+    if let Some(recovery) = &recovery {
+        declared::check(recovery, report);
+    }
     let field = field?;
     let mut fields = Fields::of(&field, report);
     let ways = [

@@ -181,9 +181,6 @@ fn plan(resolved: &Resolved, context: &Context<'_>, report: &mut Report<'_>) -> 
     let window = window::window(fields.get("window"), context.files, report);
     let targets = targets::targets(fields.get("targets"), report);
     let (copy, recovery) = (fields.get("backup"), fields.get("recovery"));
-    if let Some(recovery) = &recovery {
-        declared::check(recovery, report);
-    }
     let copy = backup::backup(copy, recovery, report);
     let steps = custom::steps(fields.get("steps"), report);
     let people = fields.get("people");
