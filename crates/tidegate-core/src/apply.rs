@@ -21,8 +21,6 @@ use crate::state::{
 };
 use crate::window::Freeze;
 
-pub(crate) use incident::{newest_plan, plan_of};
-
 /// Folds one event into the state.
 pub fn apply(state: &mut State, recorded: &Recorded) {
     state.seq = recorded.seq;

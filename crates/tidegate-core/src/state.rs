@@ -92,6 +92,27 @@ pub struct State {
     pub incidents: Vec<Incident>,
 }
 
+impl State {
+    /// The plan in flight, else the one that ended last.
+    #[must_use]
+    pub fn newest_plan(&self) -> Option<&Plan> {
+        let current = self.current.as_ref().map(|current| current.plan.as_ref());
+        current.or_else(|| self.history.last().map(|ended| ended.plan.as_ref()))
+    }
+
+    /// The plan of a deployment that is remembered.
+    #[must_use]
+    pub fn plan_of(&self, id: &DeploymentId) -> Option<&Plan> {
+        let current = self.current.as_ref().filter(|current| current.id == *id);
+        let current = current.map(|current| current.plan.as_ref());
+        let queued = self.queued.as_ref().filter(|queued| queued.deployment == *id);
+        let ended = self.history.iter().rev().find(|ended| ended.deployment == *id);
+        current
+            .or_else(|| queued.map(|queued| queued.plan.as_ref()))
+            .or_else(|| ended.map(|ended| ended.plan.as_ref()))
+    }
+}
+
 /// A broken invariant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {

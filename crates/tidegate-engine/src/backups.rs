@@ -18,25 +18,28 @@ pub(crate) async fn before(ports: &Ports, job: &BackupJob) -> BackupReport {
         return none(Outcome::NoData, what, false);
     };
     let known = match &job.recent {
-        Some(recent) => ports.backups.verify(recent).await.ok().map(|()| recent),
+        Some(recent) => ports.backups.verify(recent).await.ok().map(|()| recent.clone()),
         None => None,
     };
     let (record, made) = match known {
-        Some(recent) => (recent.clone(), None),
-        None => match ports.backups.make(&job.scope, backup, ports.clock.now()).await {
+        Some(recent) => (recent, None),
+        None => match fresh(ports, job, backup).await {
             Ok(record) => (record.clone(), Some(record)),
             Err(failure) => return refused(&failure),
         },
     };
-    // What was written is read once more, as whoever restores it would.
-    if let Err(failure) = ports.backups.verify(&record).await {
-        return refused(&failure);
-    }
     let drill = match backup.drill {
         true => Some(ports.backups.drill(backup, &record, ports.clock.now()).await),
         false => None,
     };
     judged(backup, &record, made, drill, ports.clock.now())
+}
+
+/// A new one. What was written is read once more, as whoever restores it would.
+async fn fresh(ports: &Ports, job: &BackupJob, backup: &Backup) -> Result<BackupRecord, Failure> {
+    let record = ports.backups.make(&job.scope, backup, ports.clock.now()).await?;
+    ports.backups.verify(&record).await?;
+    Ok(record)
 }
 
 /// What a copy and its drill come to, held against what recovery must reach.

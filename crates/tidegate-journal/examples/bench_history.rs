@@ -21,7 +21,7 @@ use tidegate_core::ids::{Actor, DeploymentId, Scope};
 use tidegate_core::input::Command;
 use tidegate_core::plan::{PartKind, Plan};
 use tidegate_engine::Engine;
-use tidegate_engine::ports::{Journal as _, Ports, Snapshot};
+use tidegate_engine::ports::{Journal as _, Snapshot};
 use tidegate_engine::testkit::journal_suite::scope;
 use tidegate_engine::testkit::memory_journal::MemoryJournal;
 use tidegate_engine::testkit::sample;
@@ -75,7 +75,7 @@ struct Lived {
 async fn live(deployments: u32, listen: &str) -> Result<Lived, Failed> {
     let world = World::new(1, Timestamp::from_second(1_700_000_000)?);
     let journal = MemoryJournal::default();
-    let engine = Engine::start(ports(&world, &journal), "bench").await?;
+    let engine = Engine::start(world.ports(Arc::new(journal.clone())), "bench").await?;
     let scope = scope(NAME);
     for number in 1..=deployments {
         let version = format!("v{number}");
@@ -118,26 +118,6 @@ fn plan(version: &str, listen: &str) -> Plan {
         }
     }
     plan
-}
-
-fn ports(world: &World, journal: &MemoryJournal) -> Ports {
-    let world = Arc::new(world.clone());
-    Ports {
-        journal: Arc::new(journal.clone()),
-        runtime: Arc::clone(&world) as _,
-        traffic: Arc::clone(&world) as _,
-        releases: Arc::clone(&world) as _,
-        checks: Arc::clone(&world) as _,
-        steps: Arc::clone(&world) as _,
-        backups: Arc::clone(&world) as _,
-        metrics: Arc::clone(&world) as _,
-        recordings: Arc::clone(&world) as _,
-        evidence: Arc::clone(&world) as _,
-        clock: Arc::clone(&world) as _,
-        bind: Arc::clone(&world) as _,
-        people: Arc::clone(&world) as _,
-        messages: world,
-    }
 }
 
 /// Waits until nothing is in flight.

@@ -9,7 +9,6 @@ use crate::ids::DeploymentId;
 use crate::incident::{
     Done, INCIDENTS_MAX, Incident, NOTES_MAX, Note, Policy, Postmortem, Resolution,
 };
-use crate::plan::Plan;
 use crate::state::State;
 
 /// Folds one event about an incident.
@@ -37,17 +36,7 @@ pub(super) fn fold(state: &mut State, recorded: &Recorded) {
         trim(&mut state.incidents);
         return;
     }
-    let (Event::IncidentAcknowledged { incident }
-    | Event::IncidentCalled { incident, .. }
-    | Event::IncidentAssigned { incident, .. }
-    | Event::IncidentNoted { incident, .. }
-    | Event::IncidentWeighed { incident, .. }
-    | Event::IncidentOverdue { incident, .. }
-    | Event::IncidentResolved { incident, .. }
-    | Event::IncidentLearnt { incident, .. }) = &recorded.event
-    else {
-        return;
-    };
+    let Some(incident) = recorded.event.incident() else { return };
     if let Some(known) = state.incidents.iter_mut().find(|known| known.id == *incident) {
         change(known, &recorded.event, done);
     }
@@ -93,25 +82,8 @@ pub(super) fn verified(state: &mut State, deployment: &DeploymentId, ending: End
 
 /// What the plan of the deployment says, else that of the newest.
 fn policy(state: &State, deployment: Option<&DeploymentId>) -> Policy {
-    let plan = deployment.and_then(|id| plan_of(state, id)).or_else(|| newest_plan(state));
+    let plan = deployment.and_then(|id| state.plan_of(id)).or_else(|| state.newest_plan());
     plan.and_then(|plan| plan.incident.clone()).unwrap_or_default()
-}
-
-/// The plan of a deployment that is remembered.
-pub(crate) fn plan_of<'s>(state: &'s State, id: &DeploymentId) -> Option<&'s Plan> {
-    let current = state.current.as_ref().filter(|current| current.id == *id);
-    let current = current.map(|current| current.plan.as_ref());
-    let queued = state.queued.as_ref().filter(|queued| queued.deployment == *id);
-    let ended = state.history.iter().rev().find(|ended| ended.deployment == *id);
-    current
-        .or_else(|| queued.map(|queued| queued.plan.as_ref()))
-        .or_else(|| ended.map(|ended| ended.plan.as_ref()))
-}
-
-/// The plan in flight, else the one that ended last.
-pub(crate) fn newest_plan(state: &State) -> Option<&Plan> {
-    let current = state.current.as_ref().map(|current| current.plan.as_ref());
-    current.or_else(|| state.history.last().map(|ended| ended.plan.as_ref()))
 }
 
 /// Forgets the oldest that is over, and only past the limit one that is not.

@@ -4,7 +4,6 @@
 use jiff::Timestamp;
 
 use super::Draft;
-use crate::apply::{newest_plan, plan_of};
 use crate::event::{Ending, Event, Recorded};
 use crate::ids::{DeploymentId, IncidentId};
 use crate::incident::{ActionItem, Handling, ITEMS_MAX, Incident, Owed, Severity, TEXT_CHARS_MAX};
@@ -66,7 +65,7 @@ fn went_wrong(
     what: &str,
     why: &str,
 ) -> Vec<Event> {
-    let Some(plan) = plan_of(state, id).filter(|plan| plan.incident.is_some()) else {
+    let Some(plan) = state.plan_of(id).filter(|plan| plan.incident.is_some()) else {
         return Vec::new();
     };
     let known = state.incidents.iter().rev().find(|it| it.deployment.as_ref() == Some(id));
@@ -144,10 +143,10 @@ fn open(
     if draft.state.incidents.iter().any(|incident| incident.id == *id) {
         return refused("there is one of that id");
     }
-    if newest_plan(&draft.state).is_none() {
+    if draft.state.newest_plan().is_none() {
         return refused("nothing was ever deployed here");
     }
-    if deployment.is_some_and(|id| plan_of(&draft.state, id).is_none()) {
+    if deployment.is_some_and(|id| draft.state.plan_of(id).is_none()) {
         return refused("its deployment is not known here");
     }
     let (incident, title, deployment) = (id.clone(), title.to_owned(), deployment.cloned());

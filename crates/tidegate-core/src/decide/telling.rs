@@ -4,7 +4,6 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::Draft;
-use crate::apply::{newest_plan, plan_of};
 use crate::event::{Ending, Event, Recorded};
 use crate::ids::{DeploymentId, IncidentId};
 use crate::message::{
@@ -32,8 +31,8 @@ struct News {
 pub(super) fn news(draft: &mut Draft, before: &State) {
     for recorded in draft.events.clone() {
         let Some(news) = of(&draft.state, before, &recorded) else { continue };
-        let plan = news.deployment.as_ref().and_then(|id| plan_of(&draft.state, id));
-        let Some(plan) = plan.or_else(|| newest_plan(&draft.state)) else { continue };
+        let plan = news.deployment.as_ref().and_then(|id| draft.state.plan_of(id));
+        let Some(plan) = plan.or_else(|| draft.state.newest_plan()) else { continue };
         let messages = messages(&draft.state, plan, &news);
         for (message, held) in messages {
             queue(draft, message, held);
@@ -164,7 +163,7 @@ fn of(state: &State, before: &State, recorded: &Recorded) -> Option<News> {
             Some(deploying(state, deployment, Occasion::Start, Signal::Note, title, text))
         }
         Event::PhaseEntered { deployment, phase: Phase::Approvals, .. } => {
-            plan_of(state, deployment).filter(|plan| plan.required.approvals)?;
+            state.plan_of(deployment).filter(|plan| plan.required.approvals)?;
             let title = "waits for approval";
             let text = "the gates have passed; people decide now".to_owned();
             let mut news =
@@ -239,7 +238,7 @@ fn deploying(
     what: &str,
     text: String,
 ) -> News {
-    let plan = plan_of(state, id);
+    let plan = state.plan_of(id);
     let named = plan.map(|plan| {
         let (scope, version) = (&plan.scope, &plan.release.version);
         let (service, place) = (&scope.service, &scope.environment);

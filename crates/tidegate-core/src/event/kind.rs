@@ -1,8 +1,26 @@
-//! The names of all kinds of events. Must never give a name to a second kind.
+//! The names of all kinds of events, and whose each is. Must never give a name to a second kind.
 
 use super::Event;
+use crate::ids::IncidentId;
 
 impl Event {
+    /// The incident that it is about.
+    #[must_use]
+    pub fn incident(&self) -> Option<&IncidentId> {
+        match self {
+            Self::IncidentOpened { incident, .. }
+            | Self::IncidentAcknowledged { incident }
+            | Self::IncidentCalled { incident, .. }
+            | Self::IncidentAssigned { incident, .. }
+            | Self::IncidentNoted { incident, .. }
+            | Self::IncidentWeighed { incident, .. }
+            | Self::IncidentOverdue { incident, .. }
+            | Self::IncidentResolved { incident, .. }
+            | Self::IncidentLearnt { incident, .. } => Some(incident),
+            _ => None,
+        }
+    }
+
     /// The kind as it stands in the journal.
     #[must_use]
     pub fn kind(&self) -> &'static str {

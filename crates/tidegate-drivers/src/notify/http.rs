@@ -8,6 +8,7 @@ use reqwest::{RequestBuilder, StatusCode};
 use serde_json::Value;
 use tidegate_core::message::Delivery;
 
+use crate::probe::http::cause;
 use crate::text;
 
 /// Most bytes of an answer that are read.
@@ -16,7 +17,7 @@ const ANSWER_BYTES_MAX: usize = 256 * 1024;
 /// Sends a request once; its answer as JSON, or as a text where it is none.
 pub(super) async fn ask(channel: &str, request: RequestBuilder) -> Result<Value, Delivery> {
     let answer = request.send().await.map_err(|error| {
-        let why = format!("TG7162: {channel} does not answer: {}", reason(&error.without_url()));
+        let why = format!("TG7162: {channel} does not answer: {}", cause(&error.without_url()));
         Delivery::Refused { why, retryable: true, after: None }
     })?;
     let (status, after) = (answer.status(), retry_after(answer.headers(), Timestamp::now()));
@@ -52,15 +53,6 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<SignedDuration> {
     }
     let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
     Some(at.duration_since(now)).filter(SignedDuration::is_positive)
-}
-
-/// The innermost reason, which names no address.
-fn reason(error: &reqwest::Error) -> String {
-    let mut inner: &dyn std::error::Error = error;
-    while let Some(source) = inner.source() {
-        inner = source;
-    }
-    text::printable(&inner.to_string(), text::EXCERPT_CHARS_MAX)
 }
 
 #[cfg(test)]

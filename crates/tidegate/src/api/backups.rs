@@ -1,8 +1,6 @@
 //! Backups of a service: list, make, read back, rehearse, restore, hold.
 //! Must never restore over something that is there, nor let go of what is held.
 
-use std::sync::Arc;
-
 use axum::extract::{Path, State};
 use jiff::Timestamp;
 use tidegate_core::backup::{self, BackupRecord, DrillRecord, KeptBackup};
@@ -14,8 +12,8 @@ use tidegate_core::state::State as ServiceState;
 use super::body::{Body, Query};
 use super::principal::Principal;
 use super::reply::Reply;
-use super::services::Where;
-use super::{Api, deployments, locate};
+use super::services::{Where, change};
+use super::{Api, locate};
 use crate::problem::Problem;
 use crate::view::backup::{Backup, Backups, Drill, Recovery, Restored};
 use crate::view::request::{BackupHold, BackupOfService, BackupRestore};
@@ -262,18 +260,4 @@ pub(crate) async fn hold(
     let command = Command::HoldBackup { id, held: asked.held, reason: asked.reason };
     let state = change(&api, &principal, &scope, asked.key, command).await?;
     Ok(axum::Json(shown(&scope, &state, api.now())))
-}
-
-async fn change(
-    api: &Api,
-    principal: &Principal,
-    scope: &Scope,
-    key: Option<String>,
-    command: Command,
-) -> Result<Arc<ServiceState>, Problem> {
-    deployments::check_key(key.as_deref())?;
-    api.engine().command(scope, principal.actor(), key, command).await?;
-    let environment = Some(scope.environment.as_str());
-    let (_, state) = locate::service(api, scope.service.as_str(), environment)?;
-    Ok(state)
 }

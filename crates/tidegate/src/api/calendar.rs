@@ -6,7 +6,6 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use tidegate_core::ids::Scope;
 use tidegate_core::input::Command;
-use tidegate_core::plan::Plan;
 use tidegate_core::state::State as ServiceState;
 use tidegate_core::window::{Door as CoreDoor, GATE, Load, Window, door};
 use tidegate_engine::recording::{self, Entry};
@@ -59,7 +58,7 @@ pub(crate) async fn show(
     let (scope, state) = locate::service(&api, &service, asked.environment.as_deref())?;
     let days = asked.days.unwrap_or(DAYS_DEFAULT).clamp(1, DAYS_MAX);
     let mut calendar = calendar(&api, &scope, &state, days);
-    if let Some(window) = newest(&state).and_then(|plan| plan.window.as_ref()) {
+    if let Some(window) = state.newest_plan().and_then(|plan| plan.window.as_ref()) {
         calendar.proposal = proposal(&api, &scope, window).await;
     }
     Ok(axum::Json(calendar))
@@ -115,7 +114,7 @@ async fn recorded(api: &Api, scope: &Scope, window: &Window) -> Load {
 pub(crate) fn calendar(api: &Api, scope: &Scope, state: &ServiceState, days: u16) -> Calendar {
     let now = api.now();
     let until = now.checked_add(SignedDuration::from_hours(i64::from(days) * 24)).unwrap_or(now);
-    let plan = newest(state);
+    let plan = state.newest_plan();
     let window = plan.and_then(|plan| plan.window.as_ref());
     let openings = window.map(|window| window.intervals(now, until)).unwrap_or_default();
     let freezes = state.freezes.iter().filter(|freeze| freeze.until > now);
@@ -142,12 +141,6 @@ pub(crate) fn calendar(api: &Api, scope: &Scope, state: &ServiceState, days: u16
         proposal: None,
         duties: super::duties::of(state, now),
     }
-}
-
-/// The plan of the newest deployment.
-pub(crate) fn newest(state: &ServiceState) -> Option<&Plan> {
-    let current = state.current.as_ref().map(|current| current.plan.as_ref());
-    current.or_else(|| state.history.last().map(|ended| ended.plan.as_ref()))
 }
 
 /// Let no deployment begin for a time.

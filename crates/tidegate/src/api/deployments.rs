@@ -304,10 +304,8 @@ pub(crate) async fn list(
     Query(asked): Query<Narrowed>,
 ) -> Reply<view::Rows> {
     let limit = asked.limit.unwrap_or(ROWS_DEFAULT).clamp(1, ROWS_MAX);
-    let fits = |scope: &Scope| {
-        asked.service.as_deref().is_none_or(|name| scope.service.as_str() == name)
-            && asked.environment.as_deref().is_none_or(|name| scope.environment.as_str() == name)
-    };
+    let (service, environment) = (asked.service.as_deref(), asked.environment.as_deref());
+    let fits = |scope: &Scope| locate::fits(scope, service, environment);
     let before = match asked.before.as_deref() {
         Some(id) => Some(locate::begun(&api, id).await?.deployment),
         None => None,

@@ -12,7 +12,7 @@ use super::body::{Body, Query};
 use super::principal::Principal;
 use super::reply::Reply;
 use super::services::Where;
-use super::{Api, calendar, deployments, locate};
+use super::{Api, locate, services};
 use crate::problem::Problem;
 use crate::view::duty::{Done, Duties, Duty};
 use crate::view::request::DutyDone;
@@ -47,7 +47,7 @@ fn shown(scope: &Scope, state: &ServiceState, now: Timestamp) -> Duties {
 
 /// The duties of a state, each with how it stands.
 pub(super) fn of(state: &ServiceState, now: Timestamp) -> Vec<Duty> {
-    let Some(plan) = calendar::newest(state) else { return Vec::new() };
+    let Some(plan) = state.newest_plan() else { return Vec::new() };
     standings(state, plan, now).iter().map(|standing| view(standing, now)).collect()
 }
 
@@ -92,11 +92,9 @@ pub(crate) async fn done(
     Path((service, duty)): Path<(String, String)>,
     Body(asked): Body<DutyDone>,
 ) -> Reply<Duties> {
-    deployments::check_key(asked.key.as_deref())?;
     let (scope, _) = locate::service(&api, &service, asked.environment.as_deref())?;
     let command = Command::DoneDuty { duty, evidence: asked.evidence };
-    api.engine().command(&scope, principal.actor(), asked.key, command).await?;
-    let (scope, state) = locate::service(&api, &service, Some(scope.environment.as_str()))?;
+    let state = services::change(&api, &principal, &scope, asked.key, command).await?;
     tracing::info!(%scope, by = %principal.name, "a duty was done");
     Ok(axum::Json(shown(&scope, &state, api.now())))
 }

@@ -12,7 +12,7 @@ use utoipa::IntoParams;
 
 use super::body::Query;
 use super::reply::Reply;
-use super::{Api, Narrator};
+use super::{Api, Narrator, locate};
 use crate::problem::Problem;
 use crate::view::history::{Entries, Entry};
 
@@ -161,8 +161,7 @@ fn entry(placed: Placed, narrator: &mut Narrator) -> Entry {
 
 impl Asked {
     fn names(&self, scope: &Scope) -> bool {
-        self.service.as_deref().is_none_or(|name| scope.service.as_str() == name)
-            && self.environment.as_deref().is_none_or(|name| scope.environment.as_str() == name)
+        locate::fits(scope, self.service.as_deref(), self.environment.as_deref())
     }
 
     /// Whether an entry fits. A damaged one fits everything: it may be what is looked for.

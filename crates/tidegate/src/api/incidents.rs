@@ -3,7 +3,6 @@
 
 use axum::extract::{Path, State};
 use jiff::Timestamp;
-use tidegate_core::event::Event;
 use tidegate_core::ids::{DeploymentId, IncidentId, Scope};
 use tidegate_core::incident::{self, Handling, Severity};
 use tidegate_core::input::Command;
@@ -176,17 +175,14 @@ async fn of_deployment(
     api: &Api,
     deployment: &DeploymentId,
 ) -> Result<(Option<Impact>, Vec<Did>), Problem> {
-    let report = report::of(api, deployment.as_str()).await?;
-    let shown = deployments::show(State(api.clone()), Path(deployment.to_string())).await?.0;
+    let (report, share_bp) = report::with_share(api, deployment.as_str()).await?;
     let back = report.back.as_ref();
-    let passed = report.timeline.iter().filter(|did| did.text.ends_with("carries its weight"));
-    let share = shown.steps.weights_bp.iter().take(passed.count()).max().copied();
-    let outlook = shown.verdict.as_ref().and_then(|verdict| verdict.outlook.as_ref());
+    let outlook = report.verdict.as_ref().and_then(|verdict| verdict.outlook.as_ref());
     let impact = Impact {
         requests: report.exposed,
         failed: outlook.map(|outlook| outlook.failed),
         users_ms: back.and_then(|back| Some(back.decided_ms? + back.safe_ms?)),
-        share_bp: share,
+        share_bp,
     };
     Ok((Some(impact), report.timeline))
 }
@@ -196,27 +192,12 @@ async fn own_events(api: &Api, scope: &Scope, id: &IncidentId) -> Result<Vec<Did
     let entries = api.ports().journal.recent(Some(scope), None, ENTRIES_LOOKED_AT).await?;
     let mut narrator = Narrator::default();
     let recorded = entries.iter().rev().filter_map(|entry| entry.recorded.as_ref().ok());
-    let own = recorded.filter(|recorded| about(&recorded.event) == Some(id));
+    let own = recorded.filter(|recorded| recorded.event.incident() == Some(id));
     let did = own.map(|recorded| {
         let line = narrator.line(recorded);
         Did { at: line.at, by: line.actor, text: line.text }
     });
     Ok(did.collect())
-}
-
-fn about(event: &Event) -> Option<&IncidentId> {
-    match event {
-        Event::IncidentOpened { incident, .. }
-        | Event::IncidentAcknowledged { incident }
-        | Event::IncidentCalled { incident, .. }
-        | Event::IncidentAssigned { incident, .. }
-        | Event::IncidentNoted { incident, .. }
-        | Event::IncidentWeighed { incident, .. }
-        | Event::IncidentOverdue { incident, .. }
-        | Event::IncidentResolved { incident, .. }
-        | Event::IncidentLearnt { incident, .. } => Some(incident),
-        _ => None,
-    }
 }
 
 fn find(api: &Api, id: &str) -> Result<(Scope, std::sync::Arc<ServiceState>, IncidentId), Problem> {

@@ -72,6 +72,12 @@ fn no_deployment(id: &str) -> Problem {
         .help("see what there is: `tidegate list`")
 }
 
+/// Whether a scope is what was asked for; what was not named is any.
+pub(crate) fn fits(scope: &Scope, service: Option<&str>, environment: Option<&str>) -> bool {
+    service.is_none_or(|name| scope.service.as_str() == name)
+        && environment.is_none_or(|name| scope.environment.as_str() == name)
+}
+
 /// Finds a service; the environment may be left out when there is only one.
 ///
 /// # Errors
@@ -85,8 +91,7 @@ pub(crate) fn service(
         .engine()
         .scopes()
         .into_iter()
-        .filter(|scope| scope.service.as_str() == service)
-        .filter(|scope| environment.is_none_or(|name| scope.environment.as_str() == name))
+        .filter(|scope| fits(scope, Some(service), environment))
         .collect();
     let name = crate::text::plain(service);
     match (found.pop(), found.is_empty()) {

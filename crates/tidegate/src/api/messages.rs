@@ -38,10 +38,8 @@ pub(crate) struct Asked {
     responses((status = 200, body = Messages))
 )]
 pub(crate) async fn list(State(api): State<Api>, Query(asked): Query<Asked>) -> Reply<Messages> {
-    let wanted = |scope: &Scope| {
-        asked.service.as_ref().is_none_or(|name| scope.service.as_str() == name)
-            && asked.environment.as_ref().is_none_or(|name| scope.environment.as_str() == name)
-    };
+    let (service, environment) = (asked.service.as_deref(), asked.environment.as_deref());
+    let wanted = |scope: &Scope| locate::fits(scope, service, environment);
     let mut messages = Vec::new();
     for scope in api.engine().scopes().into_iter().filter(wanted) {
         let Some(state) = api.engine().state(&scope) else { continue };

@@ -57,6 +57,14 @@ pub(crate) fn as_markdown(report: &Report) -> Response {
 /// # Errors
 /// TG7002 when there is none of that id, or when it has not begun.
 pub(crate) async fn of(api: &Api, id: &str) -> Result<Report, Problem> {
+    with_share(api, id).await.map(|(report, _)| report)
+}
+
+/// The report, and the largest share in basis points that the data plane carried.
+///
+/// # Errors
+/// Those of [`of`].
+pub(super) async fn with_share(api: &Api, id: &str) -> Result<(Report, Option<u16>), Problem> {
     let row = locate::begun(api, id).await?;
     let shown = deployments::show(State(api.clone()), Path(id.to_owned())).await?.0;
     let events = course::events(api, &row, 0).await?;
@@ -69,8 +77,11 @@ pub(crate) async fn of(api: &Api, id: &str) -> Result<Report, Problem> {
         .filter(|kept| digests.contains(&kept.evidence.digest.as_str()))
         .map(evidence::report)
         .collect();
+    let converged = |recorded: &&Recorded| matches!(recorded.event, Event::StepConverged { .. });
+    let carried = events.iter().filter(converged).count();
+    let share_bp = shown.steps.weights_bp.iter().take(carried).max().copied();
     let last_seq = events.last().map_or(row.first_seq, |recorded| recorded.seq);
-    Ok(Report {
+    let report = Report {
         schema: REPORT_SCHEMA,
         back: way_back(&events),
         evidence,
@@ -96,7 +107,8 @@ pub(crate) async fn of(api: &Api, id: &str) -> Result<Report, Problem> {
         gates: shown.gates,
         verdict: shown.verdict,
         exposed: shown.exposed,
-    })
+    };
+    Ok((report, share_bp))
 }
 
 fn digests(shown: &Deployment) -> Vec<&str> {

@@ -2,6 +2,7 @@
 //! Must never start anything but by a command of the engine.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use jiff::Timestamp;
@@ -218,4 +219,22 @@ pub(crate) async fn rollback(
         repeated: false,
         notes: Vec::new(),
     }))
+}
+
+/// Gives a command of a person to a service, and says how it stands afterwards.
+///
+/// # Errors
+/// The rejection, or what is wrong with the key.
+pub(super) async fn change(
+    api: &Api,
+    principal: &Principal,
+    scope: &Scope,
+    key: Option<String>,
+    command: Command,
+) -> Result<Arc<ServiceState>, Problem> {
+    deployments::check_key(key.as_deref())?;
+    api.engine().command(scope, principal.actor(), key, command).await?;
+    let environment = Some(scope.environment.as_str());
+    let (_, state) = locate::service(api, scope.service.as_str(), environment)?;
+    Ok(state)
 }

@@ -16,7 +16,7 @@ use tidegate_engine::backtest::sham::Trials;
 use super::plan::{Group, groups};
 use crate::api::body::Query;
 use crate::api::services::Where;
-use crate::api::{Api, backtest, calendar, locate};
+use crate::api::{Api, backtest, locate};
 use crate::problem::Problem;
 use crate::ui::{Refusal, Shell, Viewer, page};
 use crate::view::judged::Backtested;
@@ -128,7 +128,7 @@ struct Known {
 
 fn known(api: &Api, service: &str, place: &Where) -> Result<Known, Problem> {
     let (scope, state) = locate::service(api, service, place.environment.as_deref())?;
-    let plan = calendar::newest(&state).cloned().ok_or_else(|| {
+    let plan = state.newest_plan().cloned().ok_or_else(|| {
         Problem::not_found("TG7010", format!("nothing that was deployed to {scope} is remembered"))
     })?;
     Ok(Known { plan })

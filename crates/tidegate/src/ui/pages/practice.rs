@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tidegate_engine::simulate::{self, SCENARIOS, Scenario, Setting, Users};
 
 use super::show;
-use crate::api::{Api, Narrator, calendar, locate};
+use crate::api::{Api, Narrator, locate};
 use crate::problem::Problem;
 use crate::text::{count, plain, span};
 use crate::ui::{Refusal, Shell, Viewer, page};
@@ -93,7 +93,7 @@ pub(crate) async fn play(
         Problem::new(400, "TG7033", format!("there is no scenario `{}`", plain(&asked.scenario)))
             .safe("nothing was run")
     })?;
-    let plan = calendar::newest(&state).cloned().ok_or_else(|| {
+    let plan = state.newest_plan().cloned().ok_or_else(|| {
         Problem::not_found("TG7010", format!("nothing that was deployed to {scope} is remembered"))
     })?;
     let setting = Setting { scenario, users: Users::default(), seed: 1 };

@@ -40,12 +40,17 @@ struct SheetPage<'a> {
     light: Light,
     sheet: Option<Sheet>,
     since: Option<Since>,
-    /// What changed against the live release.
-    changed: Option<Delta>,
     /// Whether who looks has approved.
     mine: bool,
     categories: Vec<&'static str>,
     said: Option<&'static str>,
+}
+
+impl SheetPage<'_> {
+    /// What changed against the live release.
+    fn changed(&self) -> Option<&Delta> {
+        self.sheet.as_ref()?.stakes.as_ref()?.change.as_ref()
+    }
 }
 
 /// What changed since who looks last looked at a sheet of this service.
@@ -80,7 +85,6 @@ pub(crate) async fn show(
         b: board::of(&d),
         light: show::headline(&d),
         mine: sheet.iter().flat_map(|sheet| &sheet.approvals).any(|one| one.by == who),
-        changed: sheet.as_ref().and_then(|s| s.stakes.as_ref()?.change.clone()),
         sheet,
         since,
         categories: Category::ALL.into_iter().map(Category::word).collect(),
