@@ -143,6 +143,11 @@ impl Terminal {
         self.unicode
     }
 
+    /// An icon, or what stands for it where only ASCII can be shown.
+    pub(crate) fn icon<'i>(&self, icon: &'i str, plain: &'i str) -> &'i str {
+        if self.unicode { icon } else { plain }
+    }
+
     /// Whether data is printed as JSON.
     pub(crate) fn is_json(&self) -> bool {
         self.json.is_some()

@@ -198,8 +198,7 @@ fn recovery(session: &Session, recovery: &Recovery) -> Result<(), Failure> {
         let missed = of.is_some_and(|of| time > of);
         let (icon, plain, style) =
             if missed { ("✗", "x", Style::Bad) } else { ("✓", "+", Style::Good) };
-        let icon = if session.terminal.unicode() { icon } else { plain };
-        let icon = styled(style, icon);
+        let icon = styled(style, session.terminal.icon(icon, plain));
         session.terminal.line(&format!("{icon} {shown:#} {what}{beside}"))?;
     }
     Ok(())
@@ -224,7 +223,7 @@ fn drill_line(drill: &Drill, terminal: &Terminal) -> String {
         "fail" => ("✗", "x", Style::Bad),
         _ => ("?", "?", Style::Doubtful),
     };
-    let icon = if terminal.unicode() { icon } else { plain };
+    let icon = terminal.icon(icon, plain);
     let head = styled(style, &format!("{icon} {}", drill.outcome));
     let at = terminal.stamp(drill.at);
     format!("{head} drill of {} at {at} in {} ms: {}", drill.backup, drill.took_ms, drill.summary)

@@ -52,7 +52,7 @@ fn lines(tick: &Tick, terminal: &Terminal) -> Vec<String> {
         "failed" => ("☒", "[!]", Style::Bad),
         _ => ("☐", "[ ]", Style::Doubtful),
     };
-    let icon = if terminal.unicode() { icon } else { plain };
+    let icon = terminal.icon(icon, plain);
     let must = if tick.mandatory { "" } else { " (may stay open)" };
     let head = styled(style, &format!("{icon} {:6}", tick.state));
     let mut lines = vec![

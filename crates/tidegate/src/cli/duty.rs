@@ -73,7 +73,7 @@ fn line(session: &Session, duty: &Duty) -> String {
         (false, Some(_)) => ("✓", "+", "due", Style::Good),
         (false, None) => ("✓", "+", "due after the next deployment", Style::Good),
     };
-    let icon = if session.terminal.unicode() { icon } else { plain };
+    let icon = session.terminal.icon(icon, plain);
     let head = styled(style, &format!("{icon} {word}"));
     let due = duty.due.map(|due| format!(" {}", session.terminal.stamp(due))).unwrap_or_default();
     let owner = duty.owner.as_ref().map(|owner| format!(", {owner}")).unwrap_or_default();

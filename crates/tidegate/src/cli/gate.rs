@@ -109,7 +109,7 @@ pub(crate) fn lines(gate: &Gate, terminal: &Terminal) -> Vec<String> {
         "not-needed" => ("-", "-", Style::Faint),
         _ => ("?", "?", Style::Doubtful),
     };
-    let icon = if terminal.unicode() { icon } else { plain };
+    let icon = terminal.icon(icon, plain);
     let head = styled(style, &format!("{icon} {:10}", gate.result));
     let mut lines =
         vec![format!("{head} {}: {}", styled(Style::Strong, &gate.name), gate.sentence)];

@@ -251,7 +251,7 @@ fn certificate_words(certificate: &Certificate, terminal: &Terminal) -> String {
         "ending" => ("!", "!", Style::Doubtful),
         _ => ("✗", "x", Style::Bad),
     };
-    let icon = if terminal.unicode() { icon } else { plain };
+    let icon = terminal.icon(icon, plain);
     let state = styled(style, &format!("{icon} {}", certificate.state));
     let end = match (certificate.not_after, certificate.days_left) {
         (Some(end), Some(days)) => format!(

@@ -88,7 +88,7 @@ fn lines(step: &CustomStep, terminal: &Terminal) -> Vec<String> {
         "running" => ("●", "*", Style::Strong),
         _ => ("-", "-", Style::Faint),
     };
-    let icon = if terminal.unicode() { icon } else { plain };
+    let icon = terminal.icon(icon, plain);
     let head = styled(style, &format!("{icon} {:8}", step.state));
     let said = if step.summary.is_empty() { String::new() } else { format!(": {}", step.summary) };
     let mut lines =

@@ -48,7 +48,7 @@ pub(crate) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
     let style = if calendar.door.open { Style::Good } else { Style::Doubtful };
     let (icon, plain) =
         if calendar.door.open { ("✓ open", "+ open") } else { ("‖ closed", "= closed") };
-    let icon = if terminal.unicode() { icon } else { plain };
+    let icon = terminal.icon(icon, plain);
     terminal.line(&format!("{}  {}", styled(style, icon), calendar.door.sentence()))?;
     if let (Some(zone), Some(overrun)) = (&calendar.zone, &calendar.overrun) {
         let then = match overrun.as_str() {
